@@ -1,0 +1,157 @@
+//! What is remembered beside the registry: the server and its sessions as last seen, and the
+//! sessions that were closed. Losing either costs convenience, never a record of the registry.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::session::Session;
+use super::snapshot::{ServerId, SessionId};
+use super::time::Timestamp;
+
+/// The version of both files.
+pub const MEMORY_VERSION: u32 = 1;
+
+/// The memory of the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The version of this file.
+    pub version: u32,
+    /// The server that the rest is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerId>,
+    /// The sessions that it was last seen to have.
+    #[serde(default)]
+    pub sessions: BTreeMap<SessionId, Known>,
+    /// Since when each lost record is lost, by UUID.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost_since: BTreeMap<String, Timestamp>,
+    /// Names and directories that are not UTF-8, by UUID.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub exact: BTreeMap<String, Exact>,
+    /// Sessions that the user told us to forget while they live, with the name at that time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub untracked: BTreeMap<SessionId, String>,
+    /// When the second look at a close is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look_at: Option<Timestamp>,
+    /// Whether the sessions lost with the server before this one are still to be restored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restore_due: bool,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory {
+            version: MEMORY_VERSION,
+            server: None,
+            sessions: BTreeMap::new(),
+            lost_since: BTreeMap::new(),
+            exact: BTreeMap::new(),
+            untracked: BTreeMap::new(),
+            look_at: None,
+            restore_due: false,
+        }
+    }
+}
+
+/// A session as last seen, and what tmux was last told of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    /// Its UUID.
+    pub uuid: String,
+    /// The name that tmux was told in `ROSTER_SESSION`.
+    pub name: String,
+    /// The mode that registry and tmux last agreed on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub mode: String,
+    /// The health that tmux was last told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub health: String,
+    /// Whether it is a clone: a member of a session group that is not the first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clone: bool,
+    /// How often the stamp was delivered; 0 while nothing was.
+    #[serde(default)]
+    pub stamps: u8,
+    /// What the stamp showed when it was last put in place: if it shows that again, a window or
+    /// pane option masks it, and stamping once more would not help.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stamped_over: String,
+}
+
+/// The exact bytes, in hexadecimal, of what is not UTF-8.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Exact {
+    /// Of the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Of the working directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+}
+
+/// The list of closed sessions, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Closed {
+    /// The version of this file.
+    pub version: u32,
+    /// The sessions.
+    #[serde(default)]
+    pub closed: Vec<ClosedSession>,
+}
+
+impl Default for Closed {
+    fn default() -> Self {
+        Closed { version: MEMORY_VERSION, closed: Vec::new() }
+    }
+}
+
+/// A session that was closed, with all that is needed to reopen it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClosedSession {
+    /// Its record as it last was.
+    pub session: Session,
+    /// When it was closed.
+    pub closed_at: Timestamp,
+    /// While the close is not yet believed: the server that has to outlive it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<ServerId>,
+}
+
+impl Closed {
+    /// Puts a record at the head of the list; an older entry of the same UUID goes.
+    pub fn push(&mut self, entry: ClosedSession) {
+        self.take(&entry.session.uuid);
+        self.closed.insert(0, entry);
+    }
+
+    /// Takes the entry with this UUID out.
+    pub fn take(&mut self, uuid: &str) -> Option<ClosedSession> {
+        let at = self.closed.iter().position(|entry| entry.session.uuid == uuid)?;
+        Some(self.closed.remove(at))
+    }
+
+    /// Drops what is beyond `limit` and older than a day, oldest first.
+    pub fn trim(&mut self, limit: usize, now: Timestamp) {
+        const DAY: f64 = 86_400.0;
+        let mut kept = 0;
+        self.closed.retain(|entry| {
+            kept += 1;
+            kept <= limit || now.seconds_since(entry.closed_at) < DAY || entry.unproven.is_some()
+        });
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Hexadecimal digits as bytes.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    Some(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}

@@ -1,0 +1,707 @@
+//! The heart: from what is remembered and what tmux says lives, to what both should say.
+//!
+//! A pure function. Applying its plan and reconciling again plans nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::memory::{Closed, ClosedSession, Exact, Known, Memory, from_hex, to_hex};
+use super::name::is_given_by_tmux;
+use super::registry::Registry;
+use super::session::{Session, is_uuid};
+use super::snapshot::{LiveSession, SessionId, Snapshot, Workdir};
+use super::time::Timestamp;
+
+/// Seconds that a server must outlive a close before it is believed: at a shutdown panes die
+/// one by one before the server does.
+pub const CLOSE_GRACE: i64 = 3;
+
+/// Seconds from a close to the second look at it. What closes within the difference to
+/// [`CLOSE_GRACE`] is covered by the same look.
+pub const LOOK_AFTER: i64 = 4;
+
+/// Everything that is remembered: three files.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Remembered {
+    /// sessions.json
+    pub registry: Registry,
+    /// The closed sessions.
+    pub closed: Closed,
+    /// The memory of the server.
+    pub memory: Memory,
+}
+
+/// What the user's options say about reconciling.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// The mode of a session that nobody gave one.
+    pub default_mode: String,
+    /// Globs: sessions to leave alone.
+    pub ignore: Vec<String>,
+    /// How many closed sessions are kept.
+    pub closed_limit: usize,
+    /// Days after which a lost session moves to the closed ones; 0 for never.
+    pub lost_days: u32,
+    /// Seconds that a health check stays fresh; 0 for no checks.
+    pub health_interval: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            default_mode: "safe".into(),
+            ignore: Vec::new(),
+            closed_limit: 50,
+            lost_days: 30,
+            health_interval: 60,
+        }
+    }
+}
+
+/// Something that tmux is to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    /// The session; `None` for the server as a whole.
+    pub target: Option<SessionId>,
+    /// An option or a variable of the environment.
+    pub kind: EffectKind,
+    /// Its name.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
+/// What an effect sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EffectKind {
+    /// A user option.
+    Option,
+    /// A variable of the session's environment.
+    Environment,
+}
+
+/// What happened to a session, for the user's own scripts and for the summary.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// The session's record after it happened.
+    pub session: Session,
+    /// The name it had before, for a rename.
+    pub old_name: Option<String>,
+}
+
+/// The kinds of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the words are tmux's own, or design.md's states")]
+pub enum EventKind {
+    Created,
+    Attached,
+    Renamed,
+    Closed,
+    Lost,
+    Restored,
+}
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What shall be remembered; the memory as it is while the effects are still to come.
+    pub next: Remembered,
+    /// The memory once the effects have arrived.
+    pub memory_after: Memory,
+    /// What to tell tmux.
+    pub effects: Vec<Effect>,
+    /// What happened.
+    pub events: Vec<Event>,
+    /// Whether a second look is to be scheduled, in [`LOOK_AFTER`] seconds.
+    pub look: bool,
+    /// The live sessions whose health is due, just attached to.
+    pub health_due: Vec<SessionId>,
+    /// For the log.
+    pub notes: Vec<String>,
+    /// The UUID of each live session that is recorded.
+    pub live: BTreeMap<SessionId, String>,
+}
+
+/// Compares `before` with what lives and says what to do.
+///
+/// `new_uuid` is asked once for each session that turns out to be new.
+pub fn reconcile(
+    before: &Remembered,
+    snapshot: &Snapshot,
+    policy: &Policy,
+    now: Timestamp,
+    new_uuid: &mut dyn FnMut() -> String,
+) -> Plan {
+    let same_server = before.memory.server == Some(snapshot.server);
+    let mut work = Work {
+        before,
+        snapshot,
+        policy,
+        now,
+        same_server,
+        pool: BTreeMap::new(),
+        closed: before.closed.clone(),
+        events: Vec::new(),
+        notes: Vec::new(),
+    };
+    work.fill_pool(new_uuid);
+    work.settle_closes();
+    let tracked = work.tracked();
+    let live = work.identify(&tracked, new_uuid);
+    let names = display_names(&tracked);
+    work.record(&tracked, &live, &names)
+}
+
+/// The work in progress. `pool` holds every record by UUID until it finds its place.
+struct Work<'a> {
+    before: &'a Remembered,
+    snapshot: &'a Snapshot,
+    policy: &'a Policy,
+    now: Timestamp,
+    same_server: bool,
+    pool: BTreeMap<String, Session>,
+    closed: Closed,
+    events: Vec<Event>,
+    notes: Vec<String>,
+}
+
+impl<'a> Work<'a> {
+    /// Every record by UUID. Of several records with one UUID the one keeps it whose name the
+    /// server memory knows, else the first; the others, and those without any, get new ones.
+    fn fill_pool(&mut self, new_uuid: &mut dyn FnMut() -> String) {
+        let sessions = &self.before.registry.sessions;
+        let mut duplicates = Vec::new();
+        for (key, session) in sessions {
+            let session = Session { name: key.clone(), ..session.clone() };
+            if session.uuid.is_empty() {
+                duplicates.push(session);
+                continue;
+            }
+            let remembered = (self.before.memory.sessions.values())
+                .any(|known| known.uuid == session.uuid && known.name == *key);
+            match self.pool.get(&session.uuid) {
+                Some(_) if !remembered => duplicates.push(session),
+                _ => duplicates.extend(self.pool.insert(session.uuid.clone(), session)),
+            }
+        }
+        for mut session in duplicates {
+            session.uuid = self.unused(new_uuid, &HashSet::new());
+            self.notes.push(format!(
+                "the record {:?} had no UUID of its own; gave it {}",
+                session.name, session.uuid
+            ));
+            self.pool.insert(session.uuid.clone(), session);
+        }
+    }
+
+    /// Closes that their server has outlived are believed; those that it has not are losses.
+    fn settle_closes(&mut self) {
+        let known: HashSet<String> = self.pool.keys().cloned().collect();
+        let mut kept = Vec::with_capacity(self.closed.closed.len());
+        for mut entry in std::mem::take(&mut self.closed.closed) {
+            if known.contains(&entry.session.uuid) {
+                // A crash between two files left it in both: the registry is right.
+                continue;
+            }
+            match entry.unproven {
+                Some(server) if server != self.snapshot.server => {
+                    self.event(EventKind::Lost, &entry.session, None);
+                    self.pool.insert(entry.session.uuid.clone(), entry.session);
+                    continue;
+                }
+                Some(_) if is_proven(&entry, self.now) => {
+                    entry.unproven = None;
+                    self.event(EventKind::Closed, &entry.session, None);
+                }
+                _ => {}
+            }
+            kept.push(entry);
+        }
+        self.closed.closed = kept;
+    }
+
+    /// The live sessions that are ours to record, by id.
+    fn tracked(&self) -> Vec<&'a LiveSession> {
+        let untracked = |live: &LiveSession| {
+            self.same_server
+                && (self.before.memory.untracked.get(&live.id)).is_some_and(|name| *name == text(&live.name))
+        };
+        let mut tracked: Vec<&'a LiveSession> = (self.snapshot.sessions.iter())
+            .filter(|live| !is_ignored(&self.policy.ignore, &text(&live.name)) && !untracked(live))
+            .collect();
+        tracked.sort_by_key(|live| live.id);
+        tracked
+    }
+
+    /// The UUID of each live session: by the memory of this very server, by its stamp, by name
+    /// and directory, or a new one.
+    ///
+    /// Memory comes first because a stamp can be changed, copied or masked by anyone, and an id
+    /// is never used twice by one server.
+    fn identify(
+        &self,
+        tracked: &[&'a LiveSession],
+        new_uuid: &mut dyn FnMut() -> String,
+    ) -> BTreeMap<SessionId, String> {
+        let mut found: BTreeMap<SessionId, String> = BTreeMap::new();
+        let mut taken: HashSet<String> = HashSet::new();
+        let remembered = &self.before.memory.sessions;
+        if self.same_server {
+            for live in tracked {
+                if let Some(known) = remembered.get(&live.id) {
+                    if taken.insert(known.uuid.clone()) {
+                        found.insert(live.id, known.uuid.clone());
+                    }
+                }
+            }
+        }
+        let mut stamped: Vec<&LiveSession> = (tracked.iter().copied())
+            .filter(|live| !found.contains_key(&live.id))
+            .filter(|live| is_uuid(&live.stamp) || self.pool.contains_key(&live.stamp))
+            .collect();
+        // Of two with one stamp, the one that bears the recorded name, else the older one.
+        stamped.sort_by_key(|live| {
+            let named = self.pool.get(&live.stamp).is_some_and(|s| s.name == text(&live.name));
+            (!named, live.id)
+        });
+        for live in stamped {
+            if taken.insert(live.stamp.clone()) {
+                found.insert(live.id, live.stamp.clone());
+            }
+        }
+        // A record that this server was seen to have under another id is no lost one: its
+        // session was closed, and a new one bears its name.
+        let of_this_server: HashSet<&str> = if self.same_server {
+            remembered.values().map(|known| known.uuid.as_str()).collect()
+        } else {
+            HashSet::new()
+        };
+        let by_name: HashMap<&str, &Session> =
+            self.pool.values().map(|session| (session.name.as_str(), session)).collect();
+        for live in tracked {
+            if found.contains_key(&live.id) {
+                continue;
+            }
+            let name = text(&live.name);
+            let returned = by_name.get(name.as_str()).filter(|session| {
+                !is_given_by_tmux(&name)
+                    && !taken.contains(&session.uuid)
+                    && !of_this_server.contains(session.uuid.as_str())
+                    && self.is_same_directory(live, session)
+            });
+            let uuid = match returned {
+                Some(session) => session.uuid.clone(),
+                None => self.unused(new_uuid, &taken),
+            };
+            taken.insert(uuid.clone());
+            found.insert(live.id, uuid);
+        }
+        found
+    }
+
+    fn unused(&self, new_uuid: &mut dyn FnMut() -> String, taken: &HashSet<String>) -> String {
+        loop {
+            let uuid = new_uuid();
+            let in_closed = self.closed.closed.iter().any(|entry| entry.session.uuid == uuid);
+            if !taken.contains(&uuid) && !self.pool.contains_key(&uuid) && !in_closed {
+                return uuid;
+            }
+        }
+    }
+
+    fn is_same_directory(&self, live: &LiveSession, session: &Session) -> bool {
+        match &live.workdir {
+            Workdir::Known(path) => {
+                let exact = self.before.memory.exact.get(&session.uuid);
+                match exact.and_then(|exact| from_hex(exact.workdir.as_deref()?)) {
+                    Some(bytes) => bytes == *path,
+                    None => session.workdir == text(path),
+                }
+            }
+            Workdir::Guess(_) | Workdir::Unknown => true,
+        }
+    }
+
+    /// Puts every record in its place and says what tmux is to be told.
+    fn record(
+        mut self,
+        tracked: &[&LiveSession],
+        live: &BTreeMap<SessionId, String>,
+        names: &BTreeMap<SessionId, String>,
+    ) -> Plan {
+        let mut memory = Memory {
+            server: Some(self.snapshot.server),
+            sessions: BTreeMap::new(),
+            ..self.before.memory.clone()
+        };
+        if !self.same_server {
+            memory.untracked.clear();
+            memory.look_at = None;
+            memory.restore_due = true;
+        }
+        let present: BTreeSet<SessionId> = self.snapshot.sessions.iter().map(|l| l.id).collect();
+        let tracked_ids: BTreeSet<SessionId> = tracked.iter().map(|l| l.id).collect();
+        memory.untracked.retain(|id, _| present.contains(id) && !tracked_ids.contains(id));
+
+        let mut memory_after = memory.clone();
+        let mut registry = Registry { extra: self.before.registry.extra.clone(), ..Registry::default() };
+        let (mut effects, mut health_due) = (Vec::new(), Vec::new());
+        let groups = first_of_groups(tracked);
+
+        for session in tracked {
+            let uuid = &live[&session.id];
+            let known = if self.same_server { self.before.memory.sessions.get(&session.id) } else { None };
+            let record = self.live_record(session, uuid, &names[&session.id], known, &mut health_due);
+            keep_exact(&mut memory, session, uuid);
+            let clone = groups.get(&session.group).is_some_and(|first| *first != session.id);
+            let told = self.tell(session, &record, known, clone, &mut effects);
+            // Until the effects have arrived, memory says what tmux was told before.
+            let before = match known {
+                Some(known) => Known { clone, ..known.clone() },
+                None => Known { uuid: uuid.clone(), name: String::new(), clone, ..Known::default() },
+            };
+            memory.sessions.insert(session.id, before);
+            memory_after.sessions.insert(session.id, told);
+            registry.sessions.insert(record.name.clone(), record);
+        }
+        memory_after.exact = memory.exact.clone();
+
+        let look = self.close_the_gone(live, &present, &mut memory);
+        self.keep_the_lost(live, &mut registry, &mut memory);
+        for uuid in live.values() {
+            self.closed.take(uuid);
+        }
+        self.closed.trim(self.policy.closed_limit, self.now);
+        memory.exact.retain(|uuid, _| {
+            registry.by_uuid(uuid).is_some()
+                || self.closed.closed.iter().any(|entry| entry.session.uuid == *uuid)
+        });
+        memory_after.exact.clone_from(&memory.exact);
+        memory_after.lost_since.clone_from(&memory.lost_since);
+        memory_after.look_at = memory.look_at;
+
+        let lost = memory.lost_since.len();
+        if self.snapshot.lost_shown != lost.to_string() {
+            effects.push(Effect {
+                target: None,
+                kind: EffectKind::Option,
+                name: "@roster_lost",
+                value: lost.to_string(),
+            });
+        }
+        let closed = self.closed;
+        Plan {
+            next: Remembered { registry, closed, memory },
+            memory_after,
+            effects,
+            events: self.events,
+            look,
+            health_due,
+            notes: self.notes,
+            live: live.clone(),
+        }
+    }
+
+    /// The record of a live session: name and directory as tmux has them, the mode by which
+    /// side changed since the last sync, and tmux if both did.
+    fn live_record(
+        &mut self,
+        live: &LiveSession,
+        uuid: &str,
+        name: &str,
+        known: Option<&Known>,
+        health_due: &mut Vec<SessionId>,
+    ) -> Session {
+        let workdir = live.workdir.bytes().map(text);
+        let recorded = self.pool.remove(uuid).or_else(|| self.edited(uuid, known)).or_else(|| {
+            self.closed.closed.iter().find(|e| e.session.uuid == uuid).map(|e| e.session.clone())
+        });
+        let is_new = recorded.is_none();
+        let mut record = recorded.unwrap_or_else(|| {
+            let mode = if live.mode.is_empty() { &self.policy.default_mode } else { &live.mode };
+            let mode = known.map(|k| &k.mode).filter(|m| live.mode.is_empty() && !m.is_empty()).unwrap_or(mode);
+            Session::with(name, "", mode, uuid.to_owned(), live.created)
+        });
+        let old_name = std::mem::replace(&mut record.name, name.to_owned());
+        match &live.workdir {
+            Workdir::Known(path) => record.workdir = text(path),
+            Workdir::Guess(_) if record.workdir.is_empty() => record.workdir = workdir.unwrap_or_default(),
+            Workdir::Guess(_) | Workdir::Unknown => {}
+        }
+        let agreed = known.map_or("", |known| known.mode.as_str());
+        if !live.mode.is_empty() && live.mode != agreed {
+            record.mode.clone_from(&live.mode);
+        }
+        if record.created_at.is_zero() {
+            record.created_at = live.created;
+        }
+        if is_new && self.now.seconds_since(live.created) < 60.0 {
+            self.event(EventKind::Created, &record, None);
+        }
+        if old_name != name {
+            self.event(EventKind::Renamed, &record, Some(old_name));
+        }
+        if let Some(attached) = live.last_attached.filter(|at| *at > record.last_attached_at) {
+            // tmux counts whole seconds; an attach that happened just now is known better, so
+            // that the order of two within a second is kept.
+            let age = self.now.seconds_since(attached);
+            record.last_attached_at = if (0.0..2.0).contains(&age) { self.now } else { attached };
+            if age < 60.0 {
+                self.event(EventKind::Attached, &record, None);
+            }
+            let interval = f64::from(self.policy.health_interval);
+            let stale = self.now.seconds_since(record.last_health_at).abs() >= interval;
+            if self.policy.health_interval > 0 && stale {
+                health_due.push(live.id);
+            }
+        }
+        record
+    }
+
+    /// The record of a session whose UUID somebody edited in the file: it stands under the name
+    /// that the session last had, with an id that nobody knows.
+    fn edited(&mut self, uuid: &str, known: Option<&Known>) -> Option<Session> {
+        let name = known.filter(|known| known.uuid == uuid && !known.name.is_empty())?.name.as_str();
+        let stranger = self.before.registry.sessions.get(name)?.uuid.clone();
+        let is_known = self.before.memory.sessions.values().any(|known| known.uuid == stranger)
+            || self.before.memory.lost_since.contains_key(&stranger)
+            || self.snapshot.sessions.iter().any(|live| live.stamp == stranger);
+        if is_known {
+            return None;
+        }
+        let mut record = self.pool.remove(&stranger)?;
+        record.uuid = uuid.to_owned();
+        Some(record)
+    }
+
+    /// Adds what tmux is to be told of a session; returns what it will then have been told.
+    fn tell(
+        &mut self,
+        live: &LiveSession,
+        record: &Session,
+        known: Option<&Known>,
+        clone: bool,
+        effects: &mut Vec<Effect>,
+    ) -> Known {
+        let fresh = Known::default();
+        let was = known.unwrap_or(&fresh);
+        let mut told = Known {
+            uuid: record.uuid.clone(),
+            name: record.name.clone(),
+            mode: record.mode.clone(),
+            health: record.last_health_status.clone(),
+            clone,
+            stamps: was.stamps.max(1),
+            stamped_over: was.stamped_over.clone(),
+        };
+        let mut set = |kind, name, value: &str| {
+            let value = value.to_owned();
+            effects.push(Effect { target: Some(live.id), kind, name, value });
+        };
+        let healing = live.stamp.is_empty() && was.stamps == 1;
+        let masked = was.stamps > 0 && live.stamp == was.stamped_over && !healing;
+        if live.stamp != record.uuid && !masked {
+            set(EffectKind::Option, "@roster_uuid", &record.uuid);
+            told.stamps = was.stamps.saturating_add(1).min(2);
+            told.stamped_over.clone_from(&live.stamp);
+            if !live.stamp.is_empty() {
+                self.notes.push(format!(
+                    "session {} showed the stamp {:?}, which is not its own; stamped it with {}",
+                    live.id, live.stamp, record.uuid
+                ));
+            }
+        }
+        let told_before = was.stamps > 0;
+        if live.mode != record.mode && (!told_before || was.mode != record.mode || (live.mode.is_empty() && healing)) {
+            set(EffectKind::Option, "@roster_mode", &record.mode);
+        }
+        let health = &record.last_health_status;
+        if live.health != *health && (!told_before || was.health != *health) {
+            set(EffectKind::Option, "@roster_health", health);
+        }
+        for (name, now, then) in [
+            ("ROSTER_UUID", &record.uuid, &was.uuid),
+            ("ROSTER_MODE", &record.mode, &was.mode),
+            ("ROSTER_SESSION", &record.name, &was.name),
+        ] {
+            if !told_before || now != then {
+                set(EffectKind::Environment, name, now);
+            }
+        }
+        told
+    }
+
+    /// What this server had and has no more is closed, though not yet believed. Of a server
+    /// that ended everything is lost, and nothing needs to be done. Clones leave no record.
+    fn close_the_gone(
+        &mut self,
+        live: &BTreeMap<SessionId, String>,
+        present: &BTreeSet<SessionId>,
+        memory: &mut Memory,
+    ) -> bool {
+        let here: HashSet<&String> = live.values().collect();
+        let mut closing = false;
+        for (id, known) in &self.before.memory.sessions {
+            if here.contains(&known.uuid) {
+                continue;
+            }
+            if known.clone {
+                self.pool.remove(&known.uuid);
+            } else if !self.same_server {
+                if let Some(session) = self.pool.get(&known.uuid).cloned() {
+                    if !self.before.memory.lost_since.contains_key(&known.uuid) {
+                        self.event(EventKind::Lost, &session, None);
+                    }
+                }
+            } else if let Some(session) = self.pool.remove(&known.uuid) {
+                // What lives but is no longer ours to record was not closed by anyone.
+                let unproven = (!present.contains(id)).then_some(self.snapshot.server);
+                closing |= unproven.is_some();
+                self.closed.push(ClosedSession { session, closed_at: self.now, unproven });
+            }
+        }
+        if !closing {
+            memory.look_at = memory.look_at.filter(|at| *at > self.now);
+            return false;
+        }
+        let covered = (memory.look_at)
+            .is_some_and(|at| at > self.now && at.seconds_since(self.now) >= CLOSE_GRACE as f64);
+        if !covered {
+            memory.look_at = Some(self.now.plus_seconds(LOOK_AFTER));
+        }
+        !covered
+    }
+
+    /// Records without a session stay, unless their name is taken or they are too old.
+    fn keep_the_lost(
+        &mut self,
+        live: &BTreeMap<SessionId, String>,
+        registry: &mut Registry,
+        memory: &mut Memory,
+    ) {
+        let here: HashSet<&String> = live.values().collect();
+        let mut lost_since = BTreeMap::new();
+        for (uuid, session) in std::mem::take(&mut self.pool) {
+            if !here.contains(&uuid) {
+                self.place_lost(session, registry, &mut lost_since);
+            }
+        }
+        memory.lost_since = lost_since;
+    }
+
+    fn place_lost(
+        &mut self,
+        session: Session,
+        registry: &mut Registry,
+        lost_since: &mut BTreeMap<String, Timestamp>,
+    ) {
+        let since = *self.before.memory.lost_since.get(&session.uuid).unwrap_or(&self.now);
+        let days = f64::from(self.policy.lost_days);
+        let too_old = days > 0.0 && self.now.seconds_since(since) > days * 86_400.0;
+        if too_old || registry.sessions.contains_key(&session.name) {
+            self.closed.push(ClosedSession { session, closed_at: self.now, unproven: None });
+        } else {
+            lost_since.insert(session.uuid.clone(), since);
+            registry.sessions.insert(session.name.clone(), session);
+        }
+    }
+
+    fn event(&mut self, kind: EventKind, session: &Session, old_name: Option<String>) {
+        self.events.push(Event { kind, session: session.clone(), old_name });
+    }
+}
+
+/// Whether the server has outlived the close long enough, given that it lives at `now`.
+pub fn is_proven(entry: &ClosedSession, now: Timestamp) -> bool {
+    now.seconds_since(entry.closed_at) >= CLOSE_GRACE as f64
+}
+
+/// Bytes as text, with replacement characters for what is not UTF-8.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The name each session is recorded under: its own, and where two become equal because they
+/// are not UTF-8, a suffix for the younger ones.
+fn display_names(tracked: &[&LiveSession]) -> BTreeMap<SessionId, String> {
+    let exact = |live: &LiveSession| std::str::from_utf8(&live.name).ok().map(str::to_owned);
+    let mut names: BTreeMap<SessionId, String> =
+        tracked.iter().filter_map(|live| Some((live.id, exact(live)?))).collect();
+    if names.len() == tracked.len() {
+        return names;
+    }
+    let mut taken: HashSet<String> = names.values().cloned().collect();
+    for live in tracked.iter().filter(|live| exact(live).is_none()) {
+        let shown = text(&live.name);
+        let mut name = shown.clone();
+        let mut number = 2;
+        while !taken.insert(name.clone()) {
+            name = format!("{shown}-{number}");
+            number += 1;
+        }
+        names.insert(live.id, name);
+    }
+    names
+}
+
+/// The first member of each session group: the one with the lowest id.
+fn first_of_groups<'a>(tracked: &[&'a LiveSession]) -> HashMap<&'a Vec<u8>, SessionId> {
+    let mut groups = HashMap::new();
+    for live in tracked.iter().filter(|live| !live.group.is_empty()) {
+        groups.entry(&live.group).or_insert(live.id);
+    }
+    groups
+}
+
+fn keep_exact(memory: &mut Memory, live: &LiveSession, uuid: &str) {
+    let hex = |bytes: &[u8]| std::str::from_utf8(bytes).is_err().then(|| to_hex(bytes));
+    let workdir = match &live.workdir {
+        Workdir::Known(path) => hex(path),
+        Workdir::Guess(_) | Workdir::Unknown => {
+            memory.exact.get(uuid).and_then(|exact| exact.workdir.clone())
+                .or_else(|| live.workdir.bytes().and_then(hex))
+        }
+    };
+    let exact = Exact { name: hex(&live.name), workdir };
+    if exact == Exact::default() {
+        memory.exact.remove(uuid);
+    } else {
+        memory.exact.insert(uuid.to_owned(), exact);
+    }
+}
+
+/// Whether one of the globs matches the whole name.
+pub fn is_ignored(globs: &[String], name: &str) -> bool {
+    globs.iter().any(|glob| {
+        let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
+        glob_matches(&glob, &name)
+    })
+}
+
+/// `*` stands for any characters, `?` for one.
+fn glob_matches(glob: &[char], name: &[char]) -> bool {
+    let (mut g, mut n) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match glob.get(g) {
+            Some('*') => {
+                retry = Some((g, n));
+                g += 1;
+            }
+            Some(&c) if c == '?' || c == name[n] => {
+                g += 1;
+                n += 1;
+            }
+            _ => match retry {
+                Some((star, from)) => {
+                    retry = Some((star, from + 1));
+                    g = star + 1;
+                    n = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    glob[g..].iter().all(|c| *c == '*')
+}

@@ -1,0 +1,178 @@
+//! One record of the registry: eight fields, and whatever somebody else added.
+
+use std::fmt;
+
+use serde::de::MapAccess;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::time::Timestamp;
+
+/// A session as the registry records it.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The tmux session's name; also its key in the registry.
+    pub name: String,
+    /// RFC 4122 version 4, lower case; given once, never changed.
+    pub uuid: String,
+    /// A label such as `safe` or `yolo`.
+    pub mode: String,
+    /// The session's working directory (tmux `session_path`).
+    pub workdir: String,
+    /// When the session was first created.
+    pub created_at: Timestamp,
+    /// When a client last attached or switched to it; the zero time if never.
+    pub last_attached_at: Timestamp,
+    /// The verdict of the last health check; empty if there was none.
+    pub last_health_status: String,
+    /// When health was last checked; the zero time if never.
+    pub last_health_at: Timestamp,
+    /// Fields that someone else added, as they were, byte for byte.
+    pub extra: Extra,
+}
+
+/// Unknown fields of a JSON object in the order they were found, each value as its own text.
+#[derive(Debug, Clone, Default)]
+pub struct Extra(pub(crate) Vec<(String, Box<RawValue>)>);
+
+impl Extra {
+    /// Keeps a field; of two with one name the last wins, as in the reference.
+    pub(crate) fn keep(&mut self, key: String, value: Box<RawValue>) {
+        match self.0.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((key, value)),
+        }
+    }
+}
+
+impl PartialEq for Extra {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len()
+            && self.0.iter().zip(&other.0).all(|(a, b)| a.0 == b.0 && a.1.get() == b.1.get())
+    }
+}
+
+impl Session {
+    /// A new session with a fresh UUID, created now, never attached, never checked.
+    pub fn new(name: &str, workdir: &str, mode: &str) -> Session {
+        Session::with(name, workdir, mode, new_uuid(), Timestamp::now())
+    }
+
+    /// A new session with everything given: for code that must not draw ids or read a clock.
+    pub fn with(
+        name: &str,
+        workdir: &str,
+        mode: &str,
+        uuid: String,
+        created_at: Timestamp,
+    ) -> Session {
+        Session {
+            name: name.to_owned(),
+            uuid,
+            mode: mode.to_owned(),
+            workdir: workdir.to_owned(),
+            created_at,
+            last_attached_at: Timestamp::ZERO,
+            last_health_status: String::new(),
+            last_health_at: Timestamp::ZERO,
+            extra: Extra::default(),
+        }
+    }
+}
+
+impl PartialEq for Session {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.uuid == other.uuid
+            && self.mode == other.mode
+            && self.workdir == other.workdir
+            && self.created_at == other.created_at
+            && self.last_attached_at == other.last_attached_at
+            && self.last_health_status == other.last_health_status
+            && self.last_health_at == other.last_health_at
+            && self.extra == other.extra
+    }
+}
+
+/// A random UUID (RFC 4122 version 4) as the registry writes it.
+pub fn new_uuid() -> String {
+    Uuid::new_v4().hyphenated().to_string()
+}
+
+/// Whether `text` is a version 4 UUID in the form that we write: lower case, with hyphens.
+pub fn is_uuid(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() == 36
+        && bytes[14] == b'4'
+        && matches!(bytes[19], b'8' | b'9' | b'a' | b'b')
+        && bytes.iter().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => *b == b'-',
+            _ => matches!(b, b'0'..=b'9' | b'a'..=b'f'),
+        })
+}
+
+impl Serialize for Session {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", &self.name)?;
+        map.serialize_entry("uuid", &self.uuid)?;
+        map.serialize_entry("mode", &self.mode)?;
+        map.serialize_entry("workdir", &self.workdir)?;
+        map.serialize_entry("created_at", &self.created_at)?;
+        map.serialize_entry("last_attached_at", &self.last_attached_at)?;
+        if !self.last_health_status.is_empty() {
+            map.serialize_entry("last_health_status", &self.last_health_status)?;
+        }
+        map.serialize_entry("last_health_at", &self.last_health_at)?;
+        for (key, value) in &self.extra.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Session {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Session;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a session: an object")
+            }
+            // A field that is missing or null is read as empty, as the reference does.
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Session, A::Error> {
+                let mut s = Session::with("", "", "", String::new(), Timestamp::ZERO);
+                while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                    match &*key {
+                        "name" => read(&mut map, &mut s.name)?,
+                        "uuid" => read(&mut map, &mut s.uuid)?,
+                        "mode" => read(&mut map, &mut s.mode)?,
+                        "workdir" => read(&mut map, &mut s.workdir)?,
+                        "created_at" => read(&mut map, &mut s.created_at)?,
+                        "last_attached_at" => read(&mut map, &mut s.last_attached_at)?,
+                        "last_health_status" => read(&mut map, &mut s.last_health_status)?,
+                        "last_health_at" => read(&mut map, &mut s.last_health_at)?,
+                        _ => s.extra.keep(key.into_owned(), map.next_value()?),
+                    }
+                }
+                Ok(s)
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Session, E> {
+                Err(E::invalid_type(de::Unexpected::Unit, &self))
+            }
+        }
+        fn read<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
+            map: &mut A,
+            field: &mut T,
+        ) -> Result<(), A::Error> {
+            if let Some(value) = map.next_value::<Option<T>>()? {
+                *field = value;
+            }
+            Ok(())
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+

@@ -1,0 +1,97 @@
+//! Copies of the registry beside it: backups, damaged files kept aside, the last good copy.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::file::{self, PRIVATE, create_new, io_error, with_suffix};
+use super::{StoreError, parse};
+use crate::model::registry::Registry;
+use crate::model::time::Timestamp;
+
+/// How many backups are kept in any case.
+pub const KEPT_BACKUPS: usize = 20;
+
+/// For how many days every backup is kept.
+pub const KEPT_DAYS: i128 = 30;
+
+/// A copy of the registry.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    /// Where it is.
+    pub path: PathBuf,
+    /// When it was made, in nanoseconds since 1970, from its name.
+    pub nanos: i128,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// Writes `bytes` to a new `<path><kind>.<nanoseconds>` and syncs it; old ones are cleared.
+pub(super) fn write(path: &Path, kind: &str, bytes: &[u8]) -> Result<PathBuf, StoreError> {
+    let mut nanos = Timestamp::now().unix_nanos();
+    let (copy, mut file) = loop {
+        let copy = with_suffix(path, &format!("{kind}.{nanos}"));
+        match create_new(&copy, PRIVATE) {
+            Ok(file) => break (copy, file),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => nanos += 1,
+            Err(error) => return Err(io_error("make the backup", &copy)(error)),
+        }
+    };
+    if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_all()) {
+        let _ = fs::remove_file(&copy);
+        return Err(io_error("write the backup", &copy)(error));
+    }
+    clear_old(path, kind);
+    Ok(copy)
+}
+
+/// The copies of this kind, newest first.
+pub(super) fn list(path: &Path, kind: &str) -> Result<Vec<Backup>, StoreError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let prefix = format!("{}{kind}.", path.file_name().unwrap_or_default().to_string_lossy());
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error("read the folder", folder)(error)),
+    };
+    let mut found: Vec<Backup> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let nanos = name.strip_prefix(&prefix)?.parse().ok()?;
+            let bytes = entry.metadata().ok().filter(fs::Metadata::is_file)?.len();
+            Some(Backup { path: entry.path(), nanos, bytes })
+        })
+        .collect();
+    found.sort_by_key(|backup| std::cmp::Reverse(backup.nanos));
+    Ok(found)
+}
+
+/// Removes copies beyond the newest [`KEPT_BACKUPS`] that are older than [`KEPT_DAYS`].
+fn clear_old(path: &Path, kind: &str) {
+    let oldest = Timestamp::now().unix_nanos() - KEPT_DAYS * 86_400 * 1_000_000_000;
+    for old in list(path, kind).unwrap_or_default().iter().skip(KEPT_BACKUPS) {
+        if old.nanos < oldest {
+            let _ = fs::remove_file(&old.path);
+        }
+    }
+}
+
+/// The last good copy of the registry at `path`: replaced with it, not synced.
+pub(super) fn last_good(path: &Path) -> PathBuf {
+    with_suffix(path, ".last")
+}
+
+/// The last good copy, or the newest backup that reads, or an empty registry.
+pub(super) fn newest_readable(path: &Path) -> (Registry, Option<PathBuf>) {
+    let copies = std::iter::once(last_good(path))
+        .chain(list(path, ".bak").unwrap_or_default().into_iter().map(|backup| backup.path));
+    for copy in copies {
+        let Ok(Some(bytes)) = file::read(&copy) else { continue };
+        if let Ok(registry) = parse(&copy, &bytes) {
+            return (registry, Some(copy));
+        }
+    }
+    (Registry::default(), None)
+}

@@ -1,0 +1,176 @@
+//! Files that nobody else may read or replace: reading, atomic replace, folders.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::fs::OFlags;
+
+use super::StoreError;
+
+/// The mode of our files.
+pub const PRIVATE: u32 = 0o600;
+
+/// The largest file that we read, in bytes: far beyond any registry, well within memory.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Whether a write shall survive a power cut, which costs a wait for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// File and folder are synced.
+    Yes,
+    /// The system writes when it likes.
+    No,
+}
+
+pub(crate) fn io_error(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { verb, path, source }
+}
+
+/// `path` with `suffix` put behind its name.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Whether something is there, be it a link that leads nowhere.
+pub fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// The bytes of a regular file of ours; `None` if there is no file.
+///
+/// # Errors
+/// It cannot be read, is a folder or a device, or belongs to another user.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    // Without O_NONBLOCK a planted FIFO would hold us for ever.
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error("read", path)(error)),
+    };
+    let found = file.metadata().map_err(io_error("read", path))?;
+    if !found.is_file() {
+        return Err(StoreError::NotOurs { path: path.to_owned(), reason: "it is not a file" });
+    }
+    check_owner(path, &found)?;
+    if found.len() > MAX_BYTES {
+        return Err(StoreError::NotOurs { path: path.to_owned(), reason: "it is over 1 GiB" });
+    }
+    let mut bytes = Vec::with_capacity(found.len() as usize + 1);
+    file.read_to_end(&mut bytes).map_err(io_error("read", path))?;
+    Ok(Some(bytes))
+}
+
+/// Refuses what belongs to another user.
+pub(crate) fn check_owner(path: &Path, found: &fs::Metadata) -> Result<(), StoreError> {
+    if found.uid() == rustix::process::geteuid().as_raw() {
+        Ok(())
+    } else {
+        Err(StoreError::NotOurs { path: path.to_owned(), reason: "it belongs to another user" })
+    }
+}
+
+/// Makes a folder, and those above it, with mode 0700; one that is there stays as it is.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_folder(path: &Path) -> Result<(), StoreError> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error("make", path))
+}
+
+/// Makes a file that was not there before, 0600 less nothing, whatever the umask.
+pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    if file.metadata()?.permissions().mode() & 0o7777 != mode {
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+    }
+    Ok(file)
+}
+
+/// Puts `bytes` in the place of the file `path`, or of the file that a link there leads to.
+///
+/// Whoever opens `path` sees the old bytes or the new ones. With [`Sync::Yes`] the new ones
+/// survive a power cut from the moment that this returns. The caller holds the lock: temporary
+/// files that a crash left behind are removed.
+///
+/// # Errors
+/// Writing, syncing or renaming fails: the old file is still there.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), StoreError> {
+    let target = resolve(path).map_err(io_error("follow", path))?;
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let prefix = temporary_prefix(&target);
+    if sync == Sync::Yes {
+        remove_leftovers(folder, &prefix);
+    }
+    let temporary = folder.join(unique(&prefix));
+    let written = (|| {
+        let mut file = create_new(&temporary, mode)?;
+        file.write_all(bytes)?;
+        if sync == Sync::Yes {
+            file.sync_all()?;
+        }
+        fs::rename(&temporary, &target)
+    })();
+    if let Err(error) = written {
+        let _ = fs::remove_file(&temporary);
+        return Err(io_error("write", path)(error));
+    }
+    if sync == Sync::Yes {
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(io_error("sync the folder of", path))?;
+    }
+    Ok(())
+}
+
+/// Where a chain of symbolic links leads, whether or not something is there.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_owned();
+    for _ in 0..40 {
+        match fs::read_link(&target) {
+            Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
+            // Not a link, or not there.
+            Err(_) => return Ok(target),
+        }
+    }
+    Err(io::Error::other("too many levels of symbolic links"))
+}
+
+fn temporary_prefix(target: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(target.file_name().unwrap_or_default());
+    prefix.push(".tmp.");
+    prefix
+}
+
+fn unique(prefix: &OsString) -> OsString {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let nanos = crate::model::time::Timestamp::now().unix_nanos();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let mut name = prefix.clone();
+    name.push(format!("{}.{nanos}.{count}", std::process::id()));
+    name
+}
+
+/// Removes what a crash left: nobody but the holder of the lock makes files of this name.
+fn remove_leftovers(folder: &Path, prefix: &OsString) {
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().as_bytes().starts_with(prefix.as_bytes()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The only code that opens the lock file.
+//!
+//! The lock is a POSIX record lock: it belongs to the process, any close of the file by its
+//! holder releases it, and the kernel releases it when the holder dies. So the file is opened
+//! once, here, and a mutex keeps threads of one process apart.
+
+use std::fs::{self, FileTimes};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant, SystemTime};
+
+use file_lock::{FileLock, FileOptions};
+
+use super::StoreError;
+use super::file::{PRIVATE, check_owner, create_new, io_error};
+
+static IN_THIS_PROCESS: Mutex<()> = Mutex::new(());
+
+/// Holds the lock until it is dropped.
+#[derive(Debug)]
+pub struct LockGuard {
+    lock: FileLock,
+    _threads: MutexGuard<'static, ()>,
+}
+
+/// What the lock file's own times tell: it is empty, and nobody reads or writes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// When the last query of tmux began (the time of modification).
+    pub queried: SystemTime,
+    /// When the hooks were last checked (the time of access).
+    pub hooks_checked: SystemTime,
+}
+
+impl LockGuard {
+    pub(super) fn times(&self) -> Times {
+        let found = self.lock.file.metadata();
+        let never = SystemTime::UNIX_EPOCH;
+        Times {
+            queried: found.as_ref().map_or(never, |m| m.modified().unwrap_or(never)),
+            hooks_checked: found.as_ref().map_or(never, |m| m.accessed().unwrap_or(never)),
+        }
+    }
+
+    pub(super) fn set_times(&self, times: Times) {
+        let times =
+            FileTimes::new().set_modified(times.queried).set_accessed(times.hooks_checked);
+        // Only the pace of queries depends on it.
+        let _ = self.lock.file.set_times(times);
+    }
+}
+
+/// Waits for the lock at `path`, but not longer than `wait`.
+pub(super) fn acquire(path: &Path, wait: Duration) -> Result<LockGuard, StoreError> {
+    let start = Instant::now();
+    let mut pause = Duration::from_micros(300);
+    let busy = || StoreError::Busy { lock: path.to_owned(), waited: start.elapsed() };
+    let mut rest = || {
+        let left = wait.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return false;
+        }
+        std::thread::sleep(pause.min(left));
+        pause = (pause * 2).min(Duration::from_millis(5));
+        true
+    };
+    let threads = loop {
+        match IN_THIS_PROCESS.try_lock() {
+            Ok(guard) => break guard,
+            Err(TryLockError::Poisoned(guard)) => break PoisonError::into_inner(guard),
+            Err(TryLockError::WouldBlock) if rest() => {}
+            Err(TryLockError::WouldBlock) => return Err(busy()),
+        }
+    };
+    prepare(path)?;
+    loop {
+        match FileLock::lock(path, false, FileOptions::new().write(true)) {
+            Ok(lock) => {
+                check_same(path, &lock)?;
+                return Ok(LockGuard { lock, _threads: threads });
+            }
+            Err(error) if is_held(&error) => {
+                if !rest() {
+                    return Err(busy());
+                }
+            }
+            Err(error) => return Err(io_error("lock", path)(error)),
+        }
+    }
+}
+
+/// Makes the lock file, private, if it is not there; refuses a link and another user's file.
+fn prepare(path: &Path) -> Result<(), StoreError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => check_owner(path, &found),
+        Ok(_) => Err(StoreError::NotOurs { path: path.to_owned(), reason: "it is not a file" }),
+        Err(_) => match create_new(path, PRIVATE) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(io_error("make the lock", path)(error))
+            }
+            _ => Ok(()),
+        },
+    }
+}
+
+/// The file that we locked is the one that stands at `path`, and no link was put there.
+fn check_same(path: &Path, lock: &FileLock) -> Result<(), StoreError> {
+    let locked = lock.file.metadata().map_err(io_error("lock", path))?;
+    let named = fs::symlink_metadata(path).map_err(io_error("lock", path))?;
+    if (locked.dev(), locked.ino()) == (named.dev(), named.ino()) {
+        return Ok(());
+    }
+    Err(StoreError::NotOurs { path: path.to_owned(), reason: "it was replaced meanwhile" })
+}
+
+fn is_held(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied | io::ErrorKind::Interrupted
+    )
+}
+
+/// When the last query began and the hooks were checked, without the lock: for doctor.
+/// Opening and closing the lock file would release a lock that this process holds, so this
+/// only asks for its times.
+pub fn peek(path: &Path) -> Option<Times> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some(Times { queried: found.modified().ok()?, hooks_checked: found.accessed().ok()? })
+}

@@ -1,0 +1,438 @@
+//! sessions.json: the store of the registry, and every operation of its format.
+//!
+//! Imports only `model` of the crate. Starts no tmux.
+
+mod backup;
+pub mod file;
+mod lock;
+pub mod migrate;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::model::name::{NameError, validate_name};
+use crate::model::registry::{FileVersion, Registry, RegistryFile, SCHEMA_VERSION};
+use crate::model::session::Session;
+use crate::model::time::Timestamp;
+
+pub use backup::{Backup, KEPT_BACKUPS, KEPT_DAYS};
+use lock::LockGuard;
+
+/// How long a command that a person typed waits for the lock.
+pub const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// Why the store could not do what it was asked to.
+#[derive(Debug)]
+pub enum StoreError {
+    /// No session has this name.
+    NotFound(String),
+    /// Another session has this name already.
+    AlreadyExists(String),
+    /// The new name is not valid.
+    Name(NameError),
+    /// The file is not a registry that we can read. It is untouched unless a write was asked
+    /// for, which keeps it aside first.
+    Damaged {
+        /// The registry.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// The file was written by a newer version; it is untouched.
+    Newer {
+        /// The registry.
+        path: PathBuf,
+        /// The version it says.
+        version: FileVersion,
+    },
+    /// Somebody else held the lock for as long as we could wait.
+    Busy {
+        /// The lock file.
+        lock: PathBuf,
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// Another user, or a link that somebody planted: not ours to touch.
+    NotOurs {
+        /// What was found.
+        path: PathBuf,
+        /// Why it is refused.
+        reason: &'static str,
+    },
+    /// The backup that must come first could not be made; nothing was deleted.
+    NoBackup(Box<StoreError>),
+    /// A migration plan that does not fit its target, or a step that failed.
+    Migration(String),
+    /// The system said no.
+    Io {
+        /// What we were doing, as in "could not read".
+        verb: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::NotFound(name) => write!(f, "session {name:?} not found"),
+            StoreError::AlreadyExists(name) => write!(f, "session {name:?} already exists"),
+            StoreError::Name(error) => error.fmt(f),
+            StoreError::Damaged { path, reason } => {
+                write!(f, "{} is damaged: {reason}", path.display())
+            }
+            StoreError::Newer { path, version } => write!(
+                f,
+                "{} has schema_version {version}, we know up to {SCHEMA_VERSION}: \
+                 left untouched, upgrade tmux-roster to use it",
+                path.display()
+            ),
+            StoreError::Busy { lock, waited } => write!(
+                f,
+                "could not get the lock {} within {:.1} s: another process holds it",
+                lock.display(),
+                waited.as_secs_f64()
+            ),
+            StoreError::NotOurs { path, reason } => {
+                write!(f, "refused to use {}: {reason}", path.display())
+            }
+            StoreError::NoBackup(error) => write!(f, "nothing was deleted: {error}"),
+            StoreError::Migration(reason) => write!(f, "could not migrate: {reason}"),
+            StoreError::Io { verb, path, source } => {
+                write!(f, "could not {verb} {}: {source}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StoreError::Io { source, .. } => Some(source),
+            StoreError::NoBackup(error) => Some(error.as_ref()),
+            StoreError::Name(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// A registry file. Holding a `Store` holds nothing: every operation opens, locks and reads
+/// the file for itself, so any number of processes can use one file.
+#[derive(Debug, Clone)]
+pub struct Store {
+    path: PathBuf,
+    wait: Duration,
+}
+
+impl Store {
+    /// The store in the file `path`, which need not exist. Nothing is opened or made yet.
+    pub fn new(path: impl Into<PathBuf>) -> Store {
+        Store { path: path.into(), wait: LOCK_WAIT }
+    }
+
+    /// The same store with another limit to the wait for the lock (by default [`LOCK_WAIT`]).
+    pub fn waiting(self, wait: Duration) -> Store {
+        Store { wait, ..self }
+    }
+
+    /// Where the registry is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The registry as it is now; empty if there is no file.
+    ///
+    /// Takes no lock: a replace is atomic, so this is the registry before or after any write.
+    ///
+    /// # Errors
+    /// The file cannot be read, is damaged or newer. It is untouched in each case.
+    pub fn read(&self) -> Result<Registry, StoreError> {
+        match file::read(&self.path)? {
+            Some(bytes) => parse(&self.path, &bytes),
+            None => Ok(Registry::default()),
+        }
+    }
+
+    /// Takes the lock that every writer takes, for as long as the result lives.
+    ///
+    /// Excludes other processes and threads that come this way, not a program that locks with
+    /// flock(2) or not at all. The folder is made (0700) if it is missing.
+    ///
+    /// # Errors
+    /// The lock is not free within the wait, or the lock file cannot be made or is not ours.
+    pub fn lock(&self) -> Result<Locked<'_>, StoreError> {
+        if let Some(folder) = self.path.parent() {
+            file::make_folder(folder)?;
+        }
+        let guard = lock::acquire(&file::with_suffix(&self.path, ".lock"), self.wait)?;
+        Ok(Locked { store: self, guard })
+    }
+
+    /// Adds the session, or replaces the one of its name.
+    ///
+    /// # Errors
+    /// As for every write: the lock, the file, its version, the disk.
+    pub fn save(&self, session: &Session) -> Result<(), StoreError> {
+        self.change(|registry| {
+            registry.sessions.insert(session.name.clone(), session.clone());
+            Ok(())
+        })
+    }
+
+    /// The session of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or as for [`Store::read`].
+    pub fn get(&self, name: &str) -> Result<Session, StoreError> {
+        let found = self.read()?.sessions.remove(name);
+        found.ok_or_else(|| StoreError::NotFound(name.to_owned()))
+    }
+
+    /// All sessions, by name in byte order.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub fn list(&self) -> Result<Vec<Session>, StoreError> {
+        Ok(self.read()?.sessions.into_values().collect())
+    }
+
+    /// All names, in byte order.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub fn names(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.read()?.sessions.into_keys().collect())
+    }
+
+    /// Removes the session of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or as for every write.
+    pub fn delete(&self, name: &str) -> Result<(), StoreError> {
+        self.change(|registry| match registry.sessions.remove(name) {
+            Some(_) => Ok(()),
+            None => Err(StoreError::NotFound(name.to_owned())),
+        })
+    }
+
+    /// Empties the registry after a backup, whose path it returns; `None` if there was no file.
+    ///
+    /// # Errors
+    /// [`StoreError::NoBackup`] if there can be no backup: then nothing is deleted.
+    pub fn delete_all(&self) -> Result<Option<PathBuf>, StoreError> {
+        let locked = self.lock()?;
+        let Some(bytes) = file::read(&self.path)? else { return Ok(None) };
+        let mut registry = match parse(&self.path, &bytes) {
+            Err(StoreError::Damaged { .. }) => Registry::default(),
+            parsed => parsed?,
+        };
+        let backup = backup::write(&self.path, ".bak", &bytes)
+            .map_err(|error| StoreError::NoBackup(Box::new(error)))?;
+        registry.sessions.clear();
+        locked.commit(&registry)?;
+        Ok(Some(backup))
+    }
+
+    /// Gives the session `old` the name `new`; every other field stays.
+    ///
+    /// # Errors
+    /// `new` is not valid, `old` is not found, or `new` exists already, `old` itself included.
+    pub fn rename(&self, old: &str, new: &str) -> Result<(), StoreError> {
+        validate_name(new).map_err(StoreError::Name)?;
+        self.change(|registry| {
+            if !registry.sessions.contains_key(old) {
+                return Err(StoreError::NotFound(old.to_owned()));
+            }
+            if registry.sessions.contains_key(new) {
+                return Err(StoreError::AlreadyExists(new.to_owned()));
+            }
+            let session = registry.sessions.remove(old);
+            registry.sessions.extend(session.map(|mut session| {
+                new.clone_into(&mut session.name);
+                (new.to_owned(), session)
+            }));
+            Ok(())
+        })
+    }
+
+    /// Changes the mode alone.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or as for every write.
+    pub fn update_mode(&self, name: &str, mode: &str) -> Result<(), StoreError> {
+        self.update(name, |session| mode.clone_into(&mut session.mode))
+    }
+
+    /// Changes the health status, and the time of the check, alone.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or as for every write.
+    pub fn update_health(&self, name: &str, status: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.update(name, |session| {
+            status.clone_into(&mut session.last_health_status);
+            session.last_health_at = at;
+        })
+    }
+
+    /// Changes the time of the last attach alone.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or as for every write.
+    pub fn update_attached(&self, name: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.update(name, |session| session.last_attached_at = at)
+    }
+
+    /// Copies the file as it is, even if it is damaged or newer, to a new `.bak.<nanoseconds>`
+    /// (0600) beside it, synced, and returns its path; `None` if there is no file.
+    ///
+    /// # Errors
+    /// The lock, or reading or writing fails.
+    pub fn backup(&self) -> Result<Option<PathBuf>, StoreError> {
+        if !file::exists(&self.path) {
+            return Ok(None);
+        }
+        let _locked = self.lock()?;
+        let Some(bytes) = file::read(&self.path)? else { return Ok(None) };
+        backup::write(&self.path, ".bak", &bytes).map(Some)
+    }
+
+    /// The backups there are, newest first.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn backups(&self) -> Result<Vec<Backup>, StoreError> {
+        backup::list(&self.path, ".bak")
+    }
+
+    /// Brings the file to the plan's target version; see [`migrate::Plan`].
+    ///
+    /// # Errors
+    /// The plan does not fit, the file is newer, damaged or without a sensible version, or a
+    /// step fails: then the file is untouched.
+    pub fn migrate(&self, plan: &migrate::Plan) -> Result<migrate::Migrated, StoreError> {
+        migrate::run(self, plan)
+    }
+
+    fn update(&self, name: &str, change: impl FnOnce(&mut Session)) -> Result<(), StoreError> {
+        self.change(|registry| match registry.sessions.get_mut(name) {
+            Some(session) => {
+                change(session);
+                Ok(())
+            }
+            None => Err(StoreError::NotFound(name.to_owned())),
+        })
+    }
+
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Registry) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let locked = self.lock()?;
+        let mut registry = locked.load()?.registry;
+        change(&mut registry)?;
+        locked.commit(&registry)
+    }
+}
+
+/// The registry's lock, held. Only this can change the registry.
+#[derive(Debug)]
+pub struct Locked<'a> {
+    store: &'a Store,
+    guard: LockGuard,
+}
+
+/// What [`Locked::load`] found.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The registry.
+    pub registry: Registry,
+    /// Set if the file was damaged.
+    pub recovered: Option<Recovered>,
+}
+
+/// How a damaged registry was mended.
+#[derive(Debug)]
+pub struct Recovered {
+    /// What was wrong.
+    pub reason: String,
+    /// Where the damaged file is kept.
+    pub kept: PathBuf,
+    /// What the records were taken from, if anything could be read.
+    pub source: Option<PathBuf>,
+}
+
+impl Locked<'_> {
+    /// Reads the registry anew. A damaged one is kept aside as `.corrupt.<nanoseconds>` and
+    /// replaced by the last good copy, or the newest backup that reads, or an empty one. What
+    /// lives in tmux is not known here: the sync adds it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is newer: untouched.
+    pub fn load(&self) -> Result<Loaded, StoreError> {
+        let path = &self.store.path;
+        let Some(bytes) = file::read(path)? else {
+            return Ok(Loaded { registry: Registry::default(), recovered: None });
+        };
+        let reason = match parse(path, &bytes) {
+            Ok(registry) => return Ok(Loaded { registry, recovered: None }),
+            Err(StoreError::Damaged { reason, .. }) => reason,
+            Err(error) => return Err(error),
+        };
+        let kept = backup::write(path, ".corrupt", &bytes)?;
+        let (registry, source) = backup::newest_readable(path);
+        self.commit(&registry)?;
+        Ok(Loaded { registry, recovered: Some(Recovered { reason, kept, source }) })
+    }
+
+    /// Replaces the registry. When this returns, file and folder are synced; a crash before
+    /// that leaves the old registry or the new one, never part of one.
+    ///
+    /// # Errors
+    /// Writing fails: the old registry is still there.
+    pub fn commit(&self, registry: &Registry) -> Result<(), StoreError> {
+        let path = &self.store.path;
+        let bytes = serde_json::to_vec(registry).map_err(|error| StoreError::Io {
+            verb: "write",
+            path: path.clone(),
+            source: error.into(),
+        })?;
+        file::replace(path, &bytes, file::PRIVATE, file::Sync::Yes)?;
+        // A convenience for the day that somebody damages the registry: no sync, no error.
+        let _ = file::replace(&backup::last_good(path), &bytes, file::PRIVATE, file::Sync::No);
+        Ok(())
+    }
+
+    /// When the last query of tmux began under this lock, and when the hooks were last checked.
+    pub fn times(&self) -> lock::Times {
+        self.guard.times()
+    }
+
+    /// Notes the beginning of a query, and of a check of the hooks, for those who come after.
+    pub fn set_times(&self, times: lock::Times) {
+        self.guard.set_times(times);
+    }
+}
+
+pub use lock::Times;
+
+/// Reads a registry out of the bytes of a file.
+///
+/// # Errors
+/// Damaged, or newer than [`SCHEMA_VERSION`].
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Registry, StoreError> {
+    let json = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let newer = |version| StoreError::Newer { path: path.to_owned(), version };
+    match serde_json::from_slice::<RegistryFile>(json) {
+        Ok(read) if read.version.is_newer() => Err(newer(read.version)),
+        Ok(read) => Ok(read.registry),
+        Err(error) => match migrate::version_of(json) {
+            // A newer format may well have another shape.
+            Some(version) if version.is_newer() => Err(newer(version)),
+            _ => Err(StoreError::Damaged { path: path.to_owned(), reason: error.to_string() }),
+        },
+    }
+}
