@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs, io};
 
-const LIBRARIES: [&str; 6] = ["libc.a", "libm.a", "libpthread.a", "libdl.a", "librt.a", "libutil.a"];
+const LIBRARIES: [&str; 6] =
+    ["libc.a", "libm.a", "libpthread.a", "libdl.a", "librt.a", "libutil.a"];
 
 fn main() {
     println!("cargo:rerun-if-changed=scripts/build.rs");

@@ -10,6 +10,11 @@ pub use model::registry::{Registry, SCHEMA_VERSION};
 pub use model::session::Session;
 pub use model::time::Timestamp;
 
+pub mod config;
+pub mod health;
+pub mod restore;
 pub mod store;
+pub mod sync;
+pub mod tmux;
 pub use store::migrate::{Migrated, Plan as MigrationPlan, migration_plan};
 pub use store::{Store, StoreError};

@@ -1,1 +1,25 @@
-fn main(){}
+//! The `roster` program: parse, run, print, exit code.
+
+mod cli;
+mod commands;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = match std::env::args_os().map(|arg| arg.into_string()).collect() {
+        Ok(args) => args,
+        Err(arg) => return fail(2, &format!("{} is not UTF-8", arg.display())),
+    };
+    match commands::run(&args) {
+        Ok(code) => code,
+        Err(commands::Failure::Usage(message)) => fail(2, &message),
+        Err(commands::Failure::Error(error)) => fail(1, &error.to_string()),
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    use std::io::Write;
+    // Nobody may be there to read it.
+    let _ = writeln!(std::io::stderr(), "roster: {message}");
+    ExitCode::from(code)
+}

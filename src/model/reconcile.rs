@@ -225,7 +225,8 @@ impl<'a> Work<'a> {
     fn tracked(&self) -> Vec<&'a LiveSession> {
         let untracked = |live: &LiveSession| {
             self.same_server
-                && (self.before.memory.untracked.get(&live.id)).is_some_and(|name| *name == text(&live.name))
+                && (self.before.memory.untracked.get(&live.id))
+                    .is_some_and(|name| *name == text(&live.name))
         };
         let mut tracked: Vec<&'a LiveSession> = (self.snapshot.sessions.iter())
             .filter(|live| !is_ignored(&self.policy.ignore, &text(&live.name)) && !untracked(live))
@@ -345,21 +346,26 @@ impl<'a> Work<'a> {
         memory.untracked.retain(|id, _| present.contains(id) && !tracked_ids.contains(id));
 
         let mut memory_after = memory.clone();
-        let mut registry = Registry { extra: self.before.registry.extra.clone(), ..Registry::default() };
+        let mut registry =
+            Registry { extra: self.before.registry.extra.clone(), ..Registry::default() };
         let (mut effects, mut health_due) = (Vec::new(), Vec::new());
         let groups = first_of_groups(tracked);
 
         for session in tracked {
             let uuid = &live[&session.id];
-            let known = if self.same_server { self.before.memory.sessions.get(&session.id) } else { None };
-            let record = self.live_record(session, uuid, &names[&session.id], known, &mut health_due);
+            let known =
+                if self.same_server { self.before.memory.sessions.get(&session.id) } else { None };
+            let record =
+                self.live_record(session, uuid, &names[&session.id], known, &mut health_due);
             keep_exact(&mut memory, session, uuid);
             let clone = groups.get(&session.group).is_some_and(|first| *first != session.id);
             let told = self.tell(session, &record, known, clone, &mut effects);
             // Until the effects have arrived, memory says what tmux was told before.
             let before = match known {
                 Some(known) => Known { clone, ..known.clone() },
-                None => Known { uuid: uuid.clone(), name: String::new(), clone, ..Known::default() },
+                None => {
+                    Known { uuid: uuid.clone(), name: String::new(), clone, ..Known::default() }
+                }
             };
             memory.sessions.insert(session.id, before);
             memory_after.sessions.insert(session.id, told);
@@ -420,13 +426,18 @@ impl<'a> Work<'a> {
         let is_new = recorded.is_none();
         let mut record = recorded.unwrap_or_else(|| {
             let mode = if live.mode.is_empty() { &self.policy.default_mode } else { &live.mode };
-            let mode = known.map(|k| &k.mode).filter(|m| live.mode.is_empty() && !m.is_empty()).unwrap_or(mode);
+            let mode = known
+                .map(|k| &k.mode)
+                .filter(|m| live.mode.is_empty() && !m.is_empty())
+                .unwrap_or(mode);
             Session::with(name, "", mode, uuid.to_owned(), live.created)
         });
         let old_name = std::mem::replace(&mut record.name, name.to_owned());
         match &live.workdir {
             Workdir::Known(path) => record.workdir = text(path),
-            Workdir::Guess(_) if record.workdir.is_empty() => record.workdir = workdir.unwrap_or_default(),
+            Workdir::Guess(_) if record.workdir.is_empty() => {
+                record.workdir = workdir.unwrap_or_default()
+            }
             Workdir::Guess(_) | Workdir::Unknown => {}
         }
         let agreed = known.map_or("", |known| known.mode.as_str());
@@ -462,7 +473,8 @@ impl<'a> Work<'a> {
     /// The record of a session whose UUID somebody edited in the file: it stands under the name
     /// that the session last had, with an id that nobody knows.
     fn edited(&mut self, uuid: &str, known: Option<&Known>) -> Option<Session> {
-        let name = known.filter(|known| known.uuid == uuid && !known.name.is_empty())?.name.as_str();
+        let name =
+            known.filter(|known| known.uuid == uuid && !known.name.is_empty())?.name.as_str();
         let stranger = self.before.registry.sessions.get(name)?.uuid.clone();
         let is_known = self.before.memory.sessions.values().any(|known| known.uuid == stranger)
             || self.before.memory.lost_since.contains_key(&stranger)
@@ -513,7 +525,9 @@ impl<'a> Work<'a> {
             }
         }
         let told_before = was.stamps > 0;
-        if live.mode != record.mode && (!told_before || was.mode != record.mode || (live.mode.is_empty() && healing)) {
+        if live.mode != record.mode
+            && (!told_before || was.mode != record.mode || (live.mode.is_empty() && healing))
+        {
             set(EffectKind::Option, "@roster_mode", &record.mode);
         }
         let health = &record.last_health_status;
@@ -658,10 +672,11 @@ fn keep_exact(memory: &mut Memory, live: &LiveSession, uuid: &str) {
     let hex = |bytes: &[u8]| std::str::from_utf8(bytes).is_err().then(|| to_hex(bytes));
     let workdir = match &live.workdir {
         Workdir::Known(path) => hex(path),
-        Workdir::Guess(_) | Workdir::Unknown => {
-            memory.exact.get(uuid).and_then(|exact| exact.workdir.clone())
-                .or_else(|| live.workdir.bytes().and_then(hex))
-        }
+        Workdir::Guess(_) | Workdir::Unknown => memory
+            .exact
+            .get(uuid)
+            .and_then(|exact| exact.workdir.clone())
+            .or_else(|| live.workdir.bytes().and_then(hex)),
     };
     let exact = Exact { name: hex(&live.name), workdir };
     if exact == Exact::default() {

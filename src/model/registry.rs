@@ -121,10 +121,7 @@ impl<'de> Deserialize<'de> for RegistryFile {
                 Ok(RegistryFile { version, registry })
             }
             fn visit_unit<E: de::Error>(self) -> Result<RegistryFile, E> {
-                Ok(RegistryFile {
-                    version: FileVersion::Known(0),
-                    registry: Registry::default(),
-                })
+                Ok(RegistryFile { version: FileVersion::Known(0), registry: Registry::default() })
             }
         }
         deserializer.deserialize_any(Visitor)

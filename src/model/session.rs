@@ -175,4 +175,3 @@ impl<'de> Deserialize<'de> for Session {
         deserializer.deserialize_map(Visitor)
     }
 }
-

@@ -1,8 +1,9 @@
 //! Files that nobody else may read or replace: reading, atomic replace, folders.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -111,11 +112,11 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), S
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let prefix = temporary_prefix(&target);
+    let name = target.file_name().unwrap_or_default();
     if sync == Sync::Yes {
-        remove_leftovers(folder, &prefix);
+        remove_leftovers(folder, name);
     }
-    let temporary = folder.join(unique(&prefix));
+    let temporary = folder.join(temporary_name(name));
     let written = (|| {
         let mut file = create_new(&temporary, mode)?;
         file.write_all(bytes)?;
@@ -148,28 +149,26 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many levels of symbolic links"))
 }
 
-fn temporary_prefix(target: &Path) -> OsString {
-    let mut prefix = OsString::from(".");
-    prefix.push(target.file_name().unwrap_or_default());
-    prefix.push(".tmp.");
-    prefix
-}
-
-fn unique(prefix: &OsString) -> OsString {
+/// A name for a temporary file that belongs to the file `name`; see [`remove_leftovers`].
+pub(crate) fn temporary_name(name: &OsStr) -> OsString {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let nanos = crate::model::time::Timestamp::now().unix_nanos();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let mut name = prefix.clone();
-    name.push(format!("{}.{nanos}.{count}", std::process::id()));
-    name
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".tmp.{}.{nanos}.{count}", std::process::id()));
+    temporary
 }
 
-/// Removes what a crash left: nobody but the holder of the lock makes files of this name.
-fn remove_leftovers(folder: &Path, prefix: &OsString) {
-    use std::os::unix::ffi::OsStrExt;
+/// Removes what a crash left of the file `name` and its companions: nobody but the holder of the
+/// lock makes files of such names.
+fn remove_leftovers(folder: &Path, name: &OsStr) {
     let Ok(entries) = fs::read_dir(folder) else { return };
+    let start = [b".", name.as_bytes(), b"."].concat();
     for entry in entries.flatten() {
-        if entry.file_name().as_bytes().starts_with(prefix.as_bytes()) {
+        let found = entry.file_name();
+        let found = found.as_bytes();
+        if found.starts_with(&start) && found.windows(5).any(|part| part == b".tmp.") {
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -45,8 +45,7 @@ impl LockGuard {
     }
 
     pub(super) fn set_times(&self, times: Times) {
-        let times =
-            FileTimes::new().set_modified(times.queried).set_accessed(times.hooks_checked);
+        let times = FileTimes::new().set_modified(times.queried).set_accessed(times.hooks_checked);
         // Only the pace of queries depends on it.
         let _ = self.lock.file.set_times(times);
     }

@@ -1,0 +1,476 @@
+//! The command line as data.
+
+use argh::FromArgs;
+
+/// A registry of tmux sessions that keeps itself.
+#[derive(FromArgs)]
+#[argh(help_triggers("-h", "--help"))]
+pub struct Cli {
+    /// the server of this socket name, as tmux -L
+    #[argh(option, short = 'L', long = "socket-name", arg_name = "name")]
+    pub socket_name: Option<String>,
+    /// the server of this socket path, as tmux -S
+    #[argh(option, short = 'S', long = "socket-path", arg_name = "path")]
+    pub socket_path: Option<String>,
+    /// print the version
+    #[argh(switch, short = 'V')]
+    pub version: bool,
+    #[argh(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+pub enum Verb {
+    List(List),
+    Show(Show),
+    Names(Names),
+    Path(PathOf),
+    Sync(Sync),
+    New(New),
+    Go(Go),
+    Last(Last),
+    Rename(Rename),
+    Kill(Kill),
+    Restore(Restore),
+    Reopen(Reopen),
+    Closed(Closed),
+    Forget(Forget),
+    Clear(Clear),
+    Mode(Mode),
+    Health(Health),
+    Backup(Backup),
+    Backups(Backups),
+    Recover(Recover),
+    Migrate(Migrate),
+    Store(Store),
+    Load(Load),
+    RunScript(RunScript),
+}
+
+/// list sessions: live and lost ones
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "list",
+    example = "roster list --state lost",
+    help_triggers("-h", "--help")
+)]
+pub struct List {
+    /// print a JSON array
+    #[argh(switch)]
+    pub json: bool,
+    /// only live, lost or closed ones
+    #[argh(option)]
+    pub state: Option<String>,
+    /// by name (the default), created or attached
+    #[argh(option)]
+    pub sort: Option<String>,
+}
+
+/// show all that is known of a session
+#[derive(FromArgs)]
+#[argh(subcommand, name = "show", example = "roster show work", help_triggers("-h", "--help"))]
+pub struct Show {
+    /// print JSON
+    #[argh(switch)]
+    pub json: bool,
+    /// the session
+    #[argh(positional)]
+    pub name: String,
+}
+
+/// print the names of live and lost sessions, one a line
+#[derive(FromArgs)]
+#[argh(subcommand, name = "names", example = "roster names", help_triggers("-h", "--help"))]
+pub struct Names {}
+
+/// print where this server's registry is
+#[derive(FromArgs)]
+#[argh(subcommand, name = "path", example = "roster path", help_triggers("-h", "--help"))]
+pub struct PathOf {}
+
+/// bring the registry into step with tmux
+#[derive(FromArgs)]
+#[argh(subcommand, name = "sync", example = "roster sync", help_triggers("-h", "--help"))]
+pub struct Sync {
+    /// started by a hook: silent, and always ends well
+    #[argh(switch, hidden_help)]
+    pub hook: bool,
+    /// the mark stands in an option (tmux before 3.2)
+    #[argh(switch, hidden_help)]
+    pub old_mark: bool,
+    /// the folder of the registry
+    #[argh(option, hidden_help)]
+    pub dir: Option<String>,
+    /// the tmux program
+    #[argh(option, hidden_help)]
+    pub tmux: Option<String>,
+}
+
+/// make a session and go to it
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "new",
+    example = "roster new api -c ~/src/api -m yolo",
+    help_triggers("-h", "--help")
+)]
+pub struct New {
+    /// the directory to start in (the current one)
+    #[argh(option, short = 'c', arg_name = "dir")]
+    pub directory: Option<String>,
+    /// the mode (@roster-default-mode)
+    #[argh(option, short = 'm')]
+    pub mode: Option<String>,
+    /// do not go to it
+    #[argh(switch, short = 'd')]
+    pub detached: bool,
+    /// the client to move
+    #[argh(option, hidden_help)]
+    pub client: Option<String>,
+    /// the name (made from the directory); a command may follow after --
+    #[argh(positional)]
+    pub name: Option<String>,
+}
+
+/// go to a session; a lost or closed one is brought back first
+#[derive(FromArgs)]
+#[argh(subcommand, name = "go", example = "roster go work", help_triggers("-h", "--help"))]
+pub struct Go {
+    /// the client to move
+    #[argh(option, hidden_help)]
+    pub client: Option<String>,
+    /// the session
+    #[argh(positional)]
+    pub name: String,
+}
+
+/// go to the session attached before this one
+#[derive(FromArgs)]
+#[argh(subcommand, name = "last", example = "roster last", help_triggers("-h", "--help"))]
+pub struct Last {
+    /// the client to move
+    #[argh(option, hidden_help)]
+    pub client: Option<String>,
+}
+
+/// rename a session, in tmux and registry together
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "rename",
+    example = "roster rename old new",
+    help_triggers("-h", "--help")
+)]
+pub struct Rename {
+    /// the session
+    #[argh(positional)]
+    pub old: String,
+    /// its new name
+    #[argh(positional)]
+    pub new: String,
+}
+
+/// kill a live session; it can be reopened
+#[derive(FromArgs)]
+#[argh(subcommand, name = "kill", example = "roster kill scratch", help_triggers("-h", "--help"))]
+pub struct Kill {
+    /// the client to move away first
+    #[argh(option, hidden_help)]
+    pub client: Option<String>,
+    /// the session
+    #[argh(positional)]
+    pub name: String,
+}
+
+/// bring lost sessions back
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "restore",
+    example = "roster restore --all",
+    help_triggers("-h", "--help")
+)]
+pub struct Restore {
+    /// all that are lost
+    #[argh(switch)]
+    pub all: bool,
+    /// under this name, where its own is taken
+    #[argh(option, long = "as", arg_name = "new")]
+    pub new_name: Option<String>,
+    /// the sessions
+    #[argh(positional)]
+    pub names: Vec<String>,
+}
+
+/// bring back the session closed last, or the one named
+#[derive(FromArgs)]
+#[argh(subcommand, name = "reopen", example = "roster reopen", help_triggers("-h", "--help"))]
+pub struct Reopen {
+    /// under this name, where its own is taken
+    #[argh(option, long = "as", arg_name = "new")]
+    pub new_name: Option<String>,
+    /// the session
+    #[argh(positional)]
+    pub name: Option<String>,
+}
+
+/// list closed sessions, newest first
+#[derive(FromArgs)]
+#[argh(subcommand, name = "closed", example = "roster closed", help_triggers("-h", "--help"))]
+pub struct Closed {
+    /// print a JSON array
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// forget a lost session (it stays reopenable) or a closed one (for good)
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "forget",
+    example = "roster forget scratch",
+    help_triggers("-h", "--help")
+)]
+pub struct Forget {
+    /// a live one as well: it stays untracked until it is renamed or the server ends
+    #[argh(switch)]
+    pub force: bool,
+    /// the session
+    #[argh(positional)]
+    pub name: String,
+}
+
+/// empty the registry after a backup; lost sessions stay reopenable, live ones are taken up again
+#[derive(FromArgs)]
+#[argh(subcommand, name = "clear", example = "roster clear", help_triggers("-h", "--help"))]
+pub struct Clear {}
+
+/// print or set the mode of a session
+#[derive(FromArgs)]
+#[argh(subcommand, name = "mode", example = "roster mode work yolo", help_triggers("-h", "--help"))]
+pub struct Mode {
+    /// the next one of @roster-modes
+    #[argh(switch)]
+    pub next: bool,
+    /// the session
+    #[argh(positional)]
+    pub name: String,
+    /// the mode
+    #[argh(positional)]
+    pub mode: Option<String>,
+}
+
+/// check a session (by default the current one, outside tmux all): ends 1 if one is not well
+#[derive(FromArgs)]
+#[argh(subcommand, name = "health", example = "roster health --all", help_triggers("-h", "--help"))]
+pub struct Health {
+    /// all live and lost sessions
+    #[argh(switch)]
+    pub all: bool,
+    /// print a JSON array
+    #[argh(switch)]
+    pub json: bool,
+    /// the session
+    #[argh(positional)]
+    pub name: Option<String>,
+}
+
+/// back the registry up and print where
+#[derive(FromArgs)]
+#[argh(subcommand, name = "backup", example = "roster backup", help_triggers("-h", "--help"))]
+pub struct Backup {}
+
+/// list the backups, newest first
+#[derive(FromArgs)]
+#[argh(subcommand, name = "backups", example = "roster backups", help_triggers("-h", "--help"))]
+pub struct Backups {
+    /// print a JSON array
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// take the registry from a backup (by default the newest); live sessions keep their records
+#[derive(FromArgs)]
+#[argh(subcommand, name = "recover", example = "roster recover", help_triggers("-h", "--help"))]
+pub struct Recover {
+    /// the backup
+    #[argh(positional)]
+    pub file: Option<String>,
+}
+
+/// bring an older registry file to the current version, after a backup
+#[derive(FromArgs)]
+#[argh(subcommand, name = "migrate", example = "roster migrate", help_triggers("-h", "--help"))]
+pub struct Migrate {}
+
+/// work on any registry file, without tmux: for scripts
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "store",
+    example = "roster store --file sessions.json get work",
+    help_triggers("-h", "--help")
+)]
+pub struct Store {
+    /// the registry file
+    #[argh(option)]
+    pub file: Option<String>,
+    #[argh(subcommand)]
+    pub operation: StoreOperation,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+pub enum StoreOperation {
+    Save(StoreSave),
+    Get(StoreGet),
+    List(StoreList),
+    Names(StoreNames),
+    Delete(StoreDelete),
+    DeleteAll(StoreDeleteAll),
+    Rename(StoreRename),
+    Mode(StoreMode),
+    Health(StoreHealth),
+    Attached(StoreAttached),
+    Backup(StoreBackup),
+    Migrate(StoreMigrate),
+    Validate(StoreValidate),
+    Sanitize(StoreSanitize),
+}
+
+/// add or replace a session; print it
+#[derive(FromArgs)]
+#[argh(subcommand, name = "save", help_triggers("-h", "--help"))]
+pub struct StoreSave {
+    /// its name
+    #[argh(positional)]
+    pub name: String,
+    /// its working directory
+    #[argh(positional)]
+    pub workdir: String,
+    /// its mode
+    #[argh(positional)]
+    pub mode: String,
+}
+
+/// print a session
+#[derive(FromArgs)]
+#[argh(subcommand, name = "get", help_triggers("-h", "--help"))]
+pub struct StoreGet {
+    /// its name
+    #[argh(positional)]
+    pub name: String,
+}
+
+/// print all sessions
+#[derive(FromArgs)]
+#[argh(subcommand, name = "list", help_triggers("-h", "--help"))]
+pub struct StoreList {}
+
+/// print all names
+#[derive(FromArgs)]
+#[argh(subcommand, name = "names", help_triggers("-h", "--help"))]
+pub struct StoreNames {}
+
+/// remove a session
+#[derive(FromArgs)]
+#[argh(subcommand, name = "delete", help_triggers("-h", "--help"))]
+pub struct StoreDelete {
+    /// its name
+    #[argh(positional)]
+    pub name: String,
+}
+
+/// remove all sessions, after a backup
+#[derive(FromArgs)]
+#[argh(subcommand, name = "delete-all", help_triggers("-h", "--help"))]
+pub struct StoreDeleteAll {}
+
+/// rename a session
+#[derive(FromArgs)]
+#[argh(subcommand, name = "rename", help_triggers("-h", "--help"))]
+pub struct StoreRename {
+    /// its name
+    #[argh(positional)]
+    pub old: String,
+    /// its new name
+    #[argh(positional)]
+    pub new: String,
+}
+
+/// set a session's mode
+#[derive(FromArgs)]
+#[argh(subcommand, name = "mode", help_triggers("-h", "--help"))]
+pub struct StoreMode {
+    /// its name
+    #[argh(positional)]
+    pub name: String,
+    /// its mode
+    #[argh(positional)]
+    pub mode: String,
+}
+
+/// set a session's health, checked now
+#[derive(FromArgs)]
+#[argh(subcommand, name = "health", help_triggers("-h", "--help"))]
+pub struct StoreHealth {
+    /// its name
+    #[argh(positional)]
+    pub name: String,
+    /// its status
+    #[argh(positional)]
+    pub status: String,
+}
+
+/// note that a session was attached to now
+#[derive(FromArgs)]
+#[argh(subcommand, name = "attached", help_triggers("-h", "--help"))]
+pub struct StoreAttached {
+    /// its name
+    #[argh(positional)]
+    pub name: String,
+}
+
+/// copy the file and print where
+#[derive(FromArgs)]
+#[argh(subcommand, name = "backup", help_triggers("-h", "--help"))]
+pub struct StoreBackup {}
+
+/// bring the file to the current version
+#[derive(FromArgs)]
+#[argh(subcommand, name = "migrate", help_triggers("-h", "--help"))]
+pub struct StoreMigrate {}
+
+/// check a name
+#[derive(FromArgs)]
+#[argh(subcommand, name = "validate", help_triggers("-h", "--help"))]
+pub struct StoreValidate {
+    /// the name
+    #[argh(positional)]
+    pub name: String,
+}
+
+/// make a valid name of any text
+#[derive(FromArgs)]
+#[argh(subcommand, name = "sanitize", help_triggers("-h", "--help"))]
+pub struct StoreSanitize {
+    /// the text
+    #[argh(positional)]
+    pub name: String,
+}
+
+/// load the plugin into a tmux server: called by plugin.tmux
+#[derive(FromArgs)]
+#[argh(subcommand, name = "load", help_triggers("-h", "--help"))]
+pub struct Load {
+    /// the tmux program of the server
+    #[argh(option)]
+    pub tmux: Option<String>,
+}
+
+/// run a user's script for an event, for at most 10 seconds
+#[derive(FromArgs)]
+#[argh(subcommand, name = "run-script", help_triggers("-h", "--help"))]
+pub struct RunScript {}

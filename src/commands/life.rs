@@ -1,0 +1,533 @@
+//! Bringing sessions into life, moving between them, and ending them.
+//!
+//! Names are looked up exactly, in what lives at that moment; tmux is told ids.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use tmux_roster::config::Place;
+use tmux_roster::health;
+use tmux_roster::model::memory::ClosedSession;
+use tmux_roster::model::session::{is_uuid, new_uuid};
+use tmux_roster::model::snapshot::SessionId;
+use tmux_roster::restore::{self, Restored, escape_name};
+use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Transaction, Trigger};
+use tmux_roster::tmux::TmuxError;
+use tmux_roster::tmux::command::line;
+use tmux_roster::{Session, Store, Timestamp, sanitize_name, validate_name};
+
+use super::{Context, Failure, Outcome, not_found, print, store_of, warn};
+use crate::cli;
+
+/// Where a session was found.
+enum Found {
+    Live(SessionId, Session),
+    Lost(Session),
+    Closed(ClosedSession),
+}
+
+/// Looks a name up, or a UUID: live ones first, then lost, then the newest closed one.
+fn find(transaction: &Transaction<'_>, name: &str) -> Result<Found, Failure> {
+    let is_it = |session: &Session| session.name == name;
+    let by_uuid = |session: &Session| is_uuid(name) && session.uuid == name;
+    lookup(transaction, &is_it)
+        .or_else(|| lookup(transaction, &by_uuid))
+        .ok_or_else(|| not_found(name, all_names(transaction).iter().map(String::as_str)))
+}
+
+fn lookup(transaction: &Transaction<'_>, is_it: &dyn Fn(&Session) -> bool) -> Option<Found> {
+    let remembered = &transaction.remembered;
+    let recorded = remembered.registry.sessions.values().find(|session| is_it(session));
+    if let Some(session) = recorded {
+        let live = transaction.live();
+        let id = live.iter().find(|(_, uuid)| **uuid == session.uuid).map(|(id, _)| *id);
+        return Some(match id {
+            Some(id) => Found::Live(id, session.clone()),
+            None => Found::Lost(session.clone()),
+        });
+    }
+    let closed = remembered.closed.closed.iter().find(|entry| is_it(&entry.session));
+    closed.cloned().map(Found::Closed)
+}
+
+fn all_names(transaction: &Transaction<'_>) -> Vec<String> {
+    let remembered = &transaction.remembered;
+    let closed = remembered.closed.closed.iter().map(|entry| entry.session.name.clone());
+    remembered.registry.sessions.keys().cloned().chain(closed).collect()
+}
+
+/// A transaction that is in step already.
+fn begin<'a>(place: &'a Place, store: &'a Store) -> Result<Transaction<'a>, SyncError> {
+    let mut transaction = Transaction::begin(place, store, Trigger::Person)?;
+    transaction.bring_into_step()?;
+    Ok(transaction)
+}
+
+/// The same where there may be no server yet: then one is started, which ends with its last
+/// session as the user's configuration has it once `act` has made one.
+fn with_server<T>(
+    place: &Place,
+    act: impl FnOnce(&mut Transaction<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let store = store_of(place);
+    match begin(place, &store) {
+        Ok(mut transaction) => return act(&mut transaction),
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let ends = sync::start_server(place)?;
+    let done = begin(place, &store).map_err(Failure::from).and_then(|mut t| act(&mut t));
+    if ends {
+        sync::let_server_end(place);
+    }
+    done
+}
+
+fn require_server(place: &Place) -> impl FnOnce(SyncError) -> Failure + use<> {
+    let socket = place.tmux.socket.clone();
+    move |error| match error {
+        SyncError::Tmux(TmuxError::NoServer { .. }) => Failure::from(format!(
+            "no tmux server is running on {}: start tmux, or roster restore --all",
+            socket.display()
+        )),
+        error => error.into(),
+    }
+}
+
+pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
+    if args.all != args.names.is_empty() {
+        return Err(Failure::Usage("restore takes the names of lost sessions, or --all".into()));
+    }
+    if args.new_name.is_some() && args.names.len() != 1 {
+        return Err(Failure::Usage("--as goes with one name".into()));
+    }
+    let place = context.place()?;
+    let done = with_server(&place, |transaction| {
+        if args.all {
+            let done = restore::restore_all(transaction)?;
+            transaction.run_scripts(&done.events);
+            return Ok(done);
+        }
+        let mut records = Vec::new();
+        for name in &args.names {
+            match find(transaction, name)? {
+                Found::Lost(session) => records.push(session),
+                Found::Live(..) => {
+                    let known = transaction.lost();
+                    let reopenable = transaction
+                        .remembered
+                        .closed
+                        .closed
+                        .iter()
+                        .any(|e| e.session.name == *name);
+                    let hint = match (known.is_empty(), reopenable) {
+                        (_, true) => {
+                            format!("roster reopen {name} --as NEW brings the closed one back")
+                        }
+                        _ => "it needs no restoring".into(),
+                    };
+                    return Err(format!("session {name:?} is live: {hint}").into());
+                }
+                Found::Closed(_) => {
+                    return Err(format!(
+                        "session {name:?} was closed, not lost: roster reopen {name}"
+                    )
+                    .into());
+                }
+            }
+        }
+        bring_back(transaction, records, args.new_name.as_deref())
+    })?;
+    report(&done, "restored")
+}
+
+pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
+    let place = context.place()?;
+    let done = with_server(&place, |transaction| {
+        let closed = &transaction.remembered.closed.closed;
+        let entry = match &args.name {
+            None => closed.first().ok_or("no session was closed")?,
+            Some(name) => closed
+                .iter()
+                .find(|entry| entry.session.name == *name)
+                .or_else(|| closed.iter().find(|entry| entry.session.uuid == *name))
+                .ok_or_else(|| not_found(name, closed.iter().map(|e| e.session.name.as_str())))?,
+        };
+        let entry = entry.clone();
+        bring_back(transaction, vec![entry.session], args.new_name.as_deref())
+    })?;
+    report(&done, "reopened")
+}
+
+/// Makes recorded sessions anew: lost ones, and closed ones after they are back in the registry.
+fn bring_back(
+    transaction: &mut Transaction<'_>,
+    mut records: Vec<Session>,
+    new_name: Option<&str>,
+) -> Result<Restored, Failure> {
+    if let Some(name) = new_name {
+        validate_name(name)?;
+        for record in &mut records {
+            name.clone_into(&mut record.name);
+        }
+    }
+    let mut next = transaction.remembered.clone();
+    for record in &records {
+        let taken = next.registry.sessions.get(&record.name);
+        if taken.is_some_and(|other| other.uuid != record.uuid) {
+            return Err(format!(
+                "the name {:?} is taken by now: bring it back as another with --as NEW",
+                record.name
+            )
+            .into());
+        }
+        // Its old name must be free of it before it stands under the new one.
+        next.registry.sessions.retain(|_, session| session.uuid != record.uuid);
+        next.registry.sessions.insert(record.name.clone(), record.clone());
+        next.closed.take(&record.uuid);
+        if let Some(exact) = next.memory.exact.get_mut(&record.uuid).filter(|_| new_name.is_some())
+        {
+            exact.name = None;
+        }
+    }
+    let memory = next.memory.clone();
+    transaction.commit(next, Some(&memory))?;
+    let done = restore::make(transaction, records, health::RECREATED)?;
+    transaction.run_scripts(&done.events);
+    Ok(done)
+}
+
+fn report(done: &Restored, verb: &str) -> Outcome {
+    for warning in &done.warnings {
+        warn(warning);
+    }
+    let names: Vec<String> =
+        done.sessions.iter().map(|(_, session)| super::list::visible(&session.name)).collect();
+    match names.as_slice() {
+        [] if done.warnings.is_empty() => print("nothing is lost\n")?,
+        [] => return Ok(ExitCode::FAILURE),
+        names => print(&format!("{verb} {}\n", names.join(", ")))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
+    let place = context.place()?;
+    let here = std::env::current_dir()?;
+    let directory = here.join(args.directory.as_deref().unwrap_or("."));
+    let directory = if directory.is_dir() {
+        directory.components().collect::<std::path::PathBuf>()
+    } else {
+        return Err(format!("{} is not a directory", directory.display()).into());
+    };
+    let Some(workdir) = directory.to_str().map(str::to_owned) else {
+        return Err(format!("{} is not UTF-8", directory.display()).into());
+    };
+    if let Some(name) = &args.name {
+        validate_name(name)?;
+    }
+    let id = with_server(&place, |transaction| {
+        let name = match &args.name {
+            Some(name) => name.clone(),
+            None => free_name(transaction, &directory),
+        };
+        match find(transaction, &name) {
+            Ok(Found::Live(..)) => {
+                return Err(format!(
+                    "session {name:?} lives already: roster go {name}, or choose another name"
+                )
+                .into());
+            }
+            Ok(Found::Lost(lost)) if args.directory.is_none() || lost.workdir == workdir => {
+                let done = bring_back(transaction, vec![lost], None)?;
+                return first(&done);
+            }
+            // A lost one of another directory steps aside when the new one stands.
+            _ => {}
+        }
+        let default = &transaction.settings.policy.default_mode;
+        let mode = args.mode.clone().unwrap_or_else(|| default.clone());
+        let record = Session::with(&name, &workdir, &mode, new_uuid(), Timestamp::now());
+        let done = restore::make_new(transaction, record, command)?;
+        first(&done)
+    })?;
+    if args.detached {
+        return Ok(ExitCode::SUCCESS);
+    }
+    go_to(context, &place, id, args.client.as_deref())
+}
+
+fn first(done: &Restored) -> Result<SessionId, Failure> {
+    for warning in &done.warnings {
+        warn(warning);
+    }
+    let id = done.sessions.first().map(|(id, _)| *id);
+    id.ok_or_else(|| "tmux did not make the session".into())
+}
+
+/// A name made from a directory that neither lives nor is lost.
+fn free_name(transaction: &Transaction<'_>, directory: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let name = directory.file_name().map_or(&b"root"[..], |name| name.as_bytes());
+    let name = sanitize_name(name);
+    let taken = |name: &str| transaction.remembered.registry.sessions.contains_key(name);
+    if !taken(&name) {
+        return name;
+    }
+    let short: String = name.chars().take(90).collect();
+    (2..).map(|n| format!("{short}-{n}")).find(|name| !taken(name)).unwrap_or(name)
+}
+
+pub fn go(context: &Context, args: &cli::Go) -> Outcome {
+    let place = context.place()?;
+    let id = with_server(&place, |transaction| match find(transaction, &args.name)? {
+        Found::Live(id, _) => Ok(id),
+        Found::Lost(session) => first(&bring_back(transaction, vec![session], None)?),
+        Found::Closed(entry) => first(&bring_back(transaction, vec![entry.session], None)?),
+    })?;
+    go_to(context, &place, id, args.client.as_deref())
+}
+
+pub fn last(context: &Context, args: &cli::Last) -> Outcome {
+    let place = context.place()?;
+    let client = client(context, &place, args.client.as_deref());
+    let id = with_server(&place, |transaction| {
+        let live = transaction.live();
+        let current = client.as_ref().ok().and_then(|client| client.as_ref());
+        let current = current.and_then(|client| live.get(&client.session).cloned());
+        let mut sessions: Vec<Session> =
+            transaction.remembered.registry.sessions.values().cloned().collect();
+        sessions.retain(|s| Some(&s.uuid) != current.as_ref() && !s.last_attached_at.is_zero());
+        let before = sessions.into_iter().max_by_key(|session| session.last_attached_at);
+        let before = before.ok_or("no other session was attached before")?;
+        match live.iter().find(|(_, uuid)| **uuid == before.uuid) {
+            Some((id, _)) => Ok(*id),
+            None => first(&bring_back(transaction, vec![before], None)?),
+        }
+    })?;
+    go_to(context, &place, id, args.client.as_deref())
+}
+
+pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
+    validate_name(&args.new)?;
+    let place = context.place()?;
+    let store = store_of(&place);
+    let mut transaction = match begin(&place, &store) {
+        // Without a server everything is in the file.
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
+            store.rename(&args.old, &args.new)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        begun => begun?,
+    };
+    let found = find(&transaction, &args.old)?;
+    if transaction.remembered.registry.sessions.contains_key(&args.new) {
+        return Err(tmux_roster::StoreError::AlreadyExists(args.new.clone()).into());
+    }
+    match found {
+        Found::Live(id, _) => {
+            let name = escape_name(args.new.as_bytes(), transaction.version());
+            let target = id.to_string();
+            transaction.run(&[line(&[
+                b"rename-session",
+                b"-t",
+                target.as_bytes(),
+                b"--",
+                &name,
+            ])])?;
+            transaction.look_again()?;
+            transaction.bring_into_step()?;
+            if !transaction.remembered.registry.sessions.contains_key(&args.new) {
+                return Err(format!("tmux did not rename {:?} to {:?}", args.old, args.new).into());
+            }
+        }
+        Found::Lost(session) => {
+            let mut next = transaction.remembered.clone();
+            next.registry.sessions.remove(&session.name);
+            let renamed = Session { name: args.new.clone(), ..session };
+            next.registry.sessions.insert(args.new.clone(), renamed);
+            transaction.commit(next, None)?;
+        }
+        Found::Closed(_) => {
+            let hint = format!("roster reopen {} --as {}", args.old, args.new);
+            return Err(format!("session {:?} is closed: {hint}", args.old).into());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
+    let place = context.place()?;
+    let store = store_of(&place);
+    let mut transaction = begin(&place, &store).map_err(require_server(&place))?;
+    let (id, session) = match find(&transaction, &args.name)? {
+        Found::Live(id, session) => (id, session),
+        Found::Lost(_) => {
+            let hint = format!("roster forget {} lets it go", args.name);
+            return Err(format!("session {:?} does not live: {hint}", args.name).into());
+        }
+        Found::Closed(_) => return Err(format!("session {:?} is closed", args.name).into()),
+    };
+    let mut lines = Vec::new();
+    if let Ok(Some(client)) = client(context, &place, args.client.as_deref()) {
+        if client.session == id {
+            let live = transaction.live();
+            let others = live.iter().filter(|(other, _)| **other != id);
+            let previous = others.max_by_key(|(_, uuid)| {
+                let record = transaction.remembered.registry.by_uuid(uuid);
+                record.map(|session| session.last_attached_at)
+            });
+            if let Some((previous, _)) = previous {
+                let (name, target) = (client.name.as_bytes(), previous.to_string());
+                lines.push(line(&[b"switch-client", b"-c", name, b"-t", target.as_bytes()]));
+            }
+        }
+    }
+    let is_clone = transaction.remembered.memory.sessions.get(&id).is_some_and(|known| known.clone);
+    let mut next = transaction.remembered.clone();
+    next.registry.sessions.remove(&session.name);
+    if !is_clone {
+        // What the user ends by our own command is closed at once.
+        next.closed.push(ClosedSession { session, closed_at: Timestamp::now(), unproven: None });
+    }
+    transaction.commit(next, None)?;
+    lines.push(line(&[b"kill-session", b"-t", id.to_string().as_bytes()]));
+    transaction.run(&lines)?;
+    match transaction.look_again() {
+        // That was the last session, and the server ended with it.
+        Err(SyncError::Tmux(_)) => {}
+        looked => {
+            looked?;
+            transaction.bring_into_step()?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
+    let place = context.place()?;
+    let store = store_of(&place);
+    let mut transaction = match begin(&place, &store) {
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => return forget_lost(&place, args),
+        begun => begun?,
+    };
+    let found = find(&transaction, &args.name)?;
+    let mut next = transaction.remembered.clone();
+    let now = Timestamp::now();
+    match found {
+        Found::Live(id, session) => {
+            if !args.force {
+                return Err(format!(
+                    "session {:?} lives: roster kill {} ends it, --force leaves it untracked",
+                    args.name, args.name
+                )
+                .into());
+            }
+            next.registry.sessions.remove(&session.name);
+            next.memory.sessions.remove(&id);
+            next.memory.untracked.insert(id, session.name.clone());
+            next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
+        }
+        Found::Lost(session) => {
+            next.registry.sessions.remove(&session.name);
+            next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
+        }
+        Found::Closed(entry) => drop(next.closed.take(&entry.session.uuid)),
+    }
+    transaction.commit(next, None)?;
+    transaction.bring_into_step()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Forgetting where no server runs: what the registry has is lost, and so is what closed with
+/// the server.
+fn forget_lost(place: &Place, args: &cli::Forget) -> Outcome {
+    let now = Timestamp::now();
+    sync::change_offline(place, |next| {
+        let found =
+            next.registry.sessions.values().find(|s| s.name == args.name || s.uuid == args.name);
+        if let Some(session) = found.cloned() {
+            next.registry.sessions.remove(&session.name);
+            next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
+            return true;
+        }
+        let found = next.closed.closed.iter_mut();
+        let found = found
+            .map(|entry| (entry.session.uuid.clone(), entry))
+            .find(|(_, entry)| entry.session.name == args.name || entry.session.uuid == args.name);
+        match found {
+            Some((_, entry)) if entry.unproven.is_some() => entry.unproven = None,
+            Some((uuid, _)) => drop(next.closed.take(&uuid)),
+            None => return false,
+        }
+        true
+    })?
+    .then_some(ExitCode::SUCCESS)
+    .ok_or_else(|| not_found(&args.name, std::iter::empty()))
+}
+
+/// A client and where it is.
+pub struct Client {
+    pub name: String,
+    pub session: SessionId,
+}
+
+/// The client that a command is to act on: the one named by a key binding, or the one that
+/// shows the pane in which the command was typed; `None` outside tmux.
+pub fn client(
+    context: &Context,
+    place: &Place,
+    named: Option<&str>,
+) -> Result<Option<Client>, Failure> {
+    if named.is_none() && !context.is_inside() {
+        return Ok(None);
+    }
+    let deadline = Instant::now() + TYPED_LIMIT;
+    let format = "#{client_activity} #{session_id} #{client_name}";
+    let listed = place.tmux.run(&["list-clients", "-F", format], deadline)?;
+    let listed = String::from_utf8_lossy(&listed).into_owned();
+    let mut clients: Vec<(u64, SessionId, &str)> = listed
+        .lines()
+        .filter_map(|line| {
+            let mut parts = line.splitn(3, ' ');
+            let activity = parts.next()?.parse().ok()?;
+            Some((activity, SessionId::parse(parts.next()?)?, parts.next()?))
+        })
+        .collect();
+    if let Some(named) = named {
+        clients.retain(|(_, _, name)| *name == named);
+    } else {
+        let session = match &context.environment.pane {
+            Some(pane) => {
+                let show = ["display-message", "-p", "-t", pane, "#{session_id}"];
+                let printed = place.tmux.run(&show, deadline)?;
+                SessionId::parse(String::from_utf8_lossy(&printed).trim())
+            }
+            None => {
+                let session = context.environment.tmux.as_ref().map(|(_, id)| format!("${id}"));
+                session.and_then(|id| SessionId::parse(&id))
+            }
+        };
+        clients.retain(|(_, of, _)| Some(*of) == session);
+    }
+    clients.sort_unstable();
+    let client = clients.pop();
+    Ok(client.map(|(_, session, name)| Client { name: name.to_owned(), session }))
+}
+
+/// Switches the client there, or attaches where there is none.
+pub fn go_to(context: &Context, place: &Place, id: SessionId, named: Option<&str>) -> Outcome {
+    let target = id.to_string();
+    if named.is_none() && !context.is_inside() {
+        let error = place.tmux.command(&["attach-session", "-t", &target]).exec();
+        return Err(format!("could not start tmux: {error}").into());
+    }
+    let Some(client) = client(context, place, named)? else {
+        return Err("no client shows this pane, so there is none to switch".into());
+    };
+    let deadline = Instant::now() + TYPED_LIMIT;
+    place.tmux.run(&["switch-client", "-c", &client.name, "-t", &target], deadline)?;
+    Ok(ExitCode::SUCCESS)
+}

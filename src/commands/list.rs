@@ -1,0 +1,422 @@
+//! What there is: list, show, names, path, closed, backups.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use serde::Serialize;
+use tmux_roster::config::{Place, Settings};
+use tmux_roster::model::reconcile::{Remembered, reconcile};
+use tmux_roster::model::session::new_uuid;
+use tmux_roster::model::snapshot::{LiveSession, SessionId};
+use tmux_roster::sync::{self, TYPED_LIMIT, Trigger};
+use tmux_roster::tmux::TmuxError;
+use tmux_roster::{Session, Timestamp};
+use unicode_width::UnicodeWidthStr;
+
+use super::store::json;
+use super::{Context, Failure, Outcome, not_found, print, store_of};
+use crate::cli;
+
+/// The states of design.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Live,
+    Lost,
+    Closed,
+}
+
+impl State {
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Live => "live",
+            State::Lost => "lost",
+            State::Closed => "closed",
+        }
+    }
+}
+
+/// A session, its state, and what of it lives.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub session: Session,
+    pub state: State,
+    pub live: Option<LiveSession>,
+    pub closed_at: Option<Timestamp>,
+}
+
+/// Everything at one moment.
+pub struct View {
+    pub rows: Vec<Row>,
+    /// The session that tmux takes as the current one of our call.
+    pub current: Option<SessionId>,
+    pub settings: Settings,
+}
+
+impl View {
+    pub fn named(&self, name: &str) -> Option<&Row> {
+        let of = |state| move |row: &&Row| row.state == state && row.session.name == name;
+        self.rows
+            .iter()
+            .find(of(State::Live))
+            .or_else(|| self.rows.iter().find(of(State::Lost)))
+            .or_else(|| self.rows.iter().find(of(State::Closed)))
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().map(|row| row.session.name.as_str())
+    }
+}
+
+/// What the registry and tmux say together. Takes the lock only if they are out of step.
+pub fn view(place: &Place) -> Result<View, Failure> {
+    let mut remembered = sync::peek(place)?;
+    let answer = match sync::ask(place, Instant::now() + TYPED_LIMIT) {
+        Ok(answer) => answer,
+        Err(TmuxError::NoServer { .. }) => return Ok(without_server(remembered)),
+        // Before 3.2, a server without sessions.
+        Err(TmuxError::Incomplete { .. }) => return Ok(without_server(remembered)),
+        Err(error) => return Err(error.into()),
+    };
+    let settings = Settings::parse(&answer.options);
+    let plan = |remembered: &Remembered| {
+        let now = Timestamp::now();
+        reconcile(remembered, &answer.snapshot, &settings.policy, now, &mut new_uuid)
+    };
+    let mut planned = plan(&remembered);
+    if planned.next.registry != remembered.registry {
+        // The file is shown, not what it might become: so bring it into step first.
+        sync::sync(place, Trigger::Person)?;
+        remembered = sync::peek(place)?;
+        planned = plan(&remembered);
+    }
+    let ids: HashMap<&String, &SessionId> =
+        planned.live.iter().map(|(id, uuid)| (uuid, id)).collect();
+    let mut rows: Vec<Row> = (planned.next.registry.sessions.values())
+        .map(|session| {
+            let id = ids.get(&session.uuid);
+            let live = id.and_then(|id| answer.snapshot.sessions.iter().find(|l| l.id == **id));
+            Row {
+                session: session.clone(),
+                state: if live.is_some() { State::Live } else { State::Lost },
+                live: live.cloned(),
+                closed_at: None,
+            }
+        })
+        .collect();
+    rows.extend(planned.next.closed.closed.iter().map(|entry| Row {
+        session: entry.session.clone(),
+        state: State::Closed,
+        live: None,
+        closed_at: Some(entry.closed_at),
+    }));
+    Ok(View { rows, current: answer.current, settings })
+}
+
+/// Nothing lives: closes that the server did not outlive were losses.
+fn without_server(remembered: Remembered) -> View {
+    let lost = remembered.registry.sessions.into_values();
+    let mut rows: Vec<Row> = lost
+        .map(|session| Row { session, state: State::Lost, live: None, closed_at: None })
+        .collect();
+    for entry in remembered.closed.closed {
+        let state = if entry.unproven.is_some() { State::Lost } else { State::Closed };
+        let closed_at = (state == State::Closed).then_some(entry.closed_at);
+        rows.push(Row { session: entry.session, state, live: None, closed_at });
+    }
+    View { rows, current: None, settings: Settings::default() }
+}
+
+/// A row as scripts get it.
+#[derive(Serialize)]
+struct JsonRow<'a> {
+    name: &'a str,
+    uuid: &'a str,
+    mode: &'a str,
+    workdir: &'a str,
+    created_at: Timestamp,
+    last_attached_at: Timestamp,
+    last_health_status: &'a str,
+    last_health_at: Timestamp,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed_at: Option<Timestamp>,
+}
+
+impl<'a> From<&'a Row> for JsonRow<'a> {
+    fn from(row: &'a Row) -> Self {
+        let session = &row.session;
+        JsonRow {
+            name: &session.name,
+            uuid: &session.uuid,
+            mode: &session.mode,
+            workdir: &session.workdir,
+            created_at: session.created_at,
+            last_attached_at: session.last_attached_at,
+            last_health_status: &session.last_health_status,
+            last_health_at: session.last_health_at,
+            state: row.state,
+            closed_at: row.closed_at,
+        }
+    }
+}
+
+pub fn list(context: &Context, args: &cli::List) -> Outcome {
+    let wanted = match args.state.as_deref() {
+        None => None,
+        Some("live") => Some(State::Live),
+        Some("lost") => Some(State::Lost),
+        Some("closed") => Some(State::Closed),
+        Some(other) => {
+            let message = format!("--state is live, lost or closed, not {other:?}");
+            return Err(Failure::Usage(message));
+        }
+    };
+    let mut rows = view(&context.place()?)?.rows;
+    rows.retain(|row| match wanted {
+        Some(state) => row.state == state,
+        None => row.state != State::Closed,
+    });
+    let newest = |time: fn(&Session) -> Timestamp| {
+        move |a: &Row, b: &Row| time(&b.session).cmp(&time(&a.session))
+    };
+    match args.sort.as_deref() {
+        None | Some("name") => rows.sort_by(|a, b| a.session.name.cmp(&b.session.name)),
+        Some("created") => rows.sort_by(newest(|s| s.created_at)),
+        Some("attached") => rows.sort_by(newest(|s| s.last_attached_at)),
+        Some(other) => {
+            let message = format!("--sort is name, created or attached, not {other:?}");
+            return Err(Failure::Usage(message));
+        }
+    }
+    print_rows(context, &rows, args.json)
+}
+
+pub fn closed(context: &Context, args: &cli::Closed) -> Outcome {
+    let mut rows = view(&context.place()?)?.rows;
+    rows.retain(|row| row.state == State::Closed);
+    print_rows(context, &rows, args.json)
+}
+
+fn print_rows(context: &Context, rows: &[Row], as_json: bool) -> Outcome {
+    if as_json {
+        json(&rows.iter().map(JsonRow::from).collect::<Vec<_>>())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let now = Timestamp::now();
+    let last = if rows.iter().any(|row| row.closed_at.is_some()) { "CLOSED" } else { "ATTACHED" };
+    let header = ["NAME", "STATE", "MODE", "WORKDIR", "CREATED", last];
+    let mut table = vec![header.map(str::to_owned)];
+    for row in rows {
+        let session = &row.session;
+        table.push([
+            visible(&session.name),
+            row.state.word().into(),
+            visible(&session.mode),
+            visible(&tilde(context, &session.workdir)),
+            age(session.created_at, now),
+            age(row.closed_at.unwrap_or(session.last_attached_at), now),
+        ]);
+    }
+    let styles: Vec<&str> = std::iter::once("1")
+        .chain(rows.iter().map(|row| match row.state {
+            State::Live => "",
+            State::Lost => "33",
+            State::Closed => "2",
+        }))
+        .collect();
+    print(&layout(&table, &styles))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lays a table out, its widest column cut to the terminal's width, coloured on a terminal.
+fn layout<const N: usize>(table: &[[String; N]], styles: &[&str]) -> String {
+    let on_terminal = std::io::stdout().is_terminal();
+    let coloured = on_terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let mut widths = [0; N];
+    for row in table {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.width());
+        }
+    }
+    let total = |widths: &[usize; N]| widths.iter().sum::<usize>() + 2 * (N - 1);
+    if let Some(columns) = terminal_columns().filter(|_| on_terminal) {
+        while total(&widths) > columns {
+            let widest = (0..N).max_by_key(|&i| widths[i]).unwrap_or(0);
+            if widths[widest] <= 8 {
+                break;
+            }
+            widths[widest] -= 1;
+        }
+    }
+    let mut text = String::new();
+    for (row, style) in table.iter().zip(styles) {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| {
+                let cell = cut(cell, width);
+                let padding = width - cell.width();
+                cell + &" ".repeat(padding)
+            })
+            .collect();
+        let line = cells.join("  ");
+        let line = line.trim_end();
+        if coloured && !style.is_empty() {
+            text.push_str(&format!("\x1b[{style}m{line}\x1b[0m\n"));
+        } else {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Text that takes at most `width` columns.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    for c in text.chars() {
+        if cut.width() + c.to_string().width() + 1 > width {
+            break;
+        }
+        cut.push(c);
+    }
+    cut.push('…');
+    cut
+}
+
+fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col.into())
+}
+
+/// Text without control characters, which could do things to a terminal.
+pub fn visible(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let escaped: Vec<char> =
+                if c.is_control() { c.escape_default().collect() } else { vec![c] };
+            escaped
+        })
+        .collect()
+}
+
+/// A path with the home folder as `~`.
+pub fn tilde(context: &Context, path: &str) -> String {
+    let home = context.environment.home().and_then(|home| home.to_str());
+    match home.and_then(|home| path.strip_prefix(home.trim_end_matches('/'))) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("~{rest}"),
+        _ => path.to_owned(),
+    }
+}
+
+/// How long ago something was, in the largest unit that fits.
+pub fn age(then: Timestamp, now: Timestamp) -> String {
+    if then.is_zero() {
+        return "never".into();
+    }
+    let seconds = now.seconds_since(then).max(0.0) as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        86_400..31_536_000 => format!("{}d", seconds / 86_400),
+        _ => format!("{}y", seconds / 31_536_000),
+    }
+}
+
+pub fn show(context: &Context, args: &cli::Show) -> Outcome {
+    let view = view(&context.place()?)?;
+    let row = view.named(&args.name).ok_or_else(|| not_found(&args.name, view.names()))?;
+    if args.json {
+        json(&JsonRow::from(row))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let now = Timestamp::now();
+    let session = &row.session;
+    let time = |time: Timestamp| {
+        if time.is_zero() { "never".into() } else { format!("{time} ({} ago)", age(time, now)) }
+    };
+    let health = match session.last_health_status.as_str() {
+        "" => "never checked".into(),
+        status => format!("{}, checked {}", visible(status), time(session.last_health_at)),
+    };
+    let mut text = String::new();
+    for (label, value) in [
+        ("name", visible(&session.name)),
+        ("state", row.state.word().to_owned()),
+        ("uuid", visible(&session.uuid)),
+        ("mode", visible(&session.mode)),
+        ("workdir", visible(&session.workdir)),
+        ("created", time(session.created_at)),
+        ("attached", time(session.last_attached_at)),
+        ("health", health),
+    ] {
+        text.push_str(&format!("{label:<9} {value}\n"));
+    }
+    if let Some(closed_at) = row.closed_at {
+        text.push_str(&format!("{:<9} {}\n", "closed", time(closed_at)));
+    }
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The names as the registry has them: no lock, and no tmux outside of it.
+pub fn names(context: &Context) -> Outcome {
+    let place = if context.is_inside() { context.place() } else { context.place_without_tmux() }?;
+    let mut text = String::new();
+    for name in store_of(&place).names()? {
+        text.push_str(&visible(&name));
+        text.push('\n');
+    }
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn path(context: &Context) -> Outcome {
+    print(&format!("{}\n", context.place()?.registry().display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn backups(context: &Context, args: &cli::Backups) -> Outcome {
+    #[derive(Serialize)]
+    struct JsonBackup {
+        path: String,
+        created_at: Option<Timestamp>,
+        bytes: u64,
+        sessions: Option<usize>,
+    }
+    let store = store_of(&context.place()?);
+    let now = Timestamp::now();
+    let mut found = Vec::new();
+    for backup in store.backups()? {
+        let sessions = tmux_roster::Store::new(&backup.path).names().ok().map(|names| names.len());
+        found.push(JsonBackup {
+            path: backup.path.display().to_string(),
+            created_at: Timestamp::from_unix((backup.nanos / 1_000_000_000) as i64),
+            bytes: backup.bytes,
+            sessions,
+        });
+    }
+    if args.json {
+        json(&found)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = vec![["AGE", "BYTES", "SESSIONS", "FILE"].map(str::to_owned)];
+    for backup in &found {
+        table.push([
+            backup.created_at.map_or_else(String::new, |at| age(at, now)),
+            backup.bytes.to_string(),
+            backup.sessions.map_or_else(|| "unreadable".into(), |count| count.to_string()),
+            backup.path.clone(),
+        ]);
+    }
+    let styles: Vec<&str> = (0..table.len()).map(|at| if at == 0 { "1" } else { "" }).collect();
+    print(&layout(&table, &styles))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,277 @@
+//! One short function per command: gather, act, print.
+
+mod life;
+mod list;
+mod load;
+mod script;
+mod state;
+mod store;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use argh::FromArgs;
+use tmux_roster::config::{Environment, Place};
+use tmux_roster::model::snapshot::SessionId;
+use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
+use tmux_roster::tmux::query::Mark;
+use tmux_roster::tmux::{Tmux, TmuxError, is_exiting};
+use tmux_roster::{Store, StoreError};
+
+use crate::cli::{Cli, Sync, Verb};
+
+/// Why a command did not end well.
+pub enum Failure {
+    /// The command line is off.
+    Usage(String),
+    /// It could not be done.
+    Error(Box<dyn std::error::Error>),
+}
+
+impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Error(error.into())
+    }
+}
+
+/// What a command returns.
+pub type Outcome = Result<ExitCode, Failure>;
+
+/// Runs a whole command line, program name first.
+pub fn run(args: &[String]) -> Outcome {
+    let started = Instant::now();
+    let program = args.first().map_or("roster", String::as_str);
+    let program = program.rsplit('/').next().unwrap_or(program);
+    // What follows "--" is a command to be run, and none of our business.
+    let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+    let takes_command = args.iter().take(end).any(|arg| arg == "new" || arg == "run-script");
+    let (ours, command) = match args.get(end + 1..) {
+        Some(command) if takes_command => (&args[..end], command),
+        _ => (args, &[][..]),
+    };
+    // `--option=value` as everybody knows it; argh wants two words.
+    let mut words = Vec::with_capacity(ours.len());
+    for (at, arg) in ours.iter().enumerate().skip(1) {
+        match arg.split_once('=') {
+            Some((option, value)) if arg.starts_with("--") && at < end => {
+                words.extend([option, value])
+            }
+            _ => words.push(arg.as_str()),
+        }
+    }
+    let cli = match Cli::from_args(&[program], &words) {
+        Ok(cli) => cli,
+        Err(early) if early.status.is_ok() => {
+            print(&early.output)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(early) => {
+            let usage = early.output.trim_end().to_owned();
+            return Err(Failure::Usage(format!("{usage}\nrun {program} --help for more")));
+        }
+    };
+    if cli.version {
+        print(concat!("roster ", env!("CARGO_PKG_VERSION"), "\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(verb) = cli.verb else {
+        return Err(Failure::Usage("what shall I do? roster --help lists it".into()));
+    };
+    let context = Context {
+        environment: Environment::read(),
+        socket_name: cli.socket_name,
+        socket_path: cli.socket_path,
+    };
+    dispatch(&context, verb, command, started)
+}
+
+fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant) -> Outcome {
+    match verb {
+        Verb::Sync(args) if args.hook => Ok(sync_for_hook(context, &args, started)),
+        Verb::Sync(_) => sync_by_hand(context),
+        Verb::List(args) => list::list(context, &args),
+        Verb::Show(args) => list::show(context, &args),
+        Verb::Names(_) => list::names(context),
+        Verb::Path(_) => list::path(context),
+        Verb::Closed(args) => list::closed(context, &args),
+        Verb::Backups(args) => list::backups(context, &args),
+        Verb::New(args) => life::new(context, &args, command),
+        Verb::Go(args) => life::go(context, &args),
+        Verb::Last(args) => life::last(context, &args),
+        Verb::Rename(args) => life::rename(context, &args),
+        Verb::Kill(args) => life::kill(context, &args),
+        Verb::Restore(args) => life::restore(context, &args),
+        Verb::Reopen(args) => life::reopen(context, &args),
+        Verb::Forget(args) => life::forget(context, &args),
+        Verb::Clear(_) => state::clear(context),
+        Verb::Recover(args) => state::recover(context, &args),
+        Verb::Backup(_) => state::backup(context),
+        Verb::Migrate(_) => state::migrate(context),
+        Verb::Mode(args) => state::mode(context, &args),
+        Verb::Health(args) => state::health(context, &args),
+        Verb::Store(args) => store::run(args),
+        Verb::Load(args) => load::load(context, &args),
+        Verb::RunScript(_) => Ok(script::supervise(command)),
+    }
+}
+
+/// Which server a command is about.
+pub struct Context {
+    pub environment: Environment,
+    socket_name: Option<String>,
+    socket_path: Option<String>,
+}
+
+impl Context {
+    pub fn socket(&self) -> PathBuf {
+        self.environment.socket(self.socket_path.as_deref(), self.socket_name.as_deref())
+    }
+
+    /// Whether the command was typed inside that server.
+    pub fn is_inside(&self) -> bool {
+        self.environment.tmux.as_ref().is_some_and(|(socket, _)| *socket == self.socket())
+    }
+
+    fn tmux(&self) -> Tmux {
+        let socket = self.socket();
+        Tmux { program: self.environment.tmux_program(&socket), socket }
+    }
+
+    /// The place as the environment alone has it: enough where no server is to be asked.
+    pub fn place_without_tmux(&self) -> Result<Place, Failure> {
+        let tmux = self.tmux();
+        let published = self.environment.published_dir(&tmux.socket).map(PathBuf::from);
+        let dir = published
+            .or_else(|| self.environment.own_dir(&tmux.socket))
+            .ok_or("there is no folder for the registry: neither HOME nor XDG_STATE_HOME is set")?;
+        Ok(Place { tmux, dir })
+    }
+
+    /// The place as the plugin settled it in the server, if one runs.
+    pub fn place(&self) -> Result<Place, Failure> {
+        let tmux = self.tmux();
+        if let Some(dir) = self.environment.published_dir(&tmux.socket) {
+            return Ok(Place { dir: dir.to_owned(), tmux });
+        }
+        let deadline = Instant::now() + TYPED_LIMIT;
+        let show = ["show-options", "-gqv", "@roster_dir"];
+        match tmux.run(&show, deadline) {
+            Ok(printed) => {
+                let dir = PathBuf::from(String::from_utf8_lossy(&printed).trim_end_matches('\n'));
+                if dir.is_absolute() {
+                    return Ok(Place { tmux, dir });
+                }
+            }
+            Err(TmuxError::NoServer { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.place_without_tmux()
+    }
+}
+
+/// A sync that a hook started: silent, within its time, and always well ended.
+fn sync_for_hook(context: &Context, args: &Sync, started: Instant) -> ExitCode {
+    let mark = if args.old_mark { Mark::Option } else { Mark::Environment };
+    let session = context.environment.tmux.as_ref();
+    let session = session.and_then(|(_, id)| SessionId::parse(&format!("${id}")));
+    let trigger = Trigger::Hook { mark, started, session };
+    let Ok(mut place) = context.place_without_tmux() else { return ExitCode::SUCCESS };
+    if let Some(dir) = &args.dir {
+        place.dir = PathBuf::from(dir);
+    }
+    if let Some(program) = &args.tmux {
+        place.tmux.program = PathBuf::from(program);
+    }
+    match sync::sync(&place, trigger) {
+        Ok(_) | Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
+        // What the server's end interrupts is found at the next start.
+        Err(SyncError::Tmux(TmuxError::Failed { message })) if is_exiting(&message) => {}
+        Err(error) => {
+            sync::log(&place, &format!("sync: {error}"));
+            sync::look_later(&place, mark);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn sync_by_hand(context: &Context) -> Outcome {
+    use tmux_roster::model::reconcile::EventKind;
+    let place = context.place()?;
+    let report = sync::sync(&place, Trigger::Person)?;
+    let mut parts = Vec::new();
+    for kind in [
+        EventKind::Created,
+        EventKind::Renamed,
+        EventKind::Attached,
+        EventKind::Closed,
+        EventKind::Lost,
+        EventKind::Restored,
+    ] {
+        let count = report.events.iter().filter(|event| event.kind == kind).count();
+        if count > 0 {
+            parts.push(format!("{count} {}", sync::event_name(kind)));
+        }
+    }
+    let line = match (parts.is_empty(), report.changed || report.effects > 0) {
+        (false, _) => parts.join(", "),
+        (true, true) => "brought into step".into(),
+        (true, false) => "nothing to change".into(),
+    };
+    print(&format!("{line}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints to standard output; a reader that has gone is no error.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Says something on standard error that is no failure.
+pub fn warn(text: &str) {
+    let _ = writeln!(io::stderr(), "roster: {text}");
+}
+
+/// The store of a place, for those who wait at a terminal.
+pub fn store_of(place: &Place) -> Store {
+    sync::store(place, Trigger::Person)
+}
+
+/// "session x not found", with the names that come near.
+pub fn not_found<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
+    let mut near: Vec<&str> = known.filter(|other| is_near(name, other)).take(3).collect();
+    near.sort_unstable();
+    let error = StoreError::NotFound(name.to_owned()).to_string();
+    match near.as_slice() {
+        [] => Failure::from(format!("{error}: roster list shows those there are")),
+        near => Failure::from(format!("{error}: did you mean {}?", near.join(", "))),
+    }
+}
+
+/// Whether two names differ by a letter or two, or one begins or ends with the other.
+fn is_near(a: &str, b: &str) -> bool {
+    let (a, b) = (a.to_lowercase(), b.to_lowercase());
+    if a.len() >= 2 && (b.contains(&a) || (b.len() >= 2 && a.contains(&b))) {
+        return true;
+    }
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    if a.len().abs_diff(b.len()) > 2 || a.len() > 100 {
+        return false;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()] <= 2.min(a.len() / 2)
+}

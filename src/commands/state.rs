@@ -1,0 +1,299 @@
+//! What sessions carry and what keeps them: mode, health, backups, clear, recover, migrate.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use tmux_roster::config::Place;
+use tmux_roster::health;
+use tmux_roster::model::memory::ClosedSession;
+use tmux_roster::sync::{self, SyncError, Transaction, Trigger};
+use tmux_roster::tmux::TmuxError;
+use tmux_roster::{Session, Store, Timestamp, migration_plan};
+
+use super::store::json;
+use super::{Context, Failure, Outcome, not_found, print, store_of, warn};
+use crate::cli;
+
+pub fn backup(context: &Context) -> Outcome {
+    match store_of(&context.place()?).backup()? {
+        Some(path) => print(&format!("{}\n", path.display()))?,
+        None => warn("there is no registry yet: nothing to back up"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn migrate(context: &Context) -> Outcome {
+    let done = store_of(&context.place()?).migrate(&migration_plan())?;
+    match done.backup {
+        Some(backup) => print(&format!(
+            "migrated from version {} to {}; the file as it was is {}\n",
+            done.before,
+            done.after,
+            backup.display()
+        ))?,
+        None => print(&format!("version {}: nothing to migrate\n", done.after))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn clear(context: &Context) -> Outcome {
+    let place = context.place()?;
+    let now = Timestamp::now();
+    let backup = store_of(&place).backup()?;
+    let empty = |next: &mut tmux_roster::model::reconcile::Remembered, lost: Vec<Session>| {
+        for session in lost {
+            next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
+        }
+        next.registry.sessions.clear();
+    };
+    let store = store_of(&place);
+    match Transaction::begin(&place, &store, Trigger::Person) {
+        Ok(mut transaction) => {
+            transaction.bring_into_step()?;
+            let mut next = transaction.remembered.clone();
+            empty(&mut next, transaction.lost());
+            transaction.commit(next, None)?;
+            transaction.bring_into_step()?;
+        }
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
+            sync::change_offline(&place, |next| {
+                let lost = next.registry.sessions.values().cloned().collect();
+                empty(next, lost);
+                true
+            })?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    match backup {
+        Some(path) => print(&format!("cleared; the registry as it was is {}\n", path.display()))?,
+        None => print("there was nothing to clear\n")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
+    let place = context.place()?;
+    let store = store_of(&place);
+    let file = match &args.file {
+        Some(file) => PathBuf::from(file),
+        None => {
+            let newest = store.backups()?.into_iter().next();
+            newest.ok_or("there is no backup: roster backup makes one")?.path
+        }
+    };
+    if !file.exists() {
+        return Err(format!("{} is not there: roster backups lists what is", file.display()).into());
+    }
+    let saved = Store::new(&file).read()?;
+    let count = saved.sessions.len();
+    let kept = store.backup()?;
+    let now = Timestamp::now();
+    let take = |next: &mut tmux_roster::model::reconcile::Remembered,
+                live: &[String],
+                lost: Vec<Session>| {
+        let is_saved = |uuid: &str| saved.by_uuid(uuid).is_some();
+        for session in lost.into_iter().filter(|session| !is_saved(&session.uuid)) {
+            next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
+        }
+        let current = std::mem::take(&mut next.registry.sessions);
+        for (name, mut session) in saved.sessions.clone() {
+            if !live.contains(&session.uuid) {
+                session.last_health_status = health::RECOVERED.into();
+                session.last_health_at = now;
+                next.registry.sessions.insert(name, session);
+            }
+        }
+        // Those that live keep their records, and their names.
+        for (name, session) in current.into_iter().filter(|(_, s)| live.contains(&s.uuid)) {
+            if let Some(stranger) = next.registry.sessions.insert(name, session) {
+                let unproven = None;
+                next.closed.push(ClosedSession { session: stranger, closed_at: now, unproven });
+            }
+        }
+        next.registry.extra = saved.extra.clone();
+    };
+    match Transaction::begin(&place, &store, Trigger::Person) {
+        Ok(mut transaction) => {
+            transaction.bring_into_step()?;
+            let live: Vec<String> = transaction.live().into_values().collect();
+            let mut next = transaction.remembered.clone();
+            take(&mut next, &live, transaction.lost());
+            transaction.commit(next, None)?;
+            transaction.bring_into_step()?;
+        }
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
+            sync::change_offline(&place, |next| {
+                let lost = next.registry.sessions.values().cloned().collect();
+                take(next, &[], lost);
+                true
+            })?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let mut text = format!("recovered {count} sessions from {}", file.display());
+    if let Some(kept) = kept {
+        text.push_str(&format!("; what was there is {}", kept.display()));
+    }
+    print(&(text + "\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
+    let place = context.place()?;
+    if args.next && args.mode.is_some() {
+        return Err(Failure::Usage("mode takes a mode or --next, not both".into()));
+    }
+    if args.mode.as_deref() == Some("") {
+        return Err(Failure::Usage("a mode is a word, such as safe".into()));
+    }
+    let store = store_of(&place);
+    let mut transaction = match Transaction::begin(&place, &store, Trigger::Person) {
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
+            return mode_of_lost(&place, args);
+        }
+        begun => begun?,
+    };
+    transaction.bring_into_step()?;
+    let mut next = transaction.remembered.clone();
+    let session = named(&mut next.registry.sessions, &args.name)?;
+    let mode = match (&args.mode, args.next) {
+        (Some(mode), _) => mode.clone(),
+        (None, true) => next_mode(&place, &transaction, &session.mode)?,
+        (None, false) => {
+            print(&format!("{}\n", super::list::visible(&session.mode)))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    session.mode.clone_from(&mode);
+    transaction.commit(next, None)?;
+    transaction.bring_into_step()?;
+    if args.next {
+        print(&format!("{mode}\n"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn mode_of_lost(place: &Place, args: &cli::Mode) -> Outcome {
+    let store = store_of(place);
+    match &args.mode {
+        Some(mode) => store.update_mode(&args.name, mode)?,
+        None if args.next => return Err("no tmux server runs that knows @roster-modes".into()),
+        None => print(&format!("{}\n", store.get(&args.name)?.mode))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn named<'a>(
+    sessions: &'a mut std::collections::BTreeMap<String, Session>,
+    name: &str,
+) -> Result<&'a mut Session, Failure> {
+    let key = if sessions.contains_key(name) {
+        Some(name.to_owned())
+    } else {
+        sessions.iter().find(|(_, s)| s.uuid == name).map(|(key, _)| key.clone())
+    };
+    let error = not_found(name, sessions.keys().map(String::as_str));
+    key.and_then(|key| sessions.get_mut(&key)).ok_or(error)
+}
+
+fn next_mode(
+    place: &Place,
+    transaction: &Transaction<'_>,
+    current: &str,
+) -> Result<String, Failure> {
+    let values = sync::options(place, &["@roster-modes"], transaction.deadline())?;
+    let value = String::from_utf8_lossy(&values[0]).into_owned();
+    let modes: Vec<&str> = value.split_whitespace().collect();
+    let modes = if modes.is_empty() { vec!["safe", "yolo"] } else { modes };
+    let at = modes.iter().position(|mode| *mode == current).map_or(0, |at| at + 1);
+    Ok(modes[at % modes.len()].to_owned())
+}
+
+pub fn health(context: &Context, args: &cli::Health) -> Outcome {
+    #[derive(Serialize)]
+    struct Checked {
+        name: String,
+        status: String,
+        workdir: String,
+        checked_at: Timestamp,
+    }
+    if args.all && args.name.is_some() {
+        return Err(Failure::Usage("health takes a name or --all, not both".into()));
+    }
+    let place = context.place()?;
+    let store = store_of(&place);
+    let now = Timestamp::now();
+    let mut checked = Vec::new();
+    match Transaction::begin(&place, &store, Trigger::Person) {
+        Ok(mut transaction) => {
+            transaction.bring_into_step()?;
+            let mut next = transaction.remembered.clone();
+            let live = transaction.live();
+            let wanted = match (&args.name, args.all) {
+                (Some(name), _) => Some(named(&mut next.registry.sessions, name)?.uuid.clone()),
+                (None, false) if context.is_inside() => {
+                    let client = super::life::client(context, &place, None)?;
+                    client.and_then(|client| live.get(&client.session).cloned())
+                }
+                _ => None,
+            };
+            for session in next.registry.sessions.values_mut() {
+                if wanted.as_ref().is_some_and(|uuid| *uuid != session.uuid) {
+                    continue;
+                }
+                let id = live.iter().find(|(_, uuid)| **uuid == session.uuid).map(|(id, _)| *id);
+                let snapshot = &transaction.answer.snapshot;
+                let alive = id.and_then(|id| snapshot.sessions.iter().find(|live| live.id == id));
+                let exact = next.memory.exact.get(&session.uuid);
+                let status = match alive {
+                    None => Some(health::NO_SERVER.to_owned()),
+                    Some(alive) => {
+                        health::check(&place.tmux, session, exact, alive, transaction.deadline())
+                    }
+                };
+                let Some(status) = status else {
+                    warn(&format!("the directory of {:?} does not answer", session.name));
+                    continue;
+                };
+                session.last_health_status.clone_from(&status);
+                session.last_health_at = now;
+                checked.push(Checked {
+                    name: session.name.clone(),
+                    status,
+                    workdir: session.workdir.clone(),
+                    checked_at: now,
+                });
+            }
+            transaction.commit(next, None)?;
+            transaction.bring_into_step()?;
+        }
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
+            for session in store.list()? {
+                if args.name.as_ref().is_none_or(|name| *name == session.name) {
+                    checked.push(Checked {
+                        name: session.name,
+                        status: health::NO_SERVER.into(),
+                        workdir: session.workdir,
+                        checked_at: now,
+                    });
+                }
+            }
+            if let (Some(name), true) = (&args.name, checked.is_empty()) {
+                return Err(not_found(name, std::iter::empty()));
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    if args.json {
+        json(&checked)?;
+    } else {
+        let mut text = String::new();
+        for one in &checked {
+            text.push_str(&format!("{:<16} {}\n", one.status, super::list::visible(&one.name)));
+        }
+        print(&text)?;
+    }
+    let well = checked.iter().all(|one| health::is_well(&one.status));
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,59 @@
+//! `roster store`: the operations of the format on any file, without tmux.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+use tmux_roster::{Session, Store, Timestamp, migration_plan, sanitize_name, validate_name};
+
+use super::{Failure, Outcome, print};
+use crate::cli::{self, StoreOperation as Op};
+
+pub fn run(args: cli::Store) -> Outcome {
+    match &args.operation {
+        Op::Validate(args) => {
+            validate_name(&args.name)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Op::Sanitize(args) => {
+            print(&format!("{}\n", sanitize_name(args.name.as_bytes())))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
+    let Some(file) = args.file else {
+        return Err(Failure::Usage("store needs --file PATH before the operation".into()));
+    };
+    let store = Store::new(file);
+    let now = Timestamp::now();
+    match args.operation {
+        Op::Save(args) => {
+            let session = Session::new(&args.name, &args.workdir, &args.mode);
+            store.save(&session)?;
+            json(&session)?;
+        }
+        Op::Get(args) => json(&store.get(&args.name)?)?,
+        Op::List(_) => json(&store.list()?)?,
+        Op::Names(_) => json(&store.names()?)?,
+        Op::Delete(args) => store.delete(&args.name)?,
+        Op::DeleteAll(_) => drop(store.delete_all()?),
+        Op::Rename(args) => store.rename(&args.old, &args.new)?,
+        Op::Mode(args) => store.update_mode(&args.name, &args.mode)?,
+        Op::Health(args) => store.update_health(&args.name, &args.status, now)?,
+        Op::Attached(args) => store.update_attached(&args.name, now)?,
+        Op::Backup(_) => {
+            let backup = store.backup()?;
+            let path = backup.map(|path| path.display().to_string());
+            print(&format!("{}\n", path.unwrap_or_default()))?;
+        }
+        Op::Migrate(_) => drop(store.migrate(&migration_plan())?),
+        Op::Validate(_) | Op::Sanitize(_) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a value as one line of JSON.
+pub fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
+    let mut text = serde_json::to_string(value)?;
+    text.push('\n');
+    print(&text)
+}

@@ -1,0 +1,279 @@
+//! Environment, arguments and tmux options in, typed values out.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use crate::model::reconcile::{EventKind, Policy};
+use crate::tmux::{Tmux, socket_folder};
+
+/// A server and where its registry is.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// How to speak to the server.
+    pub tmux: Tmux,
+    /// The folder of its files.
+    pub dir: PathBuf,
+}
+
+impl Place {
+    /// sessions.json
+    pub fn registry(&self) -> PathBuf {
+        self.dir.join("sessions.json")
+    }
+
+    /// The memory of the server.
+    pub fn memory(&self) -> PathBuf {
+        self.dir.join("server.json")
+    }
+
+    /// The closed sessions.
+    pub fn closed(&self) -> PathBuf {
+        self.dir.join("closed.json")
+    }
+
+    /// The log.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("roster.log")
+    }
+}
+
+/// What the environment says, read once.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// The socket that TMUX names, and the id of the session after it.
+    pub tmux: Option<(PathBuf, String)>,
+    /// The pane that the command was typed in.
+    pub pane: Option<String>,
+    tmux_tmpdir: Option<PathBuf>,
+    home: Option<PathBuf>,
+    state_home: Option<PathBuf>,
+    path: OsString,
+    /// What the plugin told the programs of its server: socket, folder, tmux program.
+    published: Option<(PathBuf, PathBuf, PathBuf)>,
+}
+
+impl Environment {
+    /// Reads it.
+    pub fn read() -> Environment {
+        let path = |name| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let absolute = |name| path(name).filter(|path| path.is_absolute());
+        let published =
+            (absolute("ROSTER_SOCKET"), absolute("ROSTER_DIR"), absolute("ROSTER_TMUX"));
+        Environment {
+            tmux: env::var_os("TMUX").and_then(|value| split_tmux(&value)),
+            pane: env::var("TMUX_PANE").ok().filter(|pane| pane.starts_with('%')),
+            tmux_tmpdir: path("TMUX_TMPDIR"),
+            home: absolute("HOME"),
+            state_home: absolute("XDG_STATE_HOME"),
+            path: env::var_os("PATH").unwrap_or_default(),
+            published: match published {
+                (Some(socket), Some(dir), Some(tmux)) => Some((socket, dir, tmux)),
+                _ => None,
+            },
+        }
+    }
+
+    /// The socket that `-S`, `-L`, TMUX or tmux's default names, in this order.
+    pub fn socket(&self, path: Option<&str>, name: Option<&str>) -> PathBuf {
+        match (path, name, &self.tmux) {
+            (Some(path), ..) => absolute(Path::new(path)),
+            (None, Some(name), _) => socket_folder(self.tmux_tmpdir.as_deref()).join(name),
+            (None, None, Some((socket, _))) => socket.clone(),
+            (None, None, None) => socket_folder(self.tmux_tmpdir.as_deref()).join("default"),
+        }
+    }
+
+    /// Where the plugin of this server said that its files are, if it told our environment.
+    pub fn published_dir(&self, socket: &Path) -> Option<&Path> {
+        self.published.as_ref().filter(|(of, ..)| of == socket).map(|(_, dir, _)| dir.as_path())
+    }
+
+    /// The tmux program: the one that the plugin was loaded with, else the one on PATH, else
+    /// one in the usual places, since a tmux server's PATH may lack them.
+    pub fn tmux_program(&self, socket: &Path) -> PathBuf {
+        if let Some((of, _, program)) = &self.published {
+            if of == socket && program.exists() {
+                return program.clone();
+            }
+        }
+        let usual = ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/local/bin", "/bin"];
+        env::split_paths(&self.path)
+            .chain(usual.iter().map(PathBuf::from))
+            .map(|folder| folder.join("tmux"))
+            .find(|program| program.is_file())
+            .unwrap_or_else(|| PathBuf::from("tmux"))
+    }
+
+    /// The folder for the server on `socket`, by our own environment alone. Without a home there
+    /// is none.
+    pub fn own_dir(&self, socket: &Path) -> Option<PathBuf> {
+        let state = match (&self.state_home, &self.home) {
+            (Some(state), _) => state.clone(),
+            (None, Some(home)) => home.join(".local/state"),
+            (None, None) => return None,
+        };
+        Some(state.join("tmux-roster").join(server_name(socket)))
+    }
+
+    /// The home folder.
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    env::current_dir().map_or_else(|_| path.to_owned(), |here| here.join(path))
+}
+
+/// `socket,pid,session` into the socket and the session's number; the socket may hold commas.
+fn split_tmux(value: &OsStr) -> Option<(PathBuf, String)> {
+    let mut parts = value.as_bytes().rsplitn(3, |b| *b == b',');
+    let session = String::from_utf8_lossy(parts.next()?).into_owned();
+    let (_pid, socket) = (parts.next()?, parts.next()?);
+    Some((PathBuf::from(OsStr::from_bytes(socket)), session)).filter(|(path, _)| path.is_absolute())
+}
+
+/// The folder name for a server: `default`, the name for `-L name`, else the whole path, with
+/// `/` and what no folder should be called as `%XX`. Two sockets never share one.
+pub fn server_name(socket: &Path) -> OsString {
+    let own = socket_folder(None);
+    let bytes = match (socket.parent(), socket.file_name()) {
+        (Some(folder), Some(name)) if folder == own => name.as_bytes(),
+        _ => socket.as_os_str().as_bytes(),
+    };
+    let mut name = Vec::new();
+    for (at, &byte) in bytes.iter().enumerate() {
+        let special =
+            byte.is_ascii_control() || matches!(byte, b'/' | b'%') || (byte == b'.' && at == 0);
+        if special {
+            name.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        } else {
+            name.push(byte);
+        }
+    }
+    OsString::from_vec(name)
+}
+
+/// The user's options, as far as a sync needs them.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// What reconciling depends on.
+    pub policy: Policy,
+    /// Restore all lost sessions when the server starts.
+    pub restore_at_start: bool,
+    /// The user's scripts by event, each split into words.
+    pub scripts: Vec<(EventKind, Vec<String>)>,
+    /// The plugin is loaded in this server.
+    pub plugin_is_loaded: bool,
+    /// Where the plugin settled the files.
+    pub dir: Option<PathBuf>,
+    /// Options that could not be understood, for doctor and the log.
+    pub complaints: Vec<String>,
+}
+
+/// The options that a sync asks for, in the order of [`Settings::parse`].
+pub const OPTIONS: [&str; 16] = [
+    "@roster_run",
+    "@roster_dir",
+    "@roster-default-mode",
+    "@roster-ignore",
+    "@roster-closed-limit",
+    "@roster-lost-days",
+    "@roster-health-interval",
+    "@roster-restore",
+    "@continuum-restore",
+    "@roster-on-created",
+    "@roster-on-attached",
+    "@roster-on-renamed",
+    "@roster-on-closed",
+    "@roster-on-lost",
+    "@roster-on-restored",
+    "@roster-modes",
+];
+
+impl Settings {
+    /// Reads the values of [`OPTIONS`].
+    pub fn parse(values: &[Vec<u8>]) -> Settings {
+        let text = |name: &str| -> String {
+            let at = OPTIONS.iter().position(|option| *option == name);
+            let value = at.and_then(|at| values.get(at)).map(Vec::as_slice).unwrap_or_default();
+            String::from_utf8_lossy(value).into_owned()
+        };
+        let defaults = Policy::default();
+        let mut complaints = Vec::new();
+        let mut number = |name: &str, default: u32| -> u32 {
+            let value = text(name);
+            match value.trim().parse() {
+                _ if value.trim().is_empty() => default,
+                Ok(number) => number,
+                Err(_) => {
+                    complaints
+                        .push(format!("{name} is {value:?}, not a whole number: using {default}"));
+                    default
+                }
+            }
+        };
+        let closed_limit = number("@roster-closed-limit", defaults.closed_limit as u32) as usize;
+        let lost_days = number("@roster-lost-days", defaults.lost_days);
+        let health_interval = number("@roster-health-interval", defaults.health_interval);
+        let mut scripts = Vec::new();
+        for (kind, name) in [
+            (EventKind::Created, "@roster-on-created"),
+            (EventKind::Attached, "@roster-on-attached"),
+            (EventKind::Renamed, "@roster-on-renamed"),
+            (EventKind::Closed, "@roster-on-closed"),
+            (EventKind::Lost, "@roster-on-lost"),
+            (EventKind::Restored, "@roster-on-restored"),
+        ] {
+            match shell_words::split(&text(name)) {
+                Ok(words) if words.is_empty() => {}
+                Ok(words) => scripts.push((kind, words)),
+                Err(error) => {
+                    complaints.push(format!("{name} cannot be split into words: {error}"))
+                }
+            }
+        }
+        let default_mode = Some(text("@roster-default-mode").trim().to_owned());
+        let dir = PathBuf::from(text("@roster_dir"));
+        Settings {
+            policy: Policy {
+                default_mode: default_mode
+                    .filter(|m| !m.is_empty())
+                    .unwrap_or(defaults.default_mode),
+                ignore: text("@roster-ignore").split_whitespace().map(str::to_owned).collect(),
+                closed_limit,
+                lost_days,
+                health_interval,
+            },
+            restore_at_start: text("@roster-restore") == "on" && text("@continuum-restore") != "on",
+            scripts,
+            plugin_is_loaded: !text("@roster_run").is_empty(),
+            dir: Some(dir).filter(|dir| dir.is_absolute()),
+            complaints,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_never_share_a_folder() {
+        let own = socket_folder(None);
+        assert_eq!(server_name(&own.join("default")), "default");
+        assert_eq!(server_name(&own.join("work")), "work");
+        assert_eq!(server_name(&own.join("..")), "%2E.");
+        assert_eq!(server_name(Path::new("/a/default")), "%2Fa%2Fdefault");
+        assert_eq!(server_name(&own.join("%2Fa%2Fdefault")), "%252Fa%252Fdefault");
+    }
+
+    #[test]
+    fn tmux_is_split_from_its_end() {
+        let (socket, session) = split_tmux(OsStr::new("/tmp/a,b/s,12,3")).unwrap();
+        assert_eq!((socket.as_path(), session.as_str()), (Path::new("/tmp/a,b/s"), "3"));
+        assert!(split_tmux(OsStr::new("x")).is_none());
+    }
+}

@@ -1,0 +1,74 @@
+//! Whether a live session is well: its directory is there, and one of its panes lives.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::model::memory::{Exact, from_hex};
+use crate::model::session::Session;
+use crate::model::snapshot::LiveSession;
+use crate::tmux::Tmux;
+
+/// The directory is there and can be entered, and a pane lives.
+pub const OK: &str = "ok";
+/// The working directory is gone, is no directory, or cannot be entered.
+pub const WORKDIR_MISSING: &str = "workdir-missing";
+/// Every pane's process has ended (`remain-on-exit`).
+pub const PANE_DEAD: &str = "pane-dead";
+/// The session does not live.
+pub const NO_SERVER: &str = "no-server";
+/// We made it anew after it was lost or closed.
+pub const RECREATED: &str = "recreated";
+/// Its record was taken from a backup.
+pub const RECOVERED: &str = "recovered";
+
+/// How long a directory may take to answer: a network that hangs must not hold the lock.
+const DIRECTORY_LIMIT: Duration = Duration::from_millis(500);
+
+/// Whether a status counts as well.
+pub fn is_well(status: &str) -> bool {
+    matches!(status, OK | RECREATED | RECOVERED)
+}
+
+/// The status of a live session; `None` if it cannot be told now.
+pub fn check(
+    tmux: &Tmux,
+    session: &Session,
+    exact: Option<&Exact>,
+    live: &LiveSession,
+    deadline: Instant,
+) -> Option<String> {
+    let workdir = workdir_bytes(session, exact);
+    if !is_directory(workdir)? {
+        return Some(WORKDIR_MISSING.into());
+    }
+    if live.pane_dead {
+        let id = live.id.to_string();
+        let format = "#{pane_dead}#{pane_dead_status}";
+        let panes = tmux.run(&["list-panes", "-s", "-t", &id, "-F", format], deadline).ok()?;
+        let panes = String::from_utf8_lossy(&panes);
+        if panes.lines().all(|pane| pane.starts_with('1')) {
+            return Some(PANE_DEAD.into());
+        }
+    }
+    Some(OK.into())
+}
+
+/// The working directory, byte for byte.
+pub fn workdir_bytes(session: &Session, exact: Option<&Exact>) -> Vec<u8> {
+    let exact = exact.and_then(|exact| from_hex(exact.workdir.as_deref()?));
+    exact.unwrap_or_else(|| session.workdir.clone().into_bytes())
+}
+
+/// Whether there is a directory that can be entered; `None` if that took too long to find out.
+pub fn is_directory(path: Vec<u8>) -> Option<bool> {
+    let (answer, answered) = mpsc::channel();
+    std::thread::spawn(move || {
+        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(&path));
+        let entered = fs::metadata(path).is_ok_and(|found| found.is_dir())
+            && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+        let _ = answer.send(entered);
+    });
+    answered.recv_timeout(DIRECTORY_LIMIT).ok()
+}

@@ -1,0 +1,330 @@
+//! Making sessions anew from their records: lost ones, closed ones, and new ones.
+//!
+//! Works under the lock of a transaction, so that no hook's sync sees a session before it bears
+//! its stamp.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::health;
+use crate::model::memory::from_hex;
+use crate::model::reconcile::{Event, EventKind};
+use crate::model::session::Session;
+use crate::model::snapshot::SessionId;
+use crate::model::time::Timestamp;
+use crate::sync::{SyncError, Transaction};
+use crate::tmux::Version;
+use crate::tmux::command::{escape_format, line};
+
+/// What was made anew, and what was not.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The sessions, as recorded afterwards, with their ids.
+    pub sessions: Vec<(SessionId, Session)>,
+    /// For the user's scripts.
+    pub events: Vec<Event>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// A session to be made.
+#[derive(Debug, Clone)]
+pub struct Blueprint {
+    /// Its record; the name is the one that it shall have.
+    pub record: Session,
+    /// The name, byte for byte.
+    pub name: Vec<u8>,
+    /// The directory to start in, byte for byte.
+    pub workdir: Vec<u8>,
+    /// The launch command; empty for tmux's default.
+    pub command: Vec<String>,
+}
+
+/// Makes every lost session anew whose name is free.
+///
+/// # Errors
+/// A file or tmux fails.
+pub fn restore_all(transaction: &mut Transaction<'_>) -> Result<Restored, SyncError> {
+    let lost = transaction.lost();
+    make(transaction, lost, health::RECREATED)
+}
+
+/// Makes these recorded sessions anew and brings everything into step.
+///
+/// # Errors
+/// A file or tmux fails.
+pub fn make(
+    transaction: &mut Transaction<'_>,
+    records: Vec<Session>,
+    status: &str,
+) -> Result<Restored, SyncError> {
+    let mut done = Restored::default();
+    let mut blueprints = Vec::new();
+    for record in records {
+        let blueprint = blueprint(transaction, record, &mut done.warnings)?;
+        blueprints.push(blueprint);
+    }
+    carry_out(transaction, blueprints, status, &mut done)?;
+    for (_, session) in &done.sessions {
+        let session = session.clone();
+        done.events.push(Event { kind: EventKind::Restored, session, old_name: None });
+    }
+    Ok(done)
+}
+
+/// Makes a session that was never there; `command` instead of its mode's launch profile.
+///
+/// # Errors
+/// A file or tmux fails.
+pub fn make_new(
+    transaction: &mut Transaction<'_>,
+    record: Session,
+    command: &[String],
+) -> Result<Restored, SyncError> {
+    let mut done = Restored::default();
+    let mut blueprint = blueprint(transaction, record, &mut done.warnings)?;
+    if !command.is_empty() {
+        blueprint.command = command.to_vec();
+    }
+    carry_out(transaction, vec![blueprint], "", &mut done)?;
+    Ok(done)
+}
+
+fn carry_out(
+    transaction: &mut Transaction<'_>,
+    blueprints: Vec<Blueprint>,
+    status: &str,
+    done: &mut Restored,
+) -> Result<(), SyncError> {
+    let made = create(transaction, &blueprints)?;
+    let now = Timestamp::now();
+    let mut next = transaction.remembered.clone();
+    let mut lines = Vec::new();
+    for (uuid, id) in &made {
+        let target = id.to_string();
+        lines.push(line(&[
+            b"set-option",
+            b"-t",
+            target.as_bytes(),
+            b"@roster_uuid",
+            uuid.as_bytes(),
+        ]));
+        let Some(blueprint) = blueprints.iter().find(|b| b.record.uuid == *uuid) else { continue };
+        let mode = blueprint.record.mode.as_bytes();
+        lines.push(line(&[b"set-option", b"-t", target.as_bytes(), b"@roster_mode", mode]));
+        let recorded = next.registry.sessions.values_mut().find(|s| s.uuid == *uuid);
+        if let Some(recorded) = recorded {
+            // A directory that is gone was noted when the blueprint was drawn.
+            let moved = blueprint.record.workdir != recorded.workdir;
+            let status = if moved { health::WORKDIR_MISSING } else { status };
+            status.clone_into(&mut recorded.last_health_status);
+            recorded.last_health_at = if status.is_empty() { Timestamp::ZERO } else { now };
+        }
+    }
+    transaction.run(&lines)?;
+    transaction.commit(next, None)?;
+    transaction.look_again()?;
+    transaction.bring_into_step()?;
+    let live = transaction.live();
+    let made: HashSet<&String> = made.iter().map(|(uuid, _)| uuid).collect();
+    for (id, uuid) in live.iter().filter(|(_, uuid)| made.contains(uuid)) {
+        if let Some(session) = transaction.remembered.registry.by_uuid(uuid) {
+            done.sessions.push((*id, session.clone()));
+        }
+    }
+    for blueprint in blueprints.iter().filter(|b| !made.contains(&b.record.uuid)) {
+        done.warnings.push(format!("tmux did not make the session {:?}", blueprint.record.name));
+    }
+    Ok(())
+}
+
+/// How a record is to be made: where, under which exact name, with which command.
+///
+/// # Errors
+/// tmux does not tell the launch profile.
+fn blueprint(
+    transaction: &Transaction<'_>,
+    mut record: Session,
+    warnings: &mut Vec<String>,
+) -> Result<Blueprint, SyncError> {
+    let exact = transaction.remembered.memory.exact.get(&record.uuid).cloned();
+    let mut workdir = health::workdir_bytes(&record, exact.as_ref());
+    if health::is_directory(workdir.clone()) != Some(true) {
+        let parent = nearest_directory(&workdir);
+        warnings.push(format!(
+            "the directory {} of {:?} is gone: started in {}",
+            record.workdir,
+            record.name,
+            parent.display()
+        ));
+        workdir = parent.as_os_str().as_bytes().to_vec();
+        record.workdir = String::from_utf8_lossy(&workdir).into_owned();
+    }
+    let name = exact.and_then(|exact| from_hex(exact.name.as_deref()?));
+    let name = name.unwrap_or_else(|| record.name.clone().into_bytes());
+    let mut command = Vec::new();
+    match profile(transaction, &record)? {
+        Ok(words) => command = words,
+        Err(reason) => warnings.push(reason),
+    }
+    Ok(Blueprint { name, workdir, command, record })
+}
+
+/// The nearest folder above a path that is there.
+fn nearest_directory(path: &[u8]) -> &Path {
+    let path = Path::new(OsStr::from_bytes(path));
+    path.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"))
+}
+
+/// The launch command of the record's mode, its words expanded.
+fn profile(
+    transaction: &Transaction<'_>,
+    record: &Session,
+) -> Result<Result<Vec<String>, String>, SyncError> {
+    let option = format!("@roster-command-{}", record.mode);
+    let is_name = option.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_@".contains(&b));
+    if !is_name || record.mode.is_empty() {
+        return Ok(Ok(Vec::new()));
+    }
+    let place = transaction.place();
+    let values = crate::sync::options(place, &[&option], transaction.deadline())?;
+    let value = String::from_utf8_lossy(&values[0]).into_owned();
+    Ok(match shell_words::split(&value) {
+        Ok(words) => Ok(words.iter().map(|word| expand(word, record)).collect()),
+        Err(error) => Err(format!("{option} cannot be split into words ({error}): not started")),
+    })
+}
+
+/// What a session's programs find in their environment.
+pub fn variables(record: &Session) -> [(&'static str, &str); 4] {
+    [
+        ("ROSTER_UUID", &record.uuid),
+        ("ROSTER_MODE", &record.mode),
+        ("ROSTER_SESSION", &record.name),
+        ("ROSTER_WORKDIR", &record.workdir),
+    ]
+}
+
+/// `$NAME` and `${NAME}` of our four variables, and nothing else.
+pub fn expand(word: &str, record: &Session) -> String {
+    let variables = variables(record);
+    let mut expanded = String::new();
+    let mut rest = word;
+    while let Some(at) = rest.find('$') {
+        expanded.push_str(&rest[..at]);
+        let tail = &rest[at + 1..];
+        let found = variables.iter().find_map(|(name, value)| {
+            let braced =
+                tail.strip_prefix('{').and_then(|t| t.strip_prefix(name)?.strip_prefix('}'));
+            let bare = tail
+                .strip_prefix(name)
+                .filter(|t| !t.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'));
+            braced.or(bare).map(|after| (*value, after))
+        });
+        match found {
+            Some((value, after)) => {
+                expanded.push_str(value);
+                rest = after;
+            }
+            None => {
+                expanded.push('$');
+                rest = tail;
+            }
+        }
+    }
+    expanded.push_str(rest);
+    expanded
+}
+
+/// Makes the sessions, detached; gives the id of each by UUID. One that tmux refuses is absent.
+///
+/// # Errors
+/// tmux does not answer.
+fn create(
+    transaction: &Transaction<'_>,
+    blueprints: &[Blueprint],
+) -> Result<Vec<(String, SessionId)>, SyncError> {
+    let version = transaction.version();
+    let lines: Vec<Vec<u8>> = blueprints.iter().flat_map(|b| new_session(b, version)).collect();
+    let printed = transaction.run_printing(&lines)?;
+    Ok(printed.lines().filter_map(made).collect())
+}
+
+/// Reads what [`new_session`] makes tmux print.
+fn made(line: &str) -> Option<(String, SessionId)> {
+    let (uuid, id) = line.split_once(' ')?;
+    Some((uuid.to_owned(), SessionId::parse(id)?))
+}
+
+/// The commands that make a session and print its UUID and id.
+fn new_session(blueprint: &Blueprint, version: Version) -> Vec<Vec<u8>> {
+    let record = &blueprint.record;
+    let pairs: Vec<Vec<u8>> = (variables(record).iter())
+        .map(|(name, value)| format!("{name}={value}").into_bytes())
+        .collect();
+    let has_e = version.at_least(3, 2);
+    let print = format!("{} #{{session_id}}", record.uuid);
+    let name = escape_name(&blueprint.name, version);
+    let workdir = escape_name(&blueprint.workdir, version);
+    let mut words: Vec<&[u8]> =
+        vec![b"new-session", b"-d", b"-P", b"-F", print.as_bytes(), b"-s", &name, b"-c", &workdir];
+    let mut lines = Vec::new();
+    if has_e {
+        words.extend(pairs[..3].iter().flat_map(|pair| [&b"-e"[..], pair]));
+    }
+    if !blueprint.command.is_empty() {
+        // More than one word is run without a shell, on every version.
+        words.extend([&b"--"[..], b"env"]);
+        words.extend(pairs.iter().map(Vec::as_slice));
+        words.extend(blueprint.command.iter().map(String::as_bytes));
+    } else if !has_e {
+        // The first pane inherits the global environment.
+        for (name, value) in &variables(record)[..3] {
+            lines.push(line(&[b"set-environment", b"-g", name.as_bytes(), value.as_bytes()]));
+        }
+    }
+    lines.push(line(&words));
+    if blueprint.command.is_empty() && !has_e {
+        for (name, _) in &variables(record)[..3] {
+            lines.push(line(&[b"set-environment", b"-gu", name.as_bytes()]));
+        }
+    }
+    lines
+}
+
+/// A name or a directory for `new-session` or `rename-session`, where it is a format: `#` is
+/// doubled, but from 3.2 on not before `[`, where both would stay.
+pub fn escape_name(text: &[u8], version: Version) -> Vec<u8> {
+    if !version.at_least(3, 2) {
+        return escape_format(text);
+    }
+    let mut escaped = Vec::with_capacity(text.len());
+    for (at, &byte) in text.iter().enumerate() {
+        escaped.push(byte);
+        if byte == b'#' && text.get(at + 1) != Some(&b'[') {
+            escaped.push(b'#');
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_variables_are_expanded() {
+        let mut record = Session::with("n", "/w", "safe", "u".into(), Timestamp::ZERO);
+        record.name = "a $ROSTER_UUID".into();
+        let expand = |word| super::expand(word, &record);
+        assert_eq!(expand("$ROSTER_UUID"), "u");
+        assert_eq!(expand("x${ROSTER_MODE}y$ROSTER_WORKDIR/z"), "xsafey/w/z");
+        assert_eq!(expand("$ROSTER_SESSION"), "a $ROSTER_UUID");
+        assert_eq!(
+            expand("$ROSTER_UUIDS $HOME $ ${ROSTER_UUID $(x)"),
+            "$ROSTER_UUIDS $HOME $ ${ROSTER_UUID $(x)"
+        );
+    }
+}

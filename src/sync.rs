@@ -1,0 +1,816 @@
+//! The one transaction, and the only file that knows its order:
+//! lock → load → snapshot → reconcile → commit if changed → effects → unlock.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::config::{OPTIONS, Place, Settings};
+use crate::health;
+use crate::model::memory::{Closed, MEMORY_VERSION, Memory};
+use crate::model::reconcile::{
+    self, Effect, EffectKind, Event, EventKind, LOOK_AFTER, Plan, Remembered, reconcile,
+};
+use crate::model::session::{Session, new_uuid};
+use crate::model::snapshot::{ServerId, SessionId, Snapshot, Workdir};
+use crate::model::time::Timestamp;
+use crate::store::file::{self, PRIVATE, Sync};
+use crate::store::{Locked, Store, StoreError, Times};
+use crate::tmux::command::{self, HOOK_INDEX, HOOKS, PIECE};
+use crate::tmux::query::{self, Answer, Mark, Query};
+use crate::tmux::{TmuxError, Version, is_exiting};
+
+/// How long a job that a hook started may take in all.
+pub const HOOK_LIMIT: Duration = Duration::from_millis(9_500);
+
+/// How long a command that a person typed waits for the lock, and for each answer of tmux.
+pub const TYPED_LIMIT: Duration = Duration::from_secs(2);
+
+/// Two queries that hooks asked for begin at least this far apart, so that a hundred clients in
+/// a row cost a dozen of them.
+const PACE: Duration = Duration::from_millis(30);
+
+/// How often a sync looks whether its hooks are still there.
+const HOOKS_CHECK: Duration = Duration::from_secs(60);
+
+/// Why a transaction could not be done. The registry is as it was.
+#[derive(Debug)]
+pub enum SyncError {
+    /// The files.
+    Store(StoreError),
+    /// The server.
+    Tmux(TmuxError),
+}
+
+impl fmt::Display for SyncError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SyncError::Store(error) => error.fmt(f),
+            SyncError::Tmux(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SyncError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SyncError::Store(error) => Some(error),
+            SyncError::Tmux(error) => Some(error),
+        }
+    }
+}
+
+impl From<StoreError> for SyncError {
+    fn from(error: StoreError) -> Self {
+        SyncError::Store(error)
+    }
+}
+
+impl From<TmuxError> for SyncError {
+    fn from(error: TmuxError) -> Self {
+        SyncError::Tmux(error)
+    }
+}
+
+/// Who asks for a transaction.
+#[derive(Debug, Clone, Copy)]
+pub enum Trigger {
+    /// A hook: silent, in no hurry, and the only look that a whole burst may get.
+    Hook {
+        /// How its mark stands in tmux.
+        mark: Mark,
+        /// When the job began.
+        started: Instant,
+        /// The session of the event, whose directory the job runs in (before tmux 3.2 nothing
+        /// else tells it).
+        session: Option<SessionId>,
+    },
+    /// A person, who waits.
+    Person,
+}
+
+impl Trigger {
+    fn lock_wait(self) -> Duration {
+        match self {
+            Trigger::Hook { started, .. } => HOOK_LIMIT.saturating_sub(started.elapsed()),
+            Trigger::Person => TYPED_LIMIT,
+        }
+    }
+
+    fn deadline(self) -> Instant {
+        match self {
+            Trigger::Hook { started, .. } => started + HOOK_LIMIT,
+            Trigger::Person => Instant::now() + TYPED_LIMIT,
+        }
+    }
+}
+
+/// What a sync did.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What happened to sessions.
+    pub events: Vec<Event>,
+    /// Whether the registry was written.
+    pub changed: bool,
+    /// How many things tmux was told.
+    pub effects: usize,
+}
+
+/// The registry's lock, what is remembered, and what lives: all at one moment.
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    place: &'a Place,
+    locked: Locked<'a>,
+    trigger: Trigger,
+    /// What the files hold.
+    pub remembered: Remembered,
+    /// What tmux said.
+    pub answer: Answer,
+    /// The user's options.
+    pub settings: Settings,
+    hooks_asked: bool,
+}
+
+/// The store of a place.
+pub fn store(place: &Place, trigger: Trigger) -> Store {
+    Store::new(place.registry()).waiting(trigger.lock_wait())
+}
+
+/// Brings registry and tmux into step.
+///
+/// # Errors
+/// Somebody holds the lock, a file or tmux fails: then nothing was changed.
+pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
+    let store = store(place, trigger);
+    let mut transaction = Transaction::begin(place, &store, trigger)?;
+    transaction.bring_into_step()
+}
+
+impl<'a> Transaction<'a> {
+    /// Takes the lock, reads the files and asks tmux.
+    ///
+    /// # Errors
+    /// As for [`sync`].
+    pub fn begin(
+        place: &'a Place,
+        store: &'a Store,
+        trigger: Trigger,
+    ) -> Result<Transaction<'a>, SyncError> {
+        let locked = store.lock()?;
+        let hooks = begin_query(&locked, trigger);
+        let clear = match trigger {
+            Trigger::Hook { mark, .. } => Some(mark),
+            Trigger::Person => None,
+        };
+        let mark = format!("~{}~", &new_uuid()[24..]);
+        let query = Query { mark: &mark, clear, hooks, options: &OPTIONS };
+        let running = place.tmux.start(&query::args(query))?;
+        // Reading the files and the work of tmux overlap; both come after the lock.
+        let remembered = load(place, &locked);
+        let answered = running.finish(trigger.deadline()).and_then(|output| {
+            query::parse(query, &output.stdout)
+                .ok_or_else(|| incomplete(place, &output.stderr, output.success))
+        });
+        let remembered = remembered?;
+        let answer = match answered {
+            Ok(answer) => answer,
+            Err(error) => match empty_answer(place, &error, &remembered.memory, trigger) {
+                Some(answer) => answer,
+                None => {
+                    note_last_sign(place, &remembered, trigger);
+                    return Err(error.into());
+                }
+            },
+        };
+        let settings = Settings::parse(&answer.options);
+        let mut transaction = Transaction {
+            place,
+            locked,
+            trigger,
+            remembered,
+            answer,
+            settings,
+            hooks_asked: hooks,
+        };
+        transaction.use_job_directory();
+        Ok(transaction)
+    }
+
+    /// Reconciles, commits and tells tmux.
+    ///
+    /// # Errors
+    /// Writing fails; or tmux does not take the effects in time, in which case the registry is
+    /// right and the next sync tells tmux again.
+    pub fn bring_into_step(&mut self) -> Result<Report, SyncError> {
+        let now = Timestamp::now();
+        let policy = &self.settings.policy;
+        let mut plan =
+            reconcile(&self.remembered, &self.answer.snapshot, policy, now, &mut new_uuid);
+        self.check_health(&mut plan, now);
+        for note in plan.notes.iter().chain(&self.settings.complaints) {
+            if plan.next != self.remembered {
+                log(self.place, note);
+            }
+        }
+        let has_sessions = !self.answer.snapshot.sessions.is_empty();
+        let restore = has_sessions && plan.next.memory.restore_due;
+        if has_sessions {
+            plan.next.memory.restore_due = false;
+            plan.memory_after.restore_due = false;
+        }
+        let changed = plan.next.registry != self.remembered.registry;
+        self.commit(plan.next, Some(&plan.memory_after).filter(|_| plan.effects.is_empty()))?;
+
+        let mut lines: Vec<Vec<u8>> = plan.effects.iter().map(command::effect).collect();
+        lines.extend(self.missing_hooks());
+        if plan.look && self.version().at_least(3, 2) {
+            lines.push(look_line(LOOK_AFTER));
+        }
+        self.run(&lines)?;
+        if !plan.effects.is_empty() {
+            self.remember(plan.memory_after)?;
+        }
+        let mut events = plan.events;
+        if restore && self.settings.restore_at_start {
+            events.extend(crate::restore::restore_all(self)?.events);
+        }
+        run_scripts(&self.settings, &events);
+        Ok(Report { events, changed, effects: plan.effects.len() })
+    }
+
+    /// Writes what changed. `memory` is written instead of the memory in `next` if it is given.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn commit(&mut self, next: Remembered, memory: Option<&Memory>) -> Result<(), SyncError> {
+        write_in_order(self.place, &self.locked, &self.remembered, &next)?;
+        self.remembered.registry = next.registry;
+        self.remembered.closed = next.closed;
+        let memory = memory.cloned().unwrap_or(next.memory);
+        self.remember(memory)
+    }
+
+    /// Writes the memory of the server if it changed. It is not synced: its loss is harmless.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn remember(&mut self, memory: Memory) -> Result<(), SyncError> {
+        if memory != self.remembered.memory {
+            write_json(&self.place.memory(), &memory, Sync::No)?;
+            self.remembered.memory = memory;
+        }
+        Ok(())
+    }
+
+    /// Where we are.
+    pub fn place(&self) -> &Place {
+        self.place
+    }
+
+    /// The UUID of each live session that is recorded, by id.
+    pub fn live(&self) -> BTreeMap<SessionId, String> {
+        let known = &self.remembered.memory.sessions;
+        known.iter().map(|(id, known)| (*id, known.uuid.clone())).collect()
+    }
+
+    /// The records that can be restored: those of the registry that do not live.
+    pub fn lost(&self) -> Vec<Session> {
+        let live: HashSet<String> = self.live().into_values().collect();
+        let sessions = self.remembered.registry.sessions.values();
+        sessions.filter(|session| !live.contains(&session.uuid)).cloned().collect()
+    }
+
+    /// Until when tmux may take for its next answer.
+    pub fn deadline(&self) -> Instant {
+        self.trigger.deadline()
+    }
+
+    /// The version of the server.
+    pub fn version(&self) -> Version {
+        Version::parse(&self.answer.version)
+    }
+
+    /// Starts the user's scripts for what a command did.
+    pub fn run_scripts(&self, events: &[Event]) {
+        run_scripts(&self.settings, events);
+    }
+
+    /// Asks tmux once more, for what lives now.
+    ///
+    /// # Errors
+    /// tmux fails.
+    pub fn look_again(&mut self) -> Result<(), SyncError> {
+        self.answer = ask(self.place, self.trigger.deadline())?;
+        Ok(())
+    }
+
+    /// Runs commands for tmux's `source-file`, a hundred at a time, each on its own: one whose
+    /// target has gone does not stop the others.
+    ///
+    /// # Errors
+    /// The file cannot be written, or tmux does not answer.
+    pub fn run(&self, lines: &[Vec<u8>]) -> Result<(), SyncError> {
+        run_lines(self.place, lines, self.trigger.deadline()).map(drop)
+    }
+
+    /// The same for one piece whose output is wanted.
+    ///
+    /// # Errors
+    /// As for [`Transaction::run`].
+    pub fn run_printing(&self, lines: &[Vec<u8>]) -> Result<String, SyncError> {
+        run_lines(self.place, lines, self.trigger.deadline())
+    }
+
+    /// What the hooks lack, if they were asked for.
+    fn missing_hooks(&self) -> Vec<Vec<u8>> {
+        if !self.hooks_asked || !self.settings.plugin_is_loaded {
+            return Vec::new();
+        }
+        let hidden = self.version().at_least(3, 2);
+        let is_missing = |hook: &&&str| {
+            let ours = format!("{hook}[{HOOK_INDEX}] ");
+            !self.answer.hooks.lines().any(|line| line.starts_with(&ours))
+        };
+        let missing: Vec<&&str> = HOOKS.iter().filter(is_missing).collect();
+        for hook in &missing {
+            log(self.place, &format!("the hook {hook} was wiped; put it back"));
+        }
+        missing.iter().map(|hook| command::set_hook(hook, hidden)).collect()
+    }
+
+    /// Before 3.2 tmux does not tell a session's directory, but a hook's job runs in that of the
+    /// session whose event started it.
+    fn use_job_directory(&mut self) {
+        let Trigger::Hook { session: Some(id), .. } = self.trigger else { return };
+        let Ok(here) = std::env::current_dir() else { return };
+        // tmux falls back to the home folder where it cannot enter the directory.
+        if std::env::var_os("HOME").is_some_and(|home| Path::new(&home) == here) {
+            return;
+        }
+        for live in &mut self.answer.snapshot.sessions {
+            if live.id == id && matches!(live.workdir, Workdir::Guess(_)) {
+                live.workdir = Workdir::Guess(here.as_os_str().as_bytes().to_vec());
+            }
+        }
+    }
+
+    /// Checks the sessions that were just attached to, within the same commit.
+    fn check_health(&self, plan: &mut Plan, now: Timestamp) {
+        for id in std::mem::take(&mut plan.health_due) {
+            let Some(live) = self.answer.snapshot.sessions.iter().find(|live| live.id == id) else {
+                continue;
+            };
+            let uuid = &plan.live[&id];
+            let exact = plan.next.memory.exact.get(uuid).cloned();
+            let session = plan.next.registry.sessions.values_mut().find(|s| s.uuid == *uuid);
+            let Some(session) = session else { continue };
+            let deadline = self.trigger.deadline();
+            let Some(status) =
+                health::check(&self.place.tmux, session, exact.as_ref(), live, deadline)
+            else {
+                continue;
+            };
+            session.last_health_at = now;
+            if session.last_health_status == status {
+                continue;
+            }
+            session.last_health_status.clone_from(&status);
+            if let Some(known) = plan.memory_after.sessions.get_mut(&id) {
+                known.health.clone_from(&status);
+            }
+            plan.effects.retain(|e| e.target != Some(id) || e.name != "@roster_health");
+            plan.effects.push(Effect {
+                target: Some(id),
+                kind: EffectKind::Option,
+                name: "@roster_health",
+                value: status,
+            });
+        }
+    }
+}
+
+/// Asks tmux what lives, without lock or files: for those who only look.
+///
+/// # Errors
+/// tmux fails.
+pub fn ask(place: &Place, deadline: Instant) -> Result<Answer, TmuxError> {
+    let mark = format!("~{}~", &new_uuid()[24..]);
+    let query = Query { mark: &mark, clear: None, hooks: false, options: &OPTIONS };
+    loop {
+        let output = place.tmux.start(&query::args(query))?.finish(deadline)?;
+        match query::parse(query, &output.stdout) {
+            Some(answer) => return Ok(answer),
+            None if is_exiting(&output.stderr) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            None => return Err(incomplete(place, &output.stderr, output.success)),
+        }
+    }
+}
+
+fn incomplete(place: &Place, stderr: &str, success: bool) -> TmuxError {
+    if success || stderr.is_empty() || stderr == NO_TARGET {
+        TmuxError::Incomplete { message: stderr.to_owned() }
+    } else {
+        place.tmux.failure(stderr)
+    }
+}
+
+/// What `display-message` says before tmux 3.2 where there is no session at all.
+const NO_TARGET: &str = "no current target";
+
+/// The answer of a tmux before 3.2 that has no sessions: `list-sessions` went well, or the list
+/// of commands would have stopped there, and `display-message` found no session to speak of.
+/// It does not say which server it is: the one that we know, if its process id is the same.
+fn empty_answer(
+    place: &Place,
+    error: &TmuxError,
+    memory: &Memory,
+    trigger: Trigger,
+) -> Option<Answer> {
+    let TmuxError::Incomplete { message } = error else { return None };
+    if message != NO_TARGET {
+        return None;
+    }
+    let pid = match trigger {
+        Trigger::Hook { .. } => job_server()?,
+        Trigger::Person => {
+            let printed =
+                place.tmux.run(&["run-shell", "echo \"$TMUX\""], trigger.deadline()).ok()?;
+            pid_in(String::from_utf8_lossy(&printed).trim())?
+        }
+    };
+    let server = memory.server.filter(|server| server.pid == pid).or_else(|| {
+        matches!(trigger, Trigger::Person).then_some(ServerId { pid, start_time: 0 })
+    })?;
+    Some(Answer {
+        snapshot: Snapshot { server, sessions: Vec::new(), lost_shown: String::new() },
+        version: "3.1".into(),
+        hooks: String::new(),
+        options: vec![Vec::new(); OPTIONS.len()],
+        current: None,
+    })
+}
+
+/// The process id of the server that started this job.
+fn job_server() -> Option<u32> {
+    pid_in(&std::env::var("TMUX").ok()?)
+}
+
+fn pid_in(tmux: &str) -> Option<u32> {
+    tmux.rsplit(',').nth(1)?.parse().ok()
+}
+
+/// Starts a server that has no sessions and stays for a moment, so that its configuration is
+/// loaded before the first session is made. Tells whether it is to end by itself again when it
+/// has none, as is tmux's default: then [`let_server_end`] is to follow.
+///
+/// # Errors
+/// tmux cannot start one.
+pub fn start_server(place: &Place) -> Result<bool, SyncError> {
+    let args = [
+        "start-server",
+        ";",
+        "show-options",
+        "-sv",
+        "exit-empty",
+        ";",
+        "set-option",
+        "-s",
+        "exit-empty",
+        "off",
+    ];
+    // The user's configuration is loaded meanwhile.
+    let printed = place.tmux.run(&args, Instant::now() + Duration::from_secs(30))?;
+    Ok(String::from_utf8_lossy(&printed).lines().any(|line| line == "on"))
+}
+
+/// Lets the server end with its last session again.
+pub fn let_server_end(place: &Place) {
+    let _ = place.tmux.run(&["set-option", "-s", "exit-empty", "on"], Instant::now() + TYPED_LIMIT);
+}
+
+/// Keeps the pace, notes when this query begins, and says whether the hooks are to be checked.
+fn begin_query(locked: &Locked<'_>, trigger: Trigger) -> bool {
+    let times = locked.times();
+    if matches!(trigger, Trigger::Hook { .. }) {
+        // A clock that was set back makes nobody wait.
+        if let Ok(since) = SystemTime::now().duration_since(times.queried) {
+            std::thread::sleep(PACE.saturating_sub(since));
+        }
+    }
+    let now = SystemTime::now();
+    let due = now.duration_since(times.hooks_checked).map_or(true, |since| since > HOOKS_CHECK);
+    let hooks_checked = if due { now } else { times.hooks_checked };
+    locked.set_times(Times { queried: now, hooks_checked });
+    due
+}
+
+/// A job of a hook proves that its server lived when the job began: closes that were old
+/// enough by then are believed. (Before 3.2 nothing can take a second look by itself.)
+fn note_last_sign(place: &Place, remembered: &Remembered, trigger: Trigger) {
+    let Trigger::Hook { started, .. } = trigger else { return };
+    let age = started.elapsed().as_secs().saturating_add(1) as i64;
+    let then = Timestamp::now().plus_seconds(-age);
+    let mut closed = remembered.closed.clone();
+    let mut settled = false;
+    for entry in &mut closed.closed {
+        let same = entry.unproven.is_some_and(|server| Some(server.pid) == job_server());
+        if same && reconcile::is_proven(entry, then) {
+            entry.unproven = None;
+            settled = true;
+        }
+    }
+    if settled {
+        let _ = write_json(&place.closed(), &closed, Sync::Yes);
+    }
+}
+
+/// Reads the three files. A damaged registry is mended, damage in the others forgotten.
+fn load(place: &Place, locked: &Locked<'_>) -> Result<Remembered, StoreError> {
+    let mut loaded = locked.load()?;
+    if let Some(recovered) = &loaded.recovered {
+        let source = recovered.source.as_ref().map(|path| path.display().to_string());
+        log(
+            place,
+            &format!(
+                "the registry was damaged ({}); kept as {}, took its sessions from {}",
+                recovered.reason,
+                recovered.kept.display(),
+                source.as_deref().unwrap_or("tmux alone")
+            ),
+        );
+        let now = Timestamp::now();
+        for session in loaded.registry.sessions.values_mut() {
+            session.last_health_status = health::RECOVERED.into();
+            session.last_health_at = now;
+        }
+        locked.commit(&loaded.registry)?;
+    }
+    let closed = read_closed(place)?;
+    let memory = read_memory(place);
+    Ok(Remembered { registry: loaded.registry, closed, memory })
+}
+
+/// The memory of the server; what cannot be read is forgotten.
+pub fn read_memory(place: &Place) -> Memory {
+    match read_json::<Memory>(&place.memory()) {
+        Ok(Some(memory)) if memory.version == MEMORY_VERSION => memory,
+        _ => Memory::default(),
+    }
+}
+
+/// The closed sessions. A damaged list is kept aside when the next one is written.
+///
+/// # Errors
+/// The file cannot be read, or is newer.
+pub fn read_closed(place: &Place) -> Result<Closed, StoreError> {
+    let path = place.closed();
+    match read_json::<Closed>(&path) {
+        Ok(Some(closed)) if closed.version > MEMORY_VERSION => Err(StoreError::Newer {
+            path,
+            version: crate::model::registry::FileVersion::Known(closed.version.into()),
+        }),
+        Ok(closed) => Ok(closed.unwrap_or_default()),
+        Err(StoreError::Damaged { reason, .. }) => {
+            log(place, &format!("{} was damaged ({reason}); kept aside", path.display()));
+            let aside = Timestamp::now().unix_nanos();
+            let _ = fs::rename(&path, file::with_suffix(&path, &format!(".corrupt.{aside}")));
+            Ok(Closed::default())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// All three files without the lock, for those who only look.
+///
+/// # Errors
+/// The registry or the list of closed sessions cannot be read.
+pub fn peek(place: &Place) -> Result<Remembered, StoreError> {
+    Ok(Remembered {
+        registry: Store::new(place.registry()).read()?,
+        closed: read_closed(place)?,
+        memory: read_memory(place),
+    })
+}
+
+/// Changes what is remembered where no server runs; what `change` did not want is not written.
+/// Gives back what `change` said.
+///
+/// # Errors
+/// The lock, or a file.
+pub fn change_offline(
+    place: &Place,
+    change: impl FnOnce(&mut Remembered) -> bool,
+) -> Result<bool, SyncError> {
+    let store = store(place, Trigger::Person);
+    let locked = store.lock()?;
+    let before = load(place, &locked)?;
+    let mut next = before.clone();
+    let wanted = change(&mut next);
+    if wanted {
+        write_in_order(place, &locked, &before, &next)?;
+    }
+    Ok(wanted)
+}
+
+/// Writes registry and closed sessions, as far as they changed, in the order that loses nothing
+/// if we are cut off: a record that moves stands in its new file before it leaves the old one.
+fn write_in_order(
+    place: &Place,
+    locked: &Locked<'_>,
+    before: &Remembered,
+    next: &Remembered,
+) -> Result<(), StoreError> {
+    let mut both = next.closed.clone();
+    for entry in &before.closed.closed {
+        let uuid = &entry.session.uuid;
+        if next.registry.by_uuid(uuid).is_some() && before.registry.by_uuid(uuid).is_none() {
+            both.closed.push(entry.clone());
+        }
+    }
+    if both != before.closed {
+        write_json(&place.closed(), &both, Sync::Yes)?;
+    }
+    if next.registry != before.registry {
+        locked.commit(&next.registry)?;
+    }
+    if both != next.closed {
+        write_json(&place.closed(), &next.closed, Sync::Yes)?;
+    }
+    Ok(())
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
+    let Some(bytes) = file::read(path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: error.to_string() })
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T, sync: Sync) -> Result<(), StoreError> {
+    let bytes = serde_json::to_vec(value).map_err(|error| StoreError::Io {
+        verb: "write",
+        path: path.to_owned(),
+        source: error.into(),
+    })?;
+    file::replace(path, &bytes, PRIVATE, sync)
+}
+
+/// The command that takes another look in `seconds`. Its timer does not delay tmux's exit.
+fn look_line(seconds: i64) -> Vec<u8> {
+    let delay = seconds.to_string();
+    command::line(&[b"run-shell", b"-b", b"-d", delay.as_bytes(), b"#{@roster_run}"])
+}
+
+/// Sends commands to tmux by `source-file`, in pieces; gives what they print.
+///
+/// # Errors
+/// The file cannot be written, or tmux does not answer. That a command fails is no error.
+pub fn run_lines(place: &Place, lines: &[Vec<u8>], deadline: Instant) -> Result<String, SyncError> {
+    let mut printed = String::new();
+    for piece in lines.chunks(PIECE) {
+        let path = place.dir.join(file::temporary_name("sessions.json".as_ref()));
+        let ran = run_piece(place, &path, &piece.concat(), deadline);
+        let _ = fs::remove_file(&path);
+        printed.push_str(&ran?);
+    }
+    Ok(printed)
+}
+
+fn run_piece(
+    place: &Place,
+    path: &Path,
+    commands: &[u8],
+    deadline: Instant,
+) -> Result<String, SyncError> {
+    file::create_new(path, PRIVATE)
+        .and_then(|mut file| file.write_all(commands))
+        .map_err(file::io_error("write", path))?;
+    let escaped = command::escape_glob(path);
+    let output = place
+        .tmux
+        .start(&[OsStr::new("source-file"), OsStr::from_bytes(&escaped)])?
+        .finish(deadline)?;
+    // That a target has gone meanwhile is no failure of the whole; that the server has, is.
+    let gone = |stderr: &str| {
+        stderr.starts_with("no server")
+            || stderr.starts_with("error connecting")
+            || stderr.contains("exited")
+    };
+    if !output.success && gone(&output.stderr) {
+        return Err(place.tmux.failure(&output.stderr).into());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The values of global options, byte for byte; empty for those that are not set.
+///
+/// # Errors
+/// tmux fails.
+pub fn options(
+    place: &Place,
+    names: &[&str],
+    deadline: Instant,
+) -> Result<Vec<Vec<u8>>, TmuxError> {
+    let mark = format!("~{}~", &new_uuid()[24..]);
+    let query = Query { mark: &mark, clear: None, hooks: false, options: names };
+    let output = place.tmux.start(&query::args(query))?.finish(deadline)?;
+    if let Some(answer) = query::parse(query, &output.stdout) {
+        return Ok(answer.options);
+    }
+    if output.stderr != NO_TARGET {
+        return Err(incomplete(place, &output.stderr, output.success));
+    }
+    // Before 3.2 display-message needs a session; show-options prints values as they are.
+    let show = |name: &&str| {
+        let printed = place.tmux.run(&["show-options", "-gqv", name], deadline)?;
+        Ok(printed.strip_suffix(b"\n").map(<[u8]>::to_vec).unwrap_or(printed))
+    };
+    names.iter().map(show).collect()
+}
+
+/// Asks tmux to call us again in a while: we are the only look that a burst gets, and could
+/// not take it. Before 3.2 there is no such timer, and the next event makes it good.
+pub fn look_later(place: &Place, mark: Mark) {
+    if mark == Mark::Environment {
+        let deadline = Instant::now() + Duration::from_millis(300);
+        let _ = place.tmux.run(&["run-shell", "-b", "-d", "5", "#{@roster_run}"], deadline);
+    }
+}
+
+/// Starts the user's scripts for what happened, each under a supervisor of its own that ends it
+/// after 10 seconds. Nobody waits for them.
+fn run_scripts(settings: &Settings, events: &[Event]) {
+    let Ok(program) = std::env::current_exe() else { return };
+    for event in events {
+        let Some((_, words)) = settings.scripts.iter().find(|(kind, _)| *kind == event.kind) else {
+            continue;
+        };
+        let session = &event.session;
+        let _ = Command::new(&program)
+            .arg("run-script")
+            .arg("--")
+            .args(words)
+            .env("ROSTER_EVENT", event_name(event.kind))
+            .env("ROSTER_SESSION", &session.name)
+            .env("ROSTER_OLD_NAME", event.old_name.as_deref().unwrap_or_default())
+            .env("ROSTER_UUID", &session.uuid)
+            .env("ROSTER_MODE", &session.mode)
+            .env("ROSTER_WORKDIR", &session.workdir)
+            .env_remove("TMUX_PANE")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .current_dir("/")
+            .process_group(0)
+            .spawn();
+    }
+}
+
+/// The word for an event, as options and scripts have it.
+pub fn event_name(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Created => "created",
+        EventKind::Attached => "attached",
+        EventKind::Renamed => "renamed",
+        EventKind::Closed => "closed",
+        EventKind::Lost => "lost",
+        EventKind::Restored => "restored",
+    }
+}
+
+/// The size at which the log is cut to its newer half, in bytes.
+const LOG_BYTES: u64 = 256 * 1024;
+
+/// Adds a line to the log. What cannot be logged is not worth disturbing anyone.
+pub fn log(place: &Place, message: &str) {
+    let path = place.log();
+    if fs::metadata(&path).is_ok_and(|found| found.len() > LOG_BYTES) {
+        if let Ok(text) = fs::read(&path) {
+            let half = &text[text.len() / 2..];
+            let start = half.iter().position(|b| *b == b'\n').map_or(0, |at| at + 1);
+            let _ = file::replace(&path, &half[start..], PRIVATE, Sync::No);
+        }
+    }
+    let line = format!("{} {}\n", Timestamp::now(), message.replace(['\n', '\r'], " "));
+    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+    let opened = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(PRIVATE)
+        .custom_flags(nofollow)
+        .open(&path);
+    let _ = opened.and_then(|mut file| file.write_all(line.as_bytes()));
+}

@@ -1,0 +1,124 @@
+//! Commands as text for `source-file`: one a line, so that one that fails (its target has gone)
+//! does not stop those behind it, as it would in an argument list.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::model::reconcile::{Effect, EffectKind};
+
+/// How many commands go in one piece: tmux answers nobody while it works through a file.
+pub const PIECE: usize = 100;
+
+/// The hooks that tell us that something changed.
+pub const HOOKS: [&str; 5] = [
+    "session-created",
+    "session-closed",
+    "session-renamed",
+    "client-attached",
+    "client-session-changed",
+];
+
+/// Our place in the array of each hook.
+pub const HOOK_INDEX: u32 = 4242;
+
+/// What each hook does: notes inside tmux that a sync is due, and starts one only if none is
+/// on its way (tmux-facts, m). The text is the same for everybody; the program's path stands in
+/// `@roster_run`, which tmux inserts without expanding it again.
+pub fn hook_line(has_hidden_environment: bool) -> &'static str {
+    if has_hidden_environment {
+        "if-shell -F '#{!=:#{ROSTER_DUE},#{T:@roster_clock}}' \"set-environment -ghF ROSTER_DUE '#{T:@roster_clock}' ; run-shell -b '#{@roster_run}'\""
+    } else {
+        "if-shell -F '#{!=:#{@roster_due},#{T:@roster_clock}}' \"set-option -gF @roster_due '#{T:@roster_clock}' ; run-shell -b '#{@roster_run}'\""
+    }
+}
+
+/// The command that puts our line into a hook.
+pub fn set_hook(hook: &str, has_hidden_environment: bool) -> Vec<u8> {
+    let index = format!("{hook}[{HOOK_INDEX}]");
+    line(&[b"set-hook", b"-g", index.as_bytes(), hook_line(has_hidden_environment).as_bytes()])
+}
+
+/// A command of words, quoted so that tmux's parser gives back exactly these bytes on every
+/// version: in double quotes, all but letters and digits as three octal digits.
+pub fn line(words: &[&[u8]]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for word in words {
+        if !text.is_empty() {
+            text.push(b' ');
+        }
+        let plain =
+            |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'@' | b'/' | b'.');
+        let is_plain = !word.is_empty() && word.iter().all(plain);
+        if is_plain {
+            text.extend_from_slice(word);
+            continue;
+        }
+        text.push(b'"');
+        for byte in *word {
+            if byte.is_ascii_alphanumeric() {
+                text.push(*byte);
+            } else {
+                text.extend_from_slice(format!("\\{byte:03o}").as_bytes());
+            }
+        }
+        text.push(b'"');
+    }
+    text.push(b'\n');
+    text
+}
+
+/// The command for an effect.
+pub fn effect(effect: &Effect) -> Vec<u8> {
+    let verb: &[u8] = match effect.kind {
+        EffectKind::Option => b"set-option",
+        EffectKind::Environment => b"set-environment",
+    };
+    let value = effect.value.as_bytes();
+    match effect.target {
+        Some(id) => line(&[verb, b"-t", id.to_string().as_bytes(), effect.name.as_bytes(), value]),
+        None => line(&[verb, b"-g", effect.name.as_bytes(), value]),
+    }
+}
+
+/// The path of a file as `source-file` takes it: as a glob.
+pub fn escape_glob(path: &Path) -> Vec<u8> {
+    let mut escaped = Vec::new();
+    for byte in path.as_os_str().as_bytes() {
+        if matches!(byte, b'[' | b']' | b'*' | b'?' | b'\\') {
+            escaped.push(b'\\');
+        }
+        escaped.push(*byte);
+    }
+    escaped
+}
+
+/// Text that a tmux format shows as it is: every `#` doubled.
+pub fn escape_format(text: &[u8]) -> Vec<u8> {
+    text.iter().flat_map(|&b| std::iter::repeat_n(b, if b == b'#' { 2 } else { 1 })).collect()
+}
+
+/// A word that sh takes as it is.
+pub fn quote_sh(word: &[u8]) -> Vec<u8> {
+    let mut quoted = vec![b'\''];
+    for &byte in word {
+        match byte {
+            b'\'' => quoted.extend_from_slice(b"'\\''"),
+            _ => quoted.push(byte),
+        }
+    }
+    quoted.push(b'\'');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_byte_by_byte() {
+        assert_eq!(line(&[b"a", b"b c", b"", b"\xff;"]), b"a \"b\\040c\" \"\" \"\\377\\073\"\n");
+        assert_eq!(quote_sh(b"it's #{x}"), b"'it'\\''s #{x}'");
+        assert_eq!(escape_format(b"a#(b)#"), b"a##(b)##");
+        assert_eq!(escape_glob(Path::new("/p[x]/*")), b"/p\\[x\\]/\\*");
+    }
+}

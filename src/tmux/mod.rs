@@ -1,0 +1,310 @@
+//! The only code that starts tmux; its text both ways. Imports only `model` of the crate.
+//!
+//! Every call names its server by the socket's path and has a time limit.
+
+pub mod command;
+pub mod query;
+
+use std::fmt;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Why tmux did not do what it was asked to. None of these means "no sessions".
+#[derive(Debug)]
+pub enum TmuxError {
+    /// No server listens on the socket.
+    NoServer {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// tmux could not be started.
+    NotStarted {
+        /// The program.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// tmux did not answer in time: it is busy, or of another version than its server.
+    TimedOut {
+        /// How long we waited.
+        limit: Duration,
+    },
+    /// tmux refused.
+    Failed {
+        /// What it said.
+        message: String,
+    },
+    /// The answer lacks its end: it counts as no answer.
+    Incomplete {
+        /// What tmux said beside it.
+        message: String,
+    },
+}
+
+impl fmt::Display for TmuxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TmuxError::NoServer { socket } => {
+                write!(f, "no tmux server is running on {}", socket.display())
+            }
+            TmuxError::NotStarted { program, source } => {
+                write!(f, "could not start tmux ({}): {source}", program.display())
+            }
+            TmuxError::TimedOut { limit } => write!(
+                f,
+                "tmux did not answer within {:.1} s: it is busy, or the server is of another version",
+                limit.as_secs_f64()
+            ),
+            TmuxError::Failed { message } => write!(f, "tmux refused: {message}"),
+            TmuxError::Incomplete { message } if message.is_empty() => {
+                write!(f, "tmux gave an incomplete answer")
+            }
+            TmuxError::Incomplete { message } => {
+                write!(f, "tmux gave an incomplete answer: {message}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TmuxError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            TmuxError::NotStarted { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// A tmux program and the socket of the server that it is to speak to.
+#[derive(Debug, Clone)]
+pub struct Tmux {
+    /// The program.
+    pub program: PathBuf,
+    /// The server's socket.
+    pub socket: PathBuf,
+}
+
+/// What a tmux that ran to its end printed.
+#[derive(Debug)]
+pub struct Output {
+    /// Whether it ended with 0.
+    pub success: bool,
+    /// What it printed.
+    pub stdout: Vec<u8>,
+    /// What it complained of, on one line.
+    pub stderr: String,
+}
+
+impl Tmux {
+    /// A tmux command for this server. Its environment names no other server and no pane.
+    pub fn command<S: AsRef<std::ffi::OsStr>>(&self, args: &[S]) -> Command {
+        let mut command = Command::new(&self.program);
+        // -u: without it, tmux replaces what is not ASCII where the locale is not UTF-8.
+        command.arg("-u").arg("-S").arg(&self.socket).args(args);
+        command.env_remove("TMUX").env_remove("TMUX_PANE");
+        command
+    }
+
+    /// Starts a call whose answer is to be read later.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn start<S: AsRef<std::ffi::OsStr>>(&self, args: &[S]) -> Result<Running, TmuxError> {
+        let child = self
+            .command(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| TmuxError::NotStarted { program: self.program.clone(), source })?;
+        Ok(Running { child, started: Instant::now() })
+    }
+
+    /// Runs a call to its end and gives what it printed.
+    ///
+    /// # Errors
+    /// tmux cannot be started, does not end before `deadline`, finds no server, or refuses.
+    pub fn run<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        args: &[S],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, TmuxError> {
+        loop {
+            let output = self.start(args)?.finish(deadline)?;
+            if output.success {
+                return Ok(output.stdout);
+            }
+            if !is_exiting(&output.stderr) || Instant::now() >= deadline {
+                return Err(self.failure(&output.stderr));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What a complaint of tmux means.
+    pub fn failure(&self, message: &str) -> TmuxError {
+        // "(No such file or directory)" for a socket that never was, the other for one whose
+        // server ended. "Permission denied" and the like stay what they are.
+        let none = message.starts_with("no server running on")
+            || (message.starts_with("error connecting to") && message.contains("No such file"));
+        if none {
+            TmuxError::NoServer { socket: self.socket.clone() }
+        } else {
+            TmuxError::Failed { message: message.to_owned() }
+        }
+    }
+}
+
+/// Whether the server went away while it was asked: a moment later there is none, or another.
+pub fn is_exiting(message: &str) -> bool {
+    message.contains("server exited") || message.contains("lost server")
+}
+
+/// A tmux that is at work.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    started: Instant,
+}
+
+impl Running {
+    /// Reads what it prints to its end, but not beyond `deadline`: then it is killed.
+    ///
+    /// # Errors
+    /// [`TmuxError::TimedOut`].
+    pub fn finish(mut self, deadline: Instant) -> Result<Output, TmuxError> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let ended = read_both(&mut self.child, &mut stdout, &mut stderr, deadline)
+            && wait(&mut self.child, deadline).is_some();
+        if !ended {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            return Err(TmuxError::TimedOut { limit: self.started.elapsed() });
+        }
+        let success = self.child.wait().is_ok_and(|status| status.success());
+        let stderr = String::from_utf8_lossy(&stderr).trim().replace('\n', "; ");
+        Ok(Output { success, stdout, stderr })
+    }
+}
+
+/// Reads both outputs to their ends; false if that took too long.
+fn read_both(child: &mut Child, out: &mut Vec<u8>, err: &mut Vec<u8>, deadline: Instant) -> bool {
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    let mut chunk = [0; 16 * 1024];
+    while stdout.is_some() || stderr.is_some() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let limit = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        let mut fds = Vec::with_capacity(2);
+        fds.extend(
+            stdout.as_ref().map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)),
+        );
+        fds.extend(
+            stderr.as_ref().map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)),
+        );
+        match poll(&mut fds, Some(&limit)) {
+            Ok(0) => return false,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return false,
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        let mut ready = ready.into_iter();
+        if stdout.is_some() && ready.next() == Some(true) {
+            take(&mut stdout, out, &mut chunk);
+        }
+        if stderr.is_some() && ready.next() == Some(true) {
+            take(&mut stderr, err, &mut chunk);
+        }
+    }
+    true
+}
+
+/// Reads once from a pipe that is ready; at its end the pipe is gone.
+fn take<R: Read>(pipe: &mut Option<R>, into: &mut Vec<u8>, chunk: &mut [u8]) {
+    if let Some(reader) = pipe {
+        match reader.read(chunk) {
+            Ok(0) => *pipe = None,
+            Ok(read) => into.extend_from_slice(&chunk[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => *pipe = None,
+        }
+    }
+}
+
+/// Waits for the end of a child that has closed its outputs and so is about to end.
+fn wait(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
+    let mut pause = Duration::from_micros(50);
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if Instant::now() < deadline => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(5));
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// What tmux calls its version, as far as it decides what it can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// 3 of 3.2a.
+    pub major: u32,
+    /// 2 of 3.2a.
+    pub minor: u32,
+}
+
+impl Version {
+    /// Reads `3.2a`, `next-3.8`, `tmux 3.3a`. What has no number (a build from the head of
+    /// development, OpenBSD's) is taken as the newest.
+    pub fn parse(text: &str) -> Version {
+        let digits = text.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let mut parts = digits.split('.').map(|part| {
+            let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+            part[..end].parse().ok()
+        });
+        let newest = Version { major: u32::MAX, minor: 0 };
+        if text.contains("openbsd") {
+            return newest;
+        }
+        match (parts.next().flatten(), parts.next().flatten()) {
+            (Some(major), Some(minor)) => Version { major, minor },
+            _ => newest,
+        }
+    }
+
+    /// Whether this is `major.minor` or newer.
+    pub fn at_least(self, major: u32, minor: u32) -> bool {
+        self >= Version { major, minor }
+    }
+}
+
+/// Where the sockets of `tmux -L` are: `tmux-<uid>` in `$TMUX_TMPDIR`, else in /tmp.
+pub fn socket_folder(tmux_tmpdir: Option<&Path>) -> PathBuf {
+    let base = tmux_tmpdir.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("/tmp"));
+    let base = base.canonicalize().unwrap_or_else(|_| base.to_owned());
+    base.join(format!("tmux-{}", rustix::process::getuid().as_raw()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_tmux_prints_them() {
+        let v = |major, minor| Version { major, minor };
+        assert_eq!(Version::parse("3.0a"), v(3, 0));
+        assert_eq!(Version::parse("tmux 3.3a"), v(3, 3));
+        assert_eq!(Version::parse("next-3.8"), v(3, 8));
+        assert!(Version::parse("master").at_least(3, 2));
+        assert!(Version::parse("openbsd-7.4").at_least(3, 2));
+        assert!(!Version::parse("3.1c").at_least(3, 2));
+        assert!(Version::parse("10.0").at_least(3, 2));
+    }
+}

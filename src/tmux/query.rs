@@ -1,0 +1,289 @@
+//! The one question that a sync asks, and the reading of its answer (tmux-facts, e).
+//!
+//! Fields stand between random printable marks, since tmux changes or keeps every other
+//! separator depending on its version, and free text may hold anything. The last command of the
+//! call prints an end mark: an answer without it is no answer.
+
+use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
+use crate::model::time::Timestamp;
+
+/// How a mark stands in tmux that a hook has asked for a sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// A hidden variable of the global environment (from tmux 3.2).
+    Environment,
+    /// A global user option (before).
+    Option,
+}
+
+/// What to ask beside the sessions.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<'a> {
+    /// Printable and not to be guessed: a fresh one for each call.
+    pub mark: &'a str,
+    /// The mark that the answer covers and so takes away.
+    pub clear: Option<Mark>,
+    /// Whether to ask for the hooks.
+    pub hooks: bool,
+    /// Global options whose values are wanted.
+    pub options: &'a [&'a str],
+}
+
+/// An answer, whole.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// What lives.
+    pub snapshot: Snapshot,
+    /// The version of the server, as it says.
+    pub version: String,
+    /// What `show-hooks -g` printed, if it was asked for.
+    pub hooks: String,
+    /// The values of the options, in the order asked for.
+    pub options: Vec<Vec<u8>>,
+    /// The session that tmux takes as the current one of this call.
+    pub current: Option<SessionId>,
+}
+
+/// The arguments of the call.
+pub fn args(query: Query<'_>) -> Vec<String> {
+    let n = query.mark;
+    let mut words: Vec<String> = Vec::new();
+    let mut command = |parts: &[&str]| {
+        if !words.is_empty() {
+            words.push(";".into());
+        }
+        words.extend(parts.iter().map(|part| (*part).to_owned()));
+    };
+    match query.clear {
+        Some(Mark::Environment) => command(&["set-environment", "-gu", "ROSTER_DUE"]),
+        Some(Mark::Option) => command(&["set-option", "-gu", "@roster_due"]),
+        None => {}
+    }
+    let record = [
+        "session_id",
+        "session_created",
+        "session_last_attached",
+        "session_attached",
+        "session_windows",
+        "@roster_uuid",
+        "@roster_mode",
+        "@roster_health",
+        "session_group",
+        "pane_dead",
+        "n:session_name",
+        "session_name",
+        "n:session_path",
+        "?session_path,#{session_path},#{pane_current_path}",
+    ];
+    let mut format = String::with_capacity(512);
+    for field in record {
+        format.push_str(&format!("{n}#{{{field}}}"));
+    }
+    format.push_str(&format!("{n}E"));
+    command(&["list-sessions", "-F", &format]);
+    if query.hooks {
+        command(&["show-hooks", "-g"]);
+    }
+    let mut end = format!("{n}end");
+    for field in ["pid", "start_time", "version", "session_id", "@roster_lost"] {
+        end.push_str(&format!("{n}#{{{field}}}"));
+    }
+    for option in query.options {
+        end.push_str(&format!("{n}#{{n:{option}}}{n}#{{{option}}}"));
+    }
+    end.push_str(&format!("{n}E"));
+    command(&["display-message", "-p", &end]);
+    words
+}
+
+/// Reads the answer to [`args`]; `None` if it is not whole.
+pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
+    let n = query.mark.as_bytes();
+    let end_of_record = [n, b"E\n"].concat();
+    let start_of_end = [n, b"end", n].concat();
+    let mut sessions = Vec::new();
+    let mut rest = output;
+    while !rest.starts_with(&start_of_end) && rest.starts_with(n) {
+        let length = find(rest, &end_of_record)?;
+        sessions.push(record(&split(&rest[n.len()..length], n))?);
+        rest = &rest[length + end_of_record.len()..];
+    }
+    let at = find(rest, &start_of_end)?;
+    let hooks = String::from_utf8_lossy(&rest[..at]).into_owned();
+    let end = rest[at + start_of_end.len()..].strip_suffix(b"\n")?;
+    let fields = split(end.strip_suffix([n, b"E"].concat().as_slice())?, n);
+    let [pid, start, version, current, lost, options @ ..] = fields.as_slice() else { return None };
+    let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
+    let server = ServerId { pid: number(pid)? as u32, start_time: number(start)? };
+    if options.len() != query.options.len() * 2 {
+        return None;
+    }
+    Some(Answer {
+        snapshot: Snapshot { server, sessions, lost_shown: lossy(lost) },
+        version: lossy(version),
+        hooks,
+        options: options.chunks(2).map(|pair| exact(pair[0], pair[1])).collect(),
+        current: SessionId::parse(&lossy(current)),
+    })
+}
+
+fn record(fields: &[&[u8]]) -> Option<LiveSession> {
+    let [
+        id,
+        created,
+        attached_at,
+        attached,
+        windows,
+        stamp,
+        mode,
+        health,
+        group,
+        dead,
+        name_len,
+        name,
+        path_len,
+        path,
+    ] = fields
+    else {
+        return None;
+    };
+    let number = |field: &[u8]| -> Option<i64> { std::str::from_utf8(field).ok()?.parse().ok() };
+    let path = exact(path_len, path);
+    let workdir = match (path.is_empty(), path_len.is_empty()) {
+        (true, _) => Workdir::Unknown,
+        // `n:` and `session_path` came with the same version.
+        (false, true) => Workdir::Guess(path),
+        (false, false) => Workdir::Known(path),
+    };
+    Some(LiveSession {
+        id: SessionId::parse(std::str::from_utf8(id).ok()?)?,
+        name: exact(name_len, name),
+        workdir,
+        created: Timestamp::from_unix(number(created)?)?,
+        last_attached: number(attached_at).filter(|at| *at > 0).and_then(Timestamp::from_unix),
+        attached: number(attached)? as u32,
+        windows: number(windows)? as u32,
+        stamp: lossy(stamp),
+        mode: lossy(mode),
+        health: lossy(health),
+        group: group.to_vec(),
+        pane_dead: *dead == b"1",
+    })
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Free text as tmux has it. tmux 3.4 and 3.5a escape some of it on the way out, but not the
+/// backslash; the length that they report tells whether they did.
+fn exact(length: &[u8], printed: &[u8]) -> Vec<u8> {
+    let length: Option<usize> = std::str::from_utf8(length).ok().and_then(|l| l.parse().ok());
+    match length {
+        Some(length) if length != printed.len() => {
+            let undone = unescape(printed);
+            if undone.len() == length { undone } else { printed.to_vec() }
+        }
+        _ => printed.to_vec(),
+    }
+}
+
+fn unescape(printed: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(printed.len());
+    let mut rest = printed;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'\\' {
+            bytes.push(*first);
+            continue;
+        }
+        let octal = tail.get(..3).filter(|d| d.iter().all(|b| (b'0'..=b'7').contains(b)));
+        if let Some([a, b, c]) = octal {
+            bytes.push(((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'));
+            rest = &tail[3..];
+            continue;
+        }
+        let undone = match tail.first() {
+            Some(b'a') => 7,
+            Some(b'b') => 8,
+            Some(b't') => b'\t',
+            Some(b'n') => b'\n',
+            Some(b'v') => 11,
+            Some(b'f') => 12,
+            Some(b'r') => b'\r',
+            Some(b's') => b' ',
+            Some(b'$') => b'$',
+            _ => {
+                bytes.push(b'\\');
+                continue;
+            }
+        };
+        bytes.push(undone);
+        rest = &tail[1..];
+    }
+    bytes
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    let first = *needle.first()?;
+    let mut from = 0;
+    loop {
+        let at = from + haystack.get(from..)?.iter().position(|b| *b == first)?;
+        if haystack[at..].starts_with(needle) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}
+
+fn split<'a>(mut text: &'a [u8], mark: &[u8]) -> Vec<&'a [u8]> {
+    let mut parts = Vec::with_capacity(16);
+    while let Some(at) = find(text, mark) {
+        parts.push(&text[..at]);
+        text = &text[at + mark.len()..];
+    }
+    parts.push(text);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUERY: Query<'_> = Query { mark: "~x~", clear: None, hooks: false, options: &["@o"] };
+    const END: &str = "~x~end~x~12~x~34~x~3.4~x~$1~x~2~x~3~x~a$b~x~E\n";
+
+    fn session(name: &str, name_len: &str, path: &str, path_len: &str) -> String {
+        format!(
+            "~x~$1~x~5~x~~x~0~x~1~x~u~x~m~x~~x~~x~0~x~{name_len}~x~{name}~x~{path_len}~x~{path}~x~E\n"
+        )
+    }
+
+    #[test]
+    fn an_answer_counts_only_with_its_end() {
+        let whole = session("a", "1", "/w", "2") + END;
+        let answer = parse(QUERY, whole.as_bytes()).unwrap();
+        assert_eq!(answer.snapshot.sessions.len(), 1);
+        assert_eq!(answer.snapshot.server, ServerId { pid: 12, start_time: 34 });
+        assert_eq!(answer.options, [b"a$b".to_vec()]);
+        for length in 0..whole.len() {
+            assert!(parse(QUERY, &whole.as_bytes()[..length]).is_none(), "{length}");
+        }
+        assert!(parse(QUERY, END.as_bytes()).unwrap().snapshot.sessions.is_empty());
+    }
+
+    #[test]
+    fn what_3_4_and_3_5_escape_is_undone_only_where_they_did() {
+        let read = |text: String| {
+            let answer = parse(QUERY, (text + END).as_bytes()).unwrap();
+            let session = answer.snapshot.sessions[0].clone();
+            (session.name, session.workdir)
+        };
+        let (name, workdir) = read(session("a\\$x", "3", "/w\\377", "3"));
+        assert_eq!((name.as_slice(), workdir), (&b"a$x"[..], Workdir::Known(b"/w\xff".to_vec())));
+        let (name, workdir) = read(session("a\\$x", "4", "/w\\n", "4"));
+        assert_eq!((name.as_slice(), workdir), (&b"a\\$x"[..], Workdir::Known(b"/w\\n".to_vec())));
+        let (name, workdir) = read(session("a\nb", "", "/w\n", ""));
+        assert_eq!((name.as_slice(), workdir), (&b"a\nb"[..], Workdir::Guess(b"/w\n".to_vec())));
+    }
+}

@@ -1,0 +1,349 @@
+//! A private tmux server in a folder of its own, with a cleared environment, and the program
+//! under test. Waits by polling; whoever waits says for what.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The program under test.
+pub const ROSTER: &str = env!("CARGO_BIN_EXE_roster");
+
+/// How long anything may take on a loaded machine before a test calls it missing.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The tmux under test.
+pub fn tmux_program() -> PathBuf {
+    let named = std::env::var_os("TEST_TMUX").filter(|path| !path.is_empty()).map(PathBuf::from);
+    named.unwrap_or_else(|| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path).map(|dir| dir.join("tmux")).find(|p| p.is_file());
+        found.expect("tmux is needed: install it, or set TEST_TMUX")
+    })
+}
+
+/// Its version as (major, minor); a build from the head of development counts as the newest.
+pub fn tmux_version() -> (u32, u32) {
+    let printed = Command::new(tmux_program()).arg("-V").output().expect("tmux -V runs");
+    let text = String::from_utf8_lossy(&printed.stdout).into_owned();
+    let version = tmux_roster::tmux::Version::parse(&text);
+    (version.major, version.minor)
+}
+
+/// A folder under /tmp with a short name (sockets have short paths), removed afterwards.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Folder {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(format!("/tmp/rt{}.{count}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).expect("a folder in /tmp");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("mode 0700");
+        Folder(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+/// A private server. It is killed when this is dropped.
+pub struct Server {
+    pub folder: Folder,
+    name: &'static str,
+    config: String,
+}
+
+impl Server {
+    /// A server whose configuration loads the plugin as TPM does, and then says `config`.
+    /// Nothing is started yet.
+    pub fn with_plugin(config: &str) -> Server {
+        let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin.tmux");
+        let binary = format!("set -g @roster-binary '{ROSTER}'\n");
+        Server::with_config(&format!(
+            "{binary}run-shell '{} >/dev/null 2>&1 || :'\n{config}\n",
+            plugin.display()
+        ))
+    }
+
+    /// A server with this configuration alone.
+    pub fn with_config(config: &str) -> Server {
+        let server = Server { folder: Folder::new(), name: "s", config: config.to_owned() };
+        for folder in ["home", "tmp", "a", "b", "c"] {
+            fs::create_dir(server.path(folder)).expect("a folder of the test");
+        }
+        server.write_config(config);
+        server
+    }
+
+    /// Replaces the configuration for the next start.
+    pub fn write_config(&self, config: &str) {
+        fs::write(self.path("tmux.conf"), config).expect("tmux.conf");
+    }
+
+    pub fn config(&self) -> &str {
+        &self.config
+    }
+
+    /// A path in the test's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The same as text.
+    pub fn dir(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// A command in the environment of this test: nothing of ours leaks in.
+    pub fn command<S: AsRef<OsStr>>(&self, program: S) -> Command {
+        let mut command = Command::new(program);
+        let mut path = std::ffi::OsString::from(tmux_program().parent().unwrap_or(Path::new("/")));
+        path.push(":/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin");
+        command
+            .env_clear()
+            .env("HOME", self.path("home"))
+            .env("TMUX_TMPDIR", self.path("tmp"))
+            .env("PATH", path)
+            .env("SHELL", "/bin/sh")
+            .env("TERM", "screen")
+            .env("LC_ALL", "C")
+            .current_dir(self.path("a"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// tmux with these arguments, whatever comes of it.
+    pub fn try_tmux<S: AsRef<OsStr>>(&self, args: &[S]) -> Output {
+        self.command(tmux_program())
+            .args(["-u", "-L", self.name, "-f"])
+            .arg(self.path("tmux.conf"))
+            .args(args)
+            .output()
+            .expect("tmux runs")
+    }
+
+    /// tmux with these arguments, which must go well; gives what it prints.
+    pub fn tmux<S: AsRef<OsStr>>(&self, args: &[S]) -> String {
+        let shown: Vec<_> =
+            args.iter().map(|a| a.as_ref().to_string_lossy().into_owned()).collect();
+        let output = self.try_tmux(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "tmux {shown:?}: {stderr}");
+        String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned()
+    }
+
+    /// The program under test for this server, from outside.
+    pub fn try_roster<S: AsRef<OsStr>>(&self, args: &[S]) -> Output {
+        let mut command = self.command(ROSTER);
+        command.args(["-L", self.name]).args(args).output().expect("roster runs")
+    }
+
+    /// The same, which must go well; gives what it prints.
+    pub fn roster<S: AsRef<OsStr>>(&self, args: &[S]) -> String {
+        let shown: Vec<_> =
+            args.iter().map(|a| a.as_ref().to_string_lossy().into_owned()).collect();
+        let output = self.try_roster(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "roster {shown:?}: {stderr}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Where the registry is.
+    pub fn registry_path(&self) -> PathBuf {
+        let socket = self.path("tmp").join(format!(
+            "tmux-{}/{}",
+            rustix::process::getuid().as_raw(),
+            self.name
+        ));
+        let name = tmux_roster::config::server_name(&socket);
+        self.path("home/.local/state/tmux-roster").join(name).join("sessions.json")
+    }
+
+    /// The file as JSON; `Null` if there is none.
+    pub fn registry(&self) -> Value {
+        match fs::read(self.registry_path()) {
+            Ok(bytes) => serde_json::from_slice(&bytes).expect("the registry is whole at any time"),
+            Err(_) => Value::Null,
+        }
+    }
+
+    /// The recorded names, in the order of the file.
+    pub fn names(&self) -> Vec<String> {
+        let registry = self.registry();
+        let sessions = registry["sessions"].as_object().cloned().unwrap_or_default();
+        let mut names: Vec<String> = sessions.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// A field of a record.
+    pub fn field(&self, name: &str, field: &str) -> String {
+        self.registry()["sessions"][name][field].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn uuid(&self, name: &str) -> String {
+        let uuid = self.field(name, "uuid");
+        assert_eq!(uuid.len(), 36, "{name} has a UUID in {}", self.registry());
+        uuid
+    }
+
+    /// `$3` of a session.
+    pub fn id(&self, name: &str) -> String {
+        let listed = self.tmux(&["list-sessions", "-F", "#{session_id} #{session_name}"]);
+        let line = listed.lines().find(|line| line.split_once(' ').is_some_and(|l| l.1 == name));
+        line.and_then(|line| line.split(' ').next()).expect("the session lives").to_owned()
+    }
+
+    /// Waits until the registry has exactly these names.
+    pub fn wait_for_names(&self, names: &[&str]) {
+        let mut wanted: Vec<&str> = names.to_vec();
+        wanted.sort_unstable();
+        wait_for(
+            || (self.names() == wanted).then_some(()),
+            || format!("the names {wanted:?}, there are {:?}", self.names()),
+        );
+    }
+
+    /// Waits until syncs have done all there is to do, and asserts that they agree: another
+    /// sync has nothing to change.
+    pub fn wait_until_quiet(&self) {
+        wait_for(
+            || (self.roster(&["sync"]) == "nothing to change\n").then_some(()),
+            || "a sync that changes nothing".into(),
+        );
+    }
+
+    /// A client that is attached, in a pane of a server of its own.
+    pub fn attach(&self, session: &str) -> Client<'_> {
+        Client::attach(self, session)
+    }
+
+    /// Ends the server with SIGKILL, as a crash would.
+    pub fn crash(&self) {
+        let listed = self.tmux(&["list-sessions", "-F", "#{pid}"]);
+        let pid: i32 = listed.lines().next().and_then(|pid| pid.parse().ok()).expect("a pid");
+        let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("a kill");
+        self.wait_for_end();
+    }
+
+    pub fn kill_server(&self) {
+        self.try_tmux(&["kill-server"]);
+        self.wait_for_end();
+    }
+
+    pub fn wait_for_end(&self) {
+        wait_for(
+            || (!self.try_tmux(&["list-sessions"]).status.success()).then_some(()),
+            || "the server's end".into(),
+        );
+    }
+
+    /// What a pane shows.
+    pub fn screen(&self, target: &str) -> String {
+        self.tmux(&["capture-pane", "-p", "-t", target])
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.try_tmux(&["kill-server"]);
+        let _ = self.command(tmux_program()).args(["-L", "outer", "kill-server"]).output();
+    }
+}
+
+/// A real client: `tmux attach` in a pane of another private server.
+pub struct Client<'a> {
+    server: &'a Server,
+    pane: String,
+}
+
+impl<'a> Client<'a> {
+    fn attach(server: &'a Server, session: &str) -> Client<'a> {
+        let before = server.tmux(&["list-clients", "-F", "#{client_name}"]);
+        let command = format!(
+            "exec {} -u -L {} attach -t '{session}'",
+            tmux_program().display(),
+            server.name
+        );
+        let client = Client::start(server, &command);
+        wait_for(
+            || (server.tmux(&["list-clients", "-F", "#{client_name}"]) != before).then_some(()),
+            || "the client".into(),
+        );
+        client
+    }
+
+    /// Runs a command on a terminal of its own.
+    pub fn start(server: &'a Server, command: &str) -> Client<'a> {
+        let output = server
+            .command(tmux_program())
+            .args(["-u", "-L", "outer", "-f", "/dev/null", "new-session", "-d", "-x", "100"])
+            .args(["-y", "30", "-P", "-F", "#{pane_id}"])
+            .arg(format!("unset TMUX TMUX_PANE; {command}"))
+            .output()
+            .expect("tmux runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let pane = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        Client { server, pane }
+    }
+
+    fn outer(&self, args: &[&str]) -> String {
+        let output = self
+            .server
+            .command(tmux_program())
+            .args(["-u", "-L", "outer"])
+            .args(args)
+            .output()
+            .expect("tmux runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Presses keys.
+    pub fn press(&self, keys: &[&str]) {
+        let mut args = vec!["send-keys", "-t", self.pane.as_str()];
+        args.extend(keys);
+        self.outer(&args);
+    }
+
+    /// What the user sees.
+    pub fn screen(&self) -> String {
+        self.outer(&["capture-pane", "-p", "-t", &self.pane])
+    }
+
+    /// Waits until the user sees a text.
+    pub fn wait_to_see(&self, text: &str) {
+        wait_for(
+            || self.screen().contains(text).then_some(()),
+            || format!("{text:?} on the screen:\n{}", self.screen()),
+        );
+    }
+}
+
+/// Polls until `look` finds something; says what was missing if it never does.
+pub fn wait_for<T>(mut look: impl FnMut() -> Option<T>, missing: impl Fn() -> String) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {}", missing());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,217 @@
+//! What people and programs do to sessions, and that the registry follows by itself.
+
+use crate::env::{Client, Server, tmux_version, wait_for};
+
+/// A server with the plugin and the session `one`, in step.
+fn started() -> Server {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_quiet();
+    server
+}
+
+#[test]
+fn the_first_session_is_recorded_with_all_its_fields() {
+    let server = started();
+    assert_eq!(server.field("one", "name"), "one");
+    assert_eq!(server.field("one", "mode"), "safe");
+    assert_eq!(server.field("one", "workdir"), server.dir("a"));
+    assert_eq!(server.field("one", "last_attached_at"), "0001-01-01T00:00:00Z");
+    let uuid = server.uuid("one");
+    assert_eq!(
+        server.tmux(&["show-options", "-qv", "-t", &server.id("one"), "@roster_uuid"]),
+        uuid
+    );
+    let environment = server.tmux(&["show-environment", "-t", &server.id("one")]);
+    assert!(environment.contains(&format!("ROSTER_UUID={uuid}")), "{environment}");
+}
+
+#[test]
+fn rename_in_tmux_keeps_the_uuid() {
+    let server = started();
+    let uuid = server.uuid("one");
+    server.tmux(&["rename-session", "-t", "=one:", "b", ";", "rename-session", "-t", "=b:", "c"]);
+    server.wait_for_names(&["c"]);
+    assert_eq!(server.uuid("c"), uuid);
+}
+
+#[test]
+fn two_sessions_that_swap_names_keep_their_uuids() {
+    let server = started();
+    server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("b")]);
+    server.wait_for_names(&["one", "two"]);
+    let (one, two) = (server.uuid("one"), server.uuid("two"));
+    let (first, second) = (server.id("one"), server.id("two"));
+    server.tmux(&[
+        "rename-session",
+        "-t",
+        &first,
+        "x",
+        ";",
+        "rename-session",
+        "-t",
+        &second,
+        "one",
+        ";",
+        "rename-session",
+        "-t",
+        &first,
+        "two",
+    ]);
+    wait_for(|| (server.uuid("two") == one).then_some(()), || "the swap".into());
+    assert_eq!(server.uuid("one"), two);
+}
+
+#[test]
+fn a_closed_session_leaves_the_registry_and_can_be_reopened() {
+    let server = started();
+    server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("b")]);
+    server.wait_for_names(&["one", "two"]);
+    let uuid = server.uuid("two");
+    server.tmux(&["kill-session", "-t", "=two"]);
+    server.wait_for_names(&["one"]);
+    server.roster(&["reopen"]);
+    assert_eq!(server.uuid("two"), uuid);
+    assert_eq!(server.field("two", "workdir"), server.dir("b"));
+    assert_eq!(server.field("two", "last_health_status"), "recreated");
+}
+
+#[test]
+fn a_shell_that_exits_closes_its_session() {
+    let server = started();
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    server.tmux(&["respawn-pane", "-k", "-t", "=two:", "exit"]);
+    server.wait_for_names(&["one"]);
+}
+
+#[test]
+fn attach_and_switch_move_last_attached() {
+    let server = started();
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    let _client = server.attach("one");
+    let never = "0001-01-01T00:00:00Z";
+    let attached = |name: &str| {
+        wait_for(
+            || Some(server.field(name, "last_attached_at")).filter(|at| at != never),
+            || format!("{name} attached"),
+        )
+    };
+    let first = attached("one");
+    assert_eq!(server.field("two", "last_attached_at"), never);
+    server.tmux(&["switch-client", "-t", &server.id("two")]);
+    assert!(attached("two") >= first);
+    // A new session from a terminal fires no client-attached.
+    let _typed = Client::start(
+        &server,
+        &format!("exec {} -L s new-session -s three", crate::env::tmux_program().display()),
+    );
+    attached("three");
+}
+
+#[test]
+fn a_burst_ends_exact() {
+    let server = started();
+    let commands: String = (0..100).map(|n| format!("new-session -d -s n{n:02}\n")).collect();
+    std::fs::write(server.path("burst"), commands).unwrap();
+    server.tmux(&["source-file", &server.dir("burst")]);
+    let mut names: Vec<String> = (0..100).map(|n| format!("n{n:02}")).collect();
+    names.push("one".into());
+    server.wait_for_names(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    server.wait_until_quiet();
+    let uuids: std::collections::HashSet<String> = names.iter().map(|n| server.uuid(n)).collect();
+    assert_eq!(uuids.len(), 101);
+    server.tmux(&["kill-session", "-a", "-t", "=one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_quiet();
+    assert_eq!(server.names(), ["one"]);
+}
+
+#[test]
+fn a_restart_of_the_server_loses_nothing() {
+    let server = started();
+    server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("b")]);
+    server.wait_for_names(&["one", "two"]);
+    server.wait_until_quiet();
+    let (one, two) = (server.uuid("one"), server.uuid("two"));
+    server.crash();
+    // `one` comes back under its name and directory, `two` stays lost.
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_until_quiet();
+    assert_eq!((server.uuid("one"), server.uuid("two")), (one, two.clone()));
+    assert!(server.roster(&["list", "--state", "lost"]).contains("two"));
+    server.roster(&["restore", "--all"]);
+    assert_eq!(server.uuid("two"), two);
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "one\ntwo");
+}
+
+#[test]
+fn a_deleted_registry_comes_back_with_the_same_uuids() {
+    let server = started();
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    server.wait_until_quiet();
+    let (one, two) = (server.uuid("one"), server.uuid("two"));
+    std::fs::remove_dir_all(server.registry_path().parent().unwrap()).unwrap();
+    server.tmux(&["rename-session", "-t", "=two:", "zwei"]);
+    server.wait_for_names(&["one", "zwei"]);
+    assert_eq!((server.uuid("one"), server.uuid("zwei")), (one, two));
+}
+
+#[test]
+fn loading_twice_leaves_one_entry_and_everybody_elses_hooks() {
+    let server = Server::with_plugin("set-hook -ga session-created 'set -g @after 1'\n");
+    let loads_twice = format!(
+        "set-hook -g session-created 'set -g @before 1'\n{}{}",
+        server.config(),
+        server.config()
+    );
+    server.write_config(&loads_twice);
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    let hooks = server.tmux(&["show-hooks", "-g"]);
+    for hook in ["session-created", "session-closed", "session-renamed", "client-attached"] {
+        let ours =
+            hooks.lines().filter(|l| l.starts_with(hook) && l.contains("roster_run")).count();
+        assert_eq!(ours, 1, "{hook}: {hooks}");
+    }
+    assert_eq!(server.tmux(&["show-options", "-gqv", "@before"]), "1");
+    assert_eq!(server.tmux(&["show-options", "-gqv", "@after"]), "1");
+}
+
+#[test]
+fn a_program_that_is_gone_disturbs_nobody() {
+    let server = Server::with_plugin("");
+    let copy = server.path("a dir with '#{x}");
+    std::fs::create_dir(&copy).unwrap();
+    let copy = copy.join("roster");
+    std::fs::copy(crate::env::ROSTER, &copy).unwrap();
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.tmux(&["set-option", "-g", "@roster-binary", &copy.display().to_string()]);
+    let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
+    server.tmux(&["run-shell", plugin]);
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    std::fs::remove_file(&copy).unwrap();
+    let client = server.attach("one");
+    server.tmux(&["new-session", "-d", "-s", "three"]);
+    client.press(&["e", "c", "h", "o", "Space", "$", "(", "(", "6", "*", "7", ")", ")", "Enter"]);
+    client.wait_to_see("42");
+    assert_eq!(server.tmux(&["display-message", "-p", "-t", "=one:", "#{pane_mode}"]), "");
+    assert_eq!(server.names(), ["one", "two"]);
+}
+
+#[test]
+fn tmux_before_3_2_and_after_take_the_mark_away() {
+    let server = started();
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    let mark = if tmux_version() >= (3, 2) {
+        server.try_tmux(&["show-environment", "-gh", "ROSTER_DUE"])
+    } else {
+        server.try_tmux(&["show-options", "-gv", "@roster_due"])
+    };
+    assert!(!mark.status.success(), "{}", String::from_utf8_lossy(&mark.stdout));
+}
