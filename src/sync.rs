@@ -179,8 +179,7 @@ impl<'a> Transaction<'a> {
         // Reading the files and the work of tmux overlap; both come after the lock.
         let remembered = load(place, &locked);
         let answered = running.finish(trigger.deadline()).and_then(|output| {
-            query::parse(query, &output.stdout)
-                .ok_or_else(|| incomplete(place, &output))
+            query::parse(query, &output.stdout).ok_or_else(|| incomplete(place, &output))
         });
         let remembered = remembered?;
         let answer = match answered {

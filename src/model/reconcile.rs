@@ -514,11 +514,17 @@ impl<'a> Work<'a> {
             let value = value.to_owned();
             effects.push(Effect { target: Some(live.id), kind, name, value, only_if_unset });
         };
-        let healing = live.stamp.is_empty() && was.stamps == 1;
+        // Once for each session: an option that is empty again after that is masked.
+        let lacks_something =
+            live.stamp.is_empty() || live.mode != record.mode && live.mode.is_empty();
+        let healing = lacks_something && was.stamps == 1;
+        if healing {
+            told.stamps = 2;
+        }
         let masked = was.stamps > 0 && live.stamp == was.stamped_over && !healing;
         if live.stamp != record.uuid && !masked {
             add(EffectKind::Option, "@roster_uuid", &record.uuid, false);
-            told.stamps = was.stamps.saturating_add(1).min(2);
+            told.stamps = (was.stamps + 1).min(2);
             told.stamped_over.clone_from(&live.stamp);
             if !live.stamp.is_empty() {
                 self.notes.push(format!(

@@ -4,3 +4,4 @@
 mod env;
 mod events;
 mod life;
+mod reconcile;
