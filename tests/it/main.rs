@@ -3,5 +3,6 @@
 
 mod env;
 mod events;
+mod hostile;
 mod life;
 mod reconcile;
