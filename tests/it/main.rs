@@ -5,4 +5,5 @@ mod env;
 mod events;
 mod hostile;
 mod life;
+mod plugin;
 mod reconcile;
