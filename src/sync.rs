@@ -217,9 +217,12 @@ impl<'a> Transaction<'a> {
         let mut plan =
             reconcile(&self.remembered, &self.answer.snapshot, policy, now, &mut new_uuid);
         self.check_health(&mut plan, now);
-        for note in plan.notes.iter().chain(&self.settings.complaints) {
-            if plan.next != self.remembered {
-                log(self.place, note);
+        for note in &plan.notes {
+            log(self.place, note);
+        }
+        if plan.next.memory.server != self.remembered.memory.server {
+            for complaint in &self.settings.complaints {
+                log(self.place, complaint);
             }
         }
         let has_sessions = !self.answer.snapshot.sessions.is_empty();

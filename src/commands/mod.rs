@@ -177,10 +177,12 @@ fn sync_for_hook(context: &Context, args: &Sync, started: Instant) -> ExitCode {
     let session = context.environment.tmux.as_ref();
     let session = session.and_then(|(_, id)| SessionId::parse(&format!("${id}")));
     let trigger = Trigger::Hook { mark, started, session };
-    let Ok(mut place) = context.place_without_tmux() else { return ExitCode::SUCCESS };
-    if let Some(dir) = &args.dir {
-        place.dir = PathBuf::from(dir);
-    }
+    // The plugin settled the folder for this server; a job's environment may be any session's.
+    let place = match &args.dir {
+        Some(dir) => Ok(Place { tmux: context.tmux(), dir: PathBuf::from(dir) }),
+        None => context.place_without_tmux(),
+    };
+    let Ok(mut place) = place else { return ExitCode::SUCCESS };
     if let Some(program) = &args.tmux {
         place.tmux.program = PathBuf::from(program);
     }

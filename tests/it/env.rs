@@ -76,7 +76,7 @@ impl Server {
         let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin.tmux");
         let binary = format!("set -g @roster-binary '{ROSTER}'\n");
         Server::with_config(&format!(
-            "{binary}run-shell '{} >/dev/null 2>&1 || :'\n{config}\n",
+            "{binary}{config}\nrun-shell '{} >/dev/null 2>&1 || :'\n",
             plugin.display()
         ))
     }

@@ -93,15 +93,20 @@ fn wiped_hooks_are_put_back_by_those_that_still_run() {
     // Checked at most once a minute: the lock file's time of access says when it was.
     let lock = server.registry_path().with_file_name("sessions.json.lock");
     let lock = std::fs::File::options().write(true).open(lock).unwrap();
-    lock.set_times(std::fs::FileTimes::new().set_accessed(std::time::UNIX_EPOCH)).unwrap();
-    server.tmux(&["rename-session", "-t", &server.id("one"), "uno"]);
+    let id = server.id("one");
+    let mut count = 0;
     wait_for(
         || {
+            // A job that is still on its way may put the old time back.
+            lock.set_times(std::fs::FileTimes::new().set_accessed(std::time::UNIX_EPOCH)).ok()?;
+            count += 1;
+            server.tmux(&["rename-session", "-t", &id, &format!("uno{}", count % 2)]);
             let hooks = server.tmux(&["show-hooks", "-g"]);
             hooks.contains("session-created[4242] ").then_some(())
         },
         || "our hook".into(),
     );
+    server.tmux(&["rename-session", "-t", &id, "uno"]);
     server.tmux(&["new-session", "-d", "-s", "two"]);
     server.wait_for_names(&["two", "uno"]);
     assert_eq!(server.tmux(&["show-options", "-gqv", "@theirs"]), "1");
