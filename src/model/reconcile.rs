@@ -476,7 +476,7 @@ impl<'a> Work<'a> {
     fn edited(&mut self, uuid: &str, known: Option<&Known>) -> Option<Session> {
         let name =
             known.filter(|known| known.uuid == uuid && !known.name.is_empty())?.name.as_str();
-        let stranger = self.before.registry.sessions.get(name)?.uuid.clone();
+        let stranger = self.pool.values().find(|session| session.name == name)?.uuid.clone();
         let is_known = self.before.memory.sessions.values().any(|known| known.uuid == stranger)
             || self.before.memory.lost_since.contains_key(&stranger)
             || self.snapshot.sessions.iter().any(|live| live.stamp == stranger)
