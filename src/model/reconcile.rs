@@ -480,7 +480,7 @@ impl<'a> Work<'a> {
         let is_known = self.before.memory.sessions.values().any(|known| known.uuid == stranger)
             || self.before.memory.lost_since.contains_key(&stranger)
             || self.snapshot.sessions.iter().any(|live| live.stamp == stranger)
-            || self.closed.closed.iter().any(|entry| entry.session.uuid == stranger);
+            || self.before.closed.closed.iter().any(|entry| entry.session.uuid == stranger);
         if is_known {
             return None;
         }
