@@ -7,3 +7,4 @@ mod hostile;
 mod life;
 mod plugin;
 mod reconcile;
+mod tidy;
