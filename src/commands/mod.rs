@@ -1,5 +1,7 @@
 //! One short function per command: gather, act, print.
 
+mod complete;
+mod doctor;
 mod life;
 mod list;
 mod load;
@@ -44,6 +46,10 @@ pub fn run(args: &[String]) -> Outcome {
     let started = Instant::now();
     let program = args.first().map_or("roster", String::as_str);
     let program = program.rsplit('/').next().unwrap_or(program);
+    // Hidden: what follows is a line that is being typed, and not to be understood as ours.
+    if args.get(1).is_some_and(|verb| verb == "complete") {
+        return complete::complete(&args[2..]);
+    }
     // What follows "--" is a command to be run, and none of our business.
     let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
     let takes_command = args.iter().take(end).any(|arg| arg == "new" || arg == "run-script");
@@ -112,6 +118,8 @@ fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant)
         Verb::Mode(args) => state::mode(context, &args),
         Verb::Health(args) => state::health(context, &args),
         Verb::Store(args) => store::run(args),
+        Verb::Doctor(args) => doctor::doctor(context, &args),
+        Verb::Completions(args) => complete::script(&args),
         Verb::Load(args) => load::load(context, &args),
         Verb::RunScript(_) => Ok(script::supervise(command)),
     }
