@@ -75,6 +75,8 @@ end
 complete -c roster -f -a '(__roster_complete | string split0)'
 "#;
 
+const QUOTES: [char; 3] = ['\'', '"', '\\'];
+
 /// `roster completions SHELL`
 pub fn script(args: &cli::Completions) -> Outcome {
     let script = match args.shell.as_str() {
@@ -134,8 +136,9 @@ pub fn complete(args: &[String]) -> Outcome {
                     text.push_str(&format!("{value}\0\0"));
                 }
             }
-            // fish knows no other mark between the two.
+            // fish knows no other mark between the two, and puts `~` unquoted into the line.
             (None, "fish") if value.contains('\t') => {}
+            (None, "fish") if value.starts_with('~') && !current.starts_with(QUOTES) => {}
             (None, "fish") if description.is_empty() => text.push_str(&format!("{value}\0")),
             (None, "fish") => text.push_str(&format!("{value}\t{description}\0")),
             (None, _) => text.push_str(&format!("{value}\0{description}\0")),
@@ -334,6 +337,8 @@ struct Typed {
     kept: String,
     /// The quotes that are open where that part begins.
     quotes: Option<char>,
+    /// Whether they were opened right there.
+    opened_there: bool,
 }
 
 impl Typed {
@@ -391,7 +396,9 @@ impl Typed {
         // `X=1 roster …`
         let is_assignment = |word: &String| word.contains('=') && !word.contains('/');
         let name = words.iter().position(|word| !is_assignment(word))?;
+        let opened_there = quotes.is_some_and(|open| line[..start].ends_with(open));
         Some(Typed {
+            opened_there,
             words: words.split_off(name + 1),
             current: word.unwrap_or_default(),
             kept,
@@ -430,6 +437,12 @@ impl Typed {
                 }
             }
         }
+        // Readline takes a quote at the beginning for the one that stands there already.
+        if let (Some(open), true) = (self.quotes, self.opened_there) {
+            if quoted.starts_with(open) {
+                quoted.insert(0, open);
+            }
+        }
         Some(quoted)
     }
 }
@@ -447,14 +460,21 @@ mod tests {
 
     #[test]
     fn what_bash_inserts_is_the_name_again() {
-        let names =
-            ["a b", "it's", "q\"q", "$HOME", "`x`", "a\nb", "~x", "x;y", "!x", "日本", "a\\b"];
+        let names = [
+            "a b", "it's", "q\"q", "$HOME", "`x`", "a\nb", "~x", "x;y", "!x", "日本", "a\\b", "'q",
+            "\"q",
+        ];
         for name in names {
             for (typed, end) in [("", ""), ("'", ""), ("\"", "")] {
                 let line = format!("roster kill {typed}");
                 let quoted = Typed::parse(&line, end).unwrap().quote(name).unwrap();
-                let again = Typed::parse(&format!("{line}{quoted}"), "").unwrap();
-                assert_eq!(again.current, name, "{line}{quoted}");
+                // Readline does not double the opening quote.
+                let added = match typed.chars().next() {
+                    Some(open) => quoted.strip_prefix(open).unwrap_or(&quoted),
+                    None => &quoted,
+                };
+                let again = Typed::parse(&format!("{line}{added}"), "").unwrap();
+                assert_eq!(again.current, name, "{line}{added}");
             }
         }
     }
