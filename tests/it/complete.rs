@@ -105,8 +105,12 @@ fn completes_hostile_names(
         shell.press(&["-l", &format!("roster -L s restore {typed}")]);
         let mut words = vec!["-L", "s", "restore"];
         if name.starts_with('-') {
-            // The first TAB gives the `--` that such a name needs before it.
+            // The first TAB gives the `--` that such a name needs before it; fish adds no space
+            // to what ends in a dash.
             shell.press(&["Tab"]);
+            if command.contains("fish") {
+                shell.press(&["Space"]);
+            }
             words.push("--");
         }
         shell.press(&["Tab", "Enter"]);

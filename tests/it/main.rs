@@ -2,6 +2,7 @@
 //! program. `TEST_TMUX` names the tmux to test with (by default the one on PATH).
 
 mod complete;
+mod doctor;
 mod env;
 mod events;
 mod life;
