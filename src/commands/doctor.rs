@@ -13,6 +13,7 @@ use tmux_roster::config::{OPTIONS, Place, Settings};
 use tmux_roster::model::reconcile::{Remembered, reconcile};
 use tmux_roster::model::registry::{FileVersion, RegistryFile, SCHEMA_VERSION};
 use tmux_roster::model::session::new_uuid;
+use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::store::{self, file};
 use tmux_roster::sync::{self, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::command::{HOOK_INDEX, HOOKS, hook_line, line, our_hook_in, set_hook};
@@ -63,8 +64,8 @@ struct Finding {
 enum Repair {
     /// Takes a file's or folder's permissions back to its owner.
     Private(PathBuf, u32),
-    /// Puts our line into a hook, of all sessions or of one.
-    Hook(String, Vec<u8>),
+    /// Tells tmux what it lacks: what that is, and the command.
+    Tell(String, Vec<u8>),
     /// Loads the plugin again: program, version, hooks, keys.
     Load,
     /// Brings registry and tmux into step, which also mends a damaged file.
@@ -323,7 +324,11 @@ fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, settings: &
             Some(false) => format!("{hook}[{HOOK_INDEX}] holds another line than ours"),
             None => format!("{hook} was wiped, as set-hook without an index does (in tmux.conf?)"),
         };
-        exam.mendable("hooks", &found, Repair::Hook(hook.into(), set_hook(hook, hidden)));
+        exam.mendable(
+            "hooks",
+            &found,
+            Repair::Tell(format!("our hook {hook}"), set_hook(hook, hidden)),
+        );
     }
     let shadows = match shadows(tmux, &well) {
         Ok(shadows) => shadows,
@@ -335,7 +340,11 @@ fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, settings: &
             format!("session {name:?} ({id}) has a hook {hook} of its own, which hides ours");
         let words: [&[u8]; 5] =
             [b"set-hook", b"-t", id.as_bytes(), index.as_bytes(), hook_line(hidden).as_bytes()];
-        exam.mendable("hooks", &found, Repair::Hook(format!("{hook} of {id}"), line(&words)));
+        exam.mendable(
+            "hooks",
+            &found,
+            Repair::Tell(format!("our hook {hook} of {id}"), line(&words)),
+        );
     }
     if well.len() == HOOKS.len() && shadows.is_empty() {
         exam.ok("hooks", &format!("all {} are at index {HOOK_INDEX}", HOOKS.len()));
@@ -515,28 +524,36 @@ fn check_registry(
         }
         _ => exam.ok("registry", &format!("{found}, version {SCHEMA_VERSION}")),
     }
-    let masked = remembered.memory.sessions.values().filter(|known| !known.stamped_over.is_empty());
-    for known in masked {
-        let found = format!("another @roster_uuid hides that of session {:?}", known.name);
-        exam.note("stamps", &found, "unset it in its windows, its panes and globally");
-    }
     let (Some(answer), Some(settings)) = (answer, settings) else { return };
     if !settings.plugin_is_loaded {
         return;
     }
-    match wait_for_step(place, remembered, answer, settings) {
-        Ok((0, 0)) => exam.ok("step", "registry and tmux agree"),
-        Ok((changes, effects)) => {
-            let found = format!(
-                "registry and tmux differ: {changes} records to change, {effects} things to tell tmux"
-            );
-            match lock_is_free {
-                true => exam.mendable("step", &found, Repair::Sync),
-                false => exam.problem("step", &found, "free the lock"),
-            }
-        }
-        Err(error) => exam.problem("step", &error, ""),
+    let step = match wait_for_step(place, remembered, answer, settings) {
+        Ok(step) => step,
+        Err(error) => return exam.problem("step", &error, ""),
+    };
+    if (step.changes, step.effects) == (0, 0) {
+        exam.ok("step", "registry and tmux agree");
+        return check_stamps(exam, place, &step.unstamped);
     }
+    let found = format!(
+        "registry and tmux differ: {} records to change, {} things to tell tmux",
+        step.changes, step.effects
+    );
+    match lock_is_free {
+        true => exam.mendable("step", &found, Repair::Sync),
+        false => exam.problem("step", &found, "free the lock"),
+    }
+}
+
+/// How far registry and tmux are apart.
+struct Step {
+    /// How many records a sync would change.
+    changes: usize,
+    /// How many things it would tell tmux.
+    effects: usize,
+    /// Live sessions that do not show their UUID, and that UUID.
+    unstamped: Vec<(SessionId, String)>,
 }
 
 /// How much a sync would have to do. One that is on its way gets the time to do it.
@@ -545,7 +562,7 @@ fn wait_for_step(
     mut remembered: Remembered,
     answer: &Answer,
     settings: &Settings,
-) -> Result<(usize, usize), String> {
+) -> Result<Step, String> {
     let started = Instant::now();
     let mut answer = answer.clone();
     loop {
@@ -554,14 +571,42 @@ fn wait_for_step(
         let (before, after) = (&remembered.registry.sessions, &plan.next.registry.sessions);
         let changed = after.iter().filter(|(name, record)| before.get(*name) != Some(record));
         let gone = before.keys().filter(|name| !after.contains_key(*name));
-        let due = (changed.count() + gone.count(), plan.effects.len());
-        if due == (0, 0) || started.elapsed() > STEP_LIMIT {
-            return Ok(due);
+        let sessions = answer.snapshot.sessions.iter();
+        let unstamped = sessions
+            .filter_map(|live| plan.live.get(&live.id).map(|uuid| (live, uuid)))
+            .filter(|(live, uuid)| live.stamp != **uuid)
+            .map(|(live, uuid)| (live.id, uuid.clone()));
+        let step = Step {
+            changes: changed.count() + gone.count(),
+            effects: plan.effects.len(),
+            unstamped: unstamped.collect(),
+        };
+        if step.changes + step.effects == 0 || started.elapsed() > STEP_LIMIT {
+            return Ok(step);
         }
         std::thread::sleep(Duration::from_millis(100));
         remembered = sync::peek(place).map_err(|error| error.to_string())?;
         answer =
             sync::ask(place, Instant::now() + TYPED_LIMIT).map_err(|error| error.to_string())?;
+    }
+}
+
+/// A sync stamps a session only once or twice, lest it fight with somebody for ever.
+fn check_stamps(exam: &mut Examination, place: &Place, unstamped: &[(SessionId, String)]) {
+    for (id, uuid) in unstamped {
+        let id = id.to_string();
+        let show = ["show-options", "-qv", "-t", &id, "@roster_uuid"];
+        let own = place.tmux.run(&show, Instant::now() + TYPED_LIMIT).unwrap_or_default();
+        if String::from_utf8_lossy(&own).trim_end() == uuid {
+            let found = format!("a window or pane option hides the @roster_uuid of session {id}");
+            exam.note("stamps", &found, "unset @roster_uuid in its windows and panes");
+            continue;
+        }
+        let found = format!("session {id} does not have its @roster_uuid");
+        let words: [&[u8]; 5] =
+            [b"set-option", b"-t", id.as_bytes(), b"@roster_uuid", uuid.as_bytes()];
+        let repair = Repair::Tell(format!("the stamp of {id}"), line(&words));
+        exam.mendable("stamps", &found, repair);
     }
 }
 
@@ -629,16 +674,14 @@ fn mend(examined: &Examination) -> Vec<Finding> {
     for repair in &examined.repairs {
         // Whoever holds the lock clears away temporary files, those for source-file among them.
         let _held = match repair {
-            Repair::Hook(..) | Repair::Load => store.lock().ok(),
+            Repair::Tell(..) | Repair::Load => store.lock().ok(),
             Repair::Private(..) | Repair::Sync => None,
         };
         let (what, done) = match repair {
             Repair::Private(path, mode) => {
                 (format!("made {} {mode:04o}", path.display()), make_private(path, *mode))
             }
-            Repair::Hook(hook, line) => {
-                (format!("put our hook {hook} back"), put_back(place, line))
-            }
+            Repair::Tell(what, line) => (format!("put {what} back"), put_back(place, line)),
             Repair::Load => {
                 let loaded = load::load_into(place).map_err(|failure| match failure {
                     Failure::Usage(message) => message,
