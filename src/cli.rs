@@ -480,7 +480,7 @@ pub struct Doctor {
 #[argh(
     subcommand,
     name = "completions",
-    example = "source <(roster completions bash)",
+    example = "eval \"$(roster completions bash)\"",
     help_triggers("-h", "--help")
 )]
 pub struct Completions {

@@ -19,7 +19,7 @@ use crate::cli::{self, Cli};
 /// How long tmux may take to tell what lives; without its answer all names are offered.
 const LIMIT: Duration = Duration::from_millis(300);
 
-const BASH: &str = r#"# For ~/.bashrc: source <(roster completions bash)
+const BASH: &str = r#"# For ~/.bashrc: eval "$(roster completions bash)"
 _roster() {
     local program=roster kind= value description
     type -P roster >/dev/null 2>&1 || program=@PROGRAM@
@@ -38,7 +38,7 @@ complete -F _roster roster
 "#;
 
 const ZSH: &str = r#"#compdef roster
-# For ~/.zshrc, after compinit: source <(roster completions zsh)
+# For ~/.zshrc, after compinit: eval "$(roster completions zsh)"
 _roster() {
     local program=roster value description
     local -a items values shown

@@ -52,7 +52,7 @@ pub fn run(args: &[String]) -> Outcome {
     }
     // What follows "--" is a command to be run, and none of our business.
     let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
-    let takes_command = args.iter().take(end).any(|arg| arg == "new" || arg == "run-script");
+    let takes_command = matches!(verb_in(&args[..end]), Some("new" | "run-script"));
     let (ours, command) = match args.get(end + 1..) {
         Some(command) if takes_command => (&args[..end], command),
         _ => (args, &[][..]),
@@ -91,6 +91,19 @@ pub fn run(args: &[String]) -> Outcome {
         socket_path: cli.socket_path,
     };
     dispatch(&context, verb, command, started)
+}
+
+/// The verb of a command line: the first word that is neither an option nor an option's value.
+fn verb_in(args: &[String]) -> Option<&str> {
+    let mut words = args.iter().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-L" | "-S" | "--socket-name" | "--socket-path" => drop(words.next()),
+            option if option.starts_with('-') => {}
+            verb => return Some(verb),
+        }
+    }
+    None
 }
 
 fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant) -> Outcome {

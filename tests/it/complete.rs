@@ -131,12 +131,38 @@ fn bash_completes_hostile_names() {
         return;
     }
     let server = prepared();
-    let rc = "PS1='ready> '; HISTFILE=; source <(roster completions bash)\n";
+    let rc = "PS1='ready> '; HISTFILE=; eval \"$(roster completions bash)\"\n";
     fs::write(server.path("rc"), rc).unwrap();
     let command = format!("exec bash --noprofile --rcfile '{}' -i", server.dir("rc"));
     for typed in ["", "'", "\""] {
         completes_hostile_names(&server, &command, typed, |_, _| false);
     }
+}
+
+#[test]
+fn bash_goes_on_where_names_begin_to_differ() {
+    if !is_installed("bash") {
+        return;
+    }
+    let server = prepared();
+    let rc = "PS1='ready> '; HISTFILE=; eval \"$(roster completions bash)\"\n";
+    fs::write(server.path("rc"), rc).unwrap();
+    let command = format!(
+        "PATH='{}':\"$PATH\" exec bash --noprofile --rcfile '{}' -i",
+        server.dir("bin"),
+        server.dir("rc")
+    );
+    let shell = Client::start(&server, &command);
+    shell.wait_to_see("ready>");
+    // Readline breaks words at `:` and `=`, and so replaces only what stands behind them.
+    write_registry(&server, &["a:b=c one", "a:b=c two"]);
+    shell.press(&["-l", "roster -L s restore a"]);
+    shell.press(&["Tab", "t", "Tab", "Enter"]);
+    let found = wait_for(
+        || fs::read_to_string(server.path("words")).ok(),
+        || format!("the second name:\n{}", shell.screen()),
+    );
+    assert_eq!(found, "-L\0s\0restore\0a:b=c two\0", "{}", shell.screen());
 }
 
 #[test]
@@ -147,7 +173,7 @@ fn zsh_completes_hostile_names() {
     let server = prepared();
     fs::create_dir(server.path("z")).unwrap();
     let rc = "PS1='ready> '; autoload -Uz compinit; compinit -u -D\n\
-              source <(roster completions zsh)\n";
+              eval \"$(roster completions zsh)\"\n";
     fs::write(server.path("z/.zshrc"), rc).unwrap();
     let command = format!("ZDOTDIR='{}' exec zsh -i", server.dir("z"));
     for typed in ["", "'", "\""] {
@@ -214,6 +240,16 @@ fn each_verb_is_offered_the_sessions_it_can_work_on() {
     assert_eq!(offered(&server, &["rename", "here", ""]), [""; 0]);
     assert_eq!(offered(&server, &["restore", "away", ""]), [""; 0]);
     assert_eq!(offered(&server, &["store", "m"]), offered(&server, &["store", ""]));
+}
+
+#[test]
+fn a_name_behind_two_dashes_is_no_flag() {
+    let server = prepared();
+    write_registry(&server, &["-x", "new"]);
+    assert!(server.roster(&["show", "--", "-x"]).contains("name      -x"));
+    // `new` is a session here, not the verb that takes a command behind `--`.
+    server.roster(&["mode", "new", "--", "wild"]);
+    assert_eq!(server.field("new", "mode"), "wild");
 }
 
 #[test]

@@ -301,10 +301,12 @@ fn a_key_that_the_user_bound_is_told_and_left_alone() {
     assert!(well, "{findings:#?}");
     let told = found(&findings, "keys", "note");
     assert!(told.iter().any(|found| found.contains("prefix G is bound")), "{findings:#?}");
-    assert!(server.tmux(&["list-keys", "-T", "prefix", "G"]).contains("mine"));
+    // 3.7 prints nothing when asked for one key of a table.
+    let bound = |to: &str| server.tmux(&["list-keys", "-T", "prefix"]).contains(to);
+    assert!(bound("mine") && !bound("roster"));
     server.tmux(&["unbind-key", "G"]);
     doctor(&server, &["--fix"]);
-    assert!(server.tmux(&["list-keys", "-T", "prefix", "G"]).contains("roster"));
+    assert!(bound("roster"));
 }
 
 #[test]
