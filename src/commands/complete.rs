@@ -75,6 +75,7 @@ end
 complete -c roster -f -a '(__roster_complete | string split0)'
 "#;
 
+/// What begins a word of fish's that is quoted; it comes as it is typed.
 const QUOTES: [char; 3] = ['\'', '"', '\\'];
 
 /// `roster completions SHELL`
@@ -102,27 +103,17 @@ pub fn script(args: &cli::Completions) -> Outcome {
 /// Prints what kind of thing stands there and then candidates, each with a description (for
 /// fish with a tab between, else as a field of its own), each field ended by a NUL.
 pub fn complete(args: &[String]) -> Outcome {
-    let (Some(shell), Some(current)) = (args.first(), args.last()) else {
-        return Ok(ExitCode::FAILURE);
-    };
-    let mut words: Vec<String> = args[1..].to_vec();
-    let mut replaced = None;
-    if shell == "bash" {
-        let (Some(line), Some(end)) = (args.get(1), args.get(2)) else {
-            return Ok(ExitCode::FAILURE);
-        };
-        let Some(typed) = Typed::parse(line, end) else { return Ok(ExitCode::SUCCESS) };
-        words = typed.words.clone();
-        replaced = Some(typed);
-    }
-    // A word of fish's is raw where it is being typed.
-    let current = match (&replaced, shell.as_str()) {
-        (Some(typed), _) => typed.current.clone(),
-        (None, _) => {
-            words.pop();
-            current.clone()
+    let (typed, words, current) = match args {
+        [shell, line, end] if shell == "bash" => match Typed::parse(line, end) {
+            Some(typed) => (Some(typed.clone()), typed.words, typed.current),
+            None => return Ok(ExitCode::SUCCESS),
+        },
+        [_, words @ .., current] => (None, words.to_vec(), current.clone()),
+        _ => {
+            return Err(Failure::Usage("roster complete is for the scripts of completions".into()));
         }
     };
+    let is_fish = args[0] == "fish";
     let (kind, candidates) = match candidates(&words, &current) {
         Offer::Words(candidates) => ("words", candidates),
         Offer::Files => ("files", Vec::new()),
@@ -130,18 +121,18 @@ pub fn complete(args: &[String]) -> Outcome {
     };
     let mut text = format!("{kind}\0\0");
     for (value, description) in candidates {
-        match (&replaced, shell.as_str()) {
-            (Some(typed), _) => {
+        match &typed {
+            Some(typed) => {
                 if let Some(value) = typed.quote(&value) {
                     text.push_str(&format!("{value}\0\0"));
                 }
             }
+            None if !is_fish => text.push_str(&format!("{value}\0{description}\0")),
             // fish knows no other mark between the two, and puts `~` unquoted into the line.
-            (None, "fish") if value.contains('\t') => {}
-            (None, "fish") if value.starts_with('~') && !current.starts_with(QUOTES) => {}
-            (None, "fish") if description.is_empty() => text.push_str(&format!("{value}\0")),
-            (None, "fish") => text.push_str(&format!("{value}\t{description}\0")),
-            (None, _) => text.push_str(&format!("{value}\0{description}\0")),
+            None if value.contains('\t') => {}
+            None if value.starts_with('~') && !current.starts_with(QUOTES) => {}
+            None if description.is_empty() => text.push_str(&format!("{value}\0")),
+            None => text.push_str(&format!("{value}\t{description}\0")),
         }
     }
     print(&text)?;
@@ -327,7 +318,7 @@ fn modes(context: &Context) -> Offer {
 /// A line that is being typed in bash: its words, and the part of the last one that readline is
 /// going to replace. Readline breaks words also at `:`, `=` and others, so that it may be less
 /// than the word.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Typed {
     /// The whole words behind the program's name.
     words: Vec<String>,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -16,20 +15,8 @@ fn started() -> Server {
     let server = Server::with_plugin("");
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.wait_for_names(&["one"]);
-    wait_until_idle(&server);
+    server.wait_until_idle();
     server
-}
-
-/// Waits until no sync that a hook started is on its way: it would mend what a test breaks.
-fn wait_until_idle(server: &Server) {
-    let folder = server.folder.path().display().to_string();
-    let is_idle = || {
-        let printed = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output().unwrap();
-        let text = String::from_utf8_lossy(&printed.stdout).into_owned();
-        !text.lines().any(|line| line.contains(" sync --hook") && line.contains(&folder))
-    };
-    wait_for(|| is_idle().then_some(()), || "the end of all syncs".into());
-    server.wait_until_quiet();
 }
 
 /// What doctor says: the findings, and whether it ended well.
@@ -183,7 +170,7 @@ fn a_stamp_that_is_gone_is_put_back() {
 fn a_stamp_that_a_window_hides_is_told() {
     let server = started();
     server.tmux(&["set-option", "-w", "-t", "=one:", "@roster_uuid", "mine"]);
-    wait_until_idle(&server);
+    server.wait_until_idle();
     let (findings, well) = doctor(&server, &[]);
     assert!(well && found(&findings, "stamps", "note").len() == 1, "{findings:#?}");
 }
