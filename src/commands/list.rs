@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 use tmux_roster::config::{Place, Settings};
-use tmux_roster::model::reconcile::{Remembered, reconcile};
+use tmux_roster::model::reconcile::{Plan, Remembered, reconcile};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
 use tmux_roster::sync::{self, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::TmuxError;
+use tmux_roster::tmux::query::Answer;
 use tmux_roster::{Session, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
@@ -92,6 +93,16 @@ pub fn view(place: &Place) -> Result<View, Failure> {
         remembered = sync::peek(place)?;
         planned = plan(&remembered);
     }
+    Ok(View { rows: rows(&planned, &answer), current: answer.current, settings })
+}
+
+/// What there is by this answer, whether or not the files are in step with it.
+pub fn rows_of(remembered: &Remembered, answer: &Answer, settings: &Settings) -> Vec<Row> {
+    let now = Timestamp::now();
+    rows(&reconcile(remembered, &answer.snapshot, &settings.policy, now, &mut new_uuid), answer)
+}
+
+fn rows(planned: &Plan, answer: &Answer) -> Vec<Row> {
     let ids: HashMap<&String, &SessionId> =
         planned.live.iter().map(|(id, uuid)| (uuid, id)).collect();
     let mut rows: Vec<Row> = (planned.next.registry.sessions.values())
@@ -112,11 +123,11 @@ pub fn view(place: &Place) -> Result<View, Failure> {
         live: None,
         closed_at: Some(entry.closed_at),
     }));
-    Ok(View { rows, current: answer.current, settings })
+    rows
 }
 
 /// Nothing lives: closes that the server did not outlive were losses.
-fn without_server(remembered: Remembered) -> View {
+pub fn without_server(remembered: Remembered) -> View {
     let lost = remembered.registry.sessions.into_values();
     let mut rows: Vec<Row> = lost
         .map(|session| Row { session, state: State::Lost, live: None, closed_at: None })

@@ -23,20 +23,26 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
     if let Some(program) = &args.tmux {
         place.tmux.program = PathBuf::from(program);
     }
+    load_into(&place)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Loads the plugin, with the program that runs now, where the place is settled already.
+pub fn load_into(place: &Place) -> Result<(), Failure> {
     file::make_folder(&place.dir)?;
     let deadline = Instant::now() + LIMIT;
     let asked = place.tmux.run(
         &["show-options", "-gqv", "@roster_version", ";", "list-keys", "-T", "prefix"],
         deadline,
     )?;
-    let version = program_version(&place, deadline)?;
+    let version = program_version(place, deadline)?;
     if !version.at_least(3, 0) {
         return Err(Failure::from("tmux-roster needs tmux 3.0 or newer"));
     }
     let keys = String::from_utf8_lossy(&asked).into_owned();
-    let lines = commands(&place, version, &keys)?;
-    sync::run_lines(&place, &lines, deadline)?;
-    Ok(ExitCode::SUCCESS)
+    let lines = commands(place, version, &keys)?;
+    sync::run_lines(place, &lines, deadline)?;
+    Ok(())
 }
 
 fn program_version(place: &Place, deadline: Instant) -> Result<Version, Failure> {
@@ -77,27 +83,44 @@ fn commands(place: &Place, version: Version, keys: &str) -> Result<Vec<Vec<u8>>,
     Ok(lines)
 }
 
-fn bindings(version: Version, keys: &str, program: &std::path::Path) -> Vec<Vec<u8>> {
-    let bound = |key: &str| {
-        keys.lines().any(|line| {
-            let mut words = line.split_whitespace().skip_while(|word| *word != "prefix").skip(1);
-            words.next() == Some(key) && !line.contains("roster")
-        })
-    };
-    if bound("G") {
-        return Vec::new();
+/// Whose a key is that we would bind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyState {
+    Ours,
+    Users,
+    Unbound,
+}
+
+/// The keys that we bind on this version, and whose they are by what `list-keys` printed.
+pub fn keys(version: Version, listed: &str) -> Vec<(&'static str, KeyState)> {
+    let wanted: &[&str] = if version.at_least(3, 2) { &["G"] } else { &[] };
+    wanted.iter().map(|key| (*key, key_state(key, listed))).collect()
+}
+
+fn key_state(key: &str, listed: &str) -> KeyState {
+    let found = listed.lines().find(|line| {
+        let mut words = line.split_whitespace().skip_while(|word| *word != "prefix").skip(1);
+        words.next() == Some(key)
+    });
+    match found {
+        None => KeyState::Unbound,
+        Some(line) if line.contains("roster") => KeyState::Ours,
+        Some(_) => KeyState::Users,
     }
-    let mut list = quote_sh(program.as_os_str().as_bytes());
-    list.extend_from_slice(b" list; read -r _");
-    let mut words: Vec<&[u8]> = vec![b"bind-key", b"-T", b"prefix"];
-    if version.at_least(3, 1) {
-        words.extend([&b"-N"[..], b"Show the registry of sessions (tmux-roster)"]);
-    }
-    words.push(b"G");
-    if version.at_least(3, 2) {
+}
+
+fn bindings(version: Version, listed: &str, program: &std::path::Path) -> Vec<Vec<u8>> {
+    let mut lines = Vec::new();
+    for (key, state) in keys(version, listed) {
+        if state == KeyState::Users {
+            continue;
+        }
+        let mut list = quote_sh(program.as_os_str().as_bytes());
+        list.extend_from_slice(b" list; read -r _");
+        let mut words: Vec<&[u8]> = vec![b"bind-key", b"-T", b"prefix"];
+        words.extend([&b"-N"[..], b"Show the registry of sessions (tmux-roster)", key.as_bytes()]);
         words.extend([&b"display-popup"[..], b"-E", b"-w", b"90%", b"-h", b"80%", &list]);
-        vec![line(&words)]
-    } else {
-        Vec::new()
+        lines.push(line(&words));
     }
+    lines
 }
