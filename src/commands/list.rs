@@ -11,7 +11,7 @@ use tmux_roster::model::reconcile::{Remembered, reconcile};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
 use tmux_roster::sync::{self, TYPED_LIMIT, Trigger};
-use tmux_roster::tmux::TmuxError;
+use tmux_roster::tmux::{TmuxError, Version};
 use tmux_roster::{Session, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
@@ -53,6 +53,7 @@ pub struct View {
     /// The session that tmux takes as the current one of our call.
     pub current: Option<SessionId>,
     pub settings: Settings,
+    pub version: Version,
 }
 
 impl View {
@@ -112,7 +113,8 @@ pub fn view(place: &Place) -> Result<View, Failure> {
         live: None,
         closed_at: Some(entry.closed_at),
     }));
-    Ok(View { rows, current: answer.current, settings })
+    let version = Version::parse(&answer.version);
+    Ok(View { rows, current: answer.current, settings, version })
 }
 
 /// Nothing lives: closes that the server did not outlive were losses.
@@ -126,7 +128,8 @@ fn without_server(remembered: Remembered) -> View {
         let closed_at = (state == State::Closed).then_some(entry.closed_at);
         rows.push(Row { session: entry.session, state, live: None, closed_at });
     }
-    View { rows, current: None, settings: Settings::default() }
+    let version = Version::parse("");
+    View { rows, current: None, settings: Settings::default(), version }
 }
 
 /// A row as scripts get it.

@@ -1,11 +1,15 @@
 //! One short function per command: gather, act, print.
 
+mod key;
 mod life;
 mod list;
 mod load;
+mod menu;
+mod pick;
 mod script;
 mod state;
 mod store;
+mod terminal;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -113,6 +117,9 @@ fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant)
         Verb::Health(args) => state::health(context, &args),
         Verb::Store(args) => store::run(args),
         Verb::Load(args) => load::load(context, &args),
+        Verb::Pick(args) => pick::pick(context, &args),
+        Verb::Menu(args) => menu::menu(context, &args),
+        Verb::Key(args) => key::key(context, &args),
         Verb::RunScript(_) => Ok(script::supervise(command)),
     }
 }
