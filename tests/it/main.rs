@@ -3,3 +3,4 @@
 
 mod env;
 mod events;
+mod pick;
