@@ -119,6 +119,7 @@ fn carry_out(
             // A directory that is gone was noted when the blueprint was drawn.
             let moved = blueprint.record.workdir != recorded.workdir;
             let status = if moved { health::WORKDIR_MISSING } else { status };
+            recorded.workdir.clone_from(&blueprint.record.workdir);
             status.clone_into(&mut recorded.last_health_status);
             recorded.last_health_at = if status.is_empty() { Timestamp::ZERO } else { now };
         }
@@ -135,7 +136,10 @@ fn carry_out(
         }
     }
     for blueprint in blueprints.iter().filter(|b| !made.contains(&b.record.uuid)) {
-        done.warnings.push(format!("tmux did not make the session {:?}", blueprint.record.name));
+        done.warnings.push(format!(
+            "tmux did not make the session {:?}, or its command ended at once",
+            blueprint.record.name
+        ));
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ use crate::store::file::{self, PRIVATE, Sync};
 use crate::store::{Locked, Store, StoreError, Times};
 use crate::tmux::command::{self, HOOK_INDEX, HOOKS, PIECE};
 use crate::tmux::query::{self, Answer, Mark, Query};
-use crate::tmux::{TmuxError, Version, is_exiting};
+use crate::tmux::{Output, TmuxError, Version, is_exiting};
 
 /// How long a job that a hook started may take in all.
 pub const HOOK_LIMIT: Duration = Duration::from_millis(9_500);
@@ -179,8 +179,7 @@ impl<'a> Transaction<'a> {
         // Reading the files and the work of tmux overlap; both come after the lock.
         let remembered = load(place, &locked);
         let answered = running.finish(trigger.deadline()).and_then(|output| {
-            query::parse(query, &output.stdout)
-                .ok_or_else(|| incomplete(place, &output.stderr, output.success))
+            query::parse(query, &output.stdout).ok_or_else(|| incomplete(place, &output))
         });
         let remembered = remembered?;
         let answer = match answered {
@@ -395,6 +394,7 @@ impl<'a> Transaction<'a> {
                 kind: EffectKind::Option,
                 name: "@roster_health",
                 value: status,
+                only_if_unset: false,
             });
         }
     }
@@ -414,13 +414,16 @@ pub fn ask(place: &Place, deadline: Instant) -> Result<Answer, TmuxError> {
             None if is_exiting(&output.stderr) && Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            None => return Err(incomplete(place, &output.stderr, output.success)),
+            None => return Err(incomplete(place, &output)),
         }
     }
 }
 
-fn incomplete(place: &Place, stderr: &str, success: bool) -> TmuxError {
-    if success || stderr.is_empty() || stderr == NO_TARGET {
+fn incomplete(place: &Place, output: &Output) -> TmuxError {
+    let (stderr, success) = (output.stderr.as_str(), output.success);
+    if stderr == NO_TARGET && output.stdout.is_empty() {
+        TmuxError::Empty
+    } else if success || stderr.is_empty() || stderr == NO_TARGET {
         TmuxError::Incomplete { message: stderr.to_owned() }
     } else {
         place.tmux.failure(stderr)
@@ -439,10 +442,7 @@ fn empty_answer(
     memory: &Memory,
     trigger: Trigger,
 ) -> Option<Answer> {
-    let TmuxError::Incomplete { message } = error else { return None };
-    if message != NO_TARGET {
-        return None;
-    }
+    let TmuxError::Empty = error else { return None };
     let pid = match trigger {
         Trigger::Hook { .. } => job_server()?,
         Trigger::Person => {
@@ -730,8 +730,8 @@ pub fn options(
     if let Some(answer) = query::parse(query, &output.stdout) {
         return Ok(answer.options);
     }
-    if output.stderr != NO_TARGET {
-        return Err(incomplete(place, &output.stderr, output.success));
+    if output.stderr != NO_TARGET || !output.stdout.is_empty() {
+        return Err(incomplete(place, &output));
     }
     // Before 3.2 display-message needs a session; show-options prints values as they are.
     let show = |name: &&str| {

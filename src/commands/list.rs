@@ -78,7 +78,7 @@ pub fn view(place: &Place) -> Result<View, Failure> {
         Ok(answer) => answer,
         Err(TmuxError::NoServer { .. }) => return Ok(without_server(remembered)),
         // Before 3.2, a server without sessions.
-        Err(TmuxError::Incomplete { .. }) => return Ok(without_server(remembered)),
+        Err(TmuxError::Empty) => return Ok(without_server(remembered)),
         Err(error) => return Err(error.into()),
     };
     let settings = Settings::parse(&answer.options);

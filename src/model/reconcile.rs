@@ -68,6 +68,8 @@ pub struct Effect {
     pub name: &'static str,
     /// Its value.
     pub value: String,
+    /// Leave a value alone that somebody set since the snapshot.
+    pub only_if_unset: bool,
 }
 
 /// What an effect sets.
@@ -394,6 +396,7 @@ impl<'a> Work<'a> {
                 kind: EffectKind::Option,
                 name: "@roster_lost",
                 value: lost.to_string(),
+                only_if_unset: false,
             });
         }
         let closed = self.closed;
@@ -507,15 +510,21 @@ impl<'a> Work<'a> {
             stamps: was.stamps.max(1),
             stamped_over: was.stamped_over.clone(),
         };
-        let mut set = |kind, name, value: &str| {
+        let mut add = |kind, name, value: &str, only_if_unset| {
             let value = value.to_owned();
-            effects.push(Effect { target: Some(live.id), kind, name, value });
+            effects.push(Effect { target: Some(live.id), kind, name, value, only_if_unset });
         };
-        let healing = live.stamp.is_empty() && was.stamps == 1;
+        // Once for each session: an option that is empty again after that is masked.
+        let lacks_something =
+            live.stamp.is_empty() || live.mode != record.mode && live.mode.is_empty();
+        let healing = lacks_something && was.stamps == 1;
+        if healing {
+            told.stamps = 2;
+        }
         let masked = was.stamps > 0 && live.stamp == was.stamped_over && !healing;
         if live.stamp != record.uuid && !masked {
-            set(EffectKind::Option, "@roster_uuid", &record.uuid);
-            told.stamps = was.stamps.saturating_add(1).min(2);
+            add(EffectKind::Option, "@roster_uuid", &record.uuid, false);
+            told.stamps = (was.stamps + 1).min(2);
             told.stamped_over.clone_from(&live.stamp);
             if !live.stamp.is_empty() {
                 self.notes.push(format!(
@@ -528,11 +537,11 @@ impl<'a> Work<'a> {
         if live.mode != record.mode
             && (!told_before || was.mode != record.mode || (live.mode.is_empty() && healing))
         {
-            set(EffectKind::Option, "@roster_mode", &record.mode);
+            add(EffectKind::Option, "@roster_mode", &record.mode, live.mode.is_empty());
         }
         let health = &record.last_health_status;
         if live.health != *health && (!told_before || was.health != *health) {
-            set(EffectKind::Option, "@roster_health", health);
+            add(EffectKind::Option, "@roster_health", health, false);
         }
         for (name, now, then) in [
             ("ROSTER_UUID", &record.uuid, &was.uuid),
@@ -540,7 +549,7 @@ impl<'a> Work<'a> {
             ("ROSTER_SESSION", &record.name, &was.name),
         ] {
             if !told_before || now != then {
-                set(EffectKind::Environment, name, now);
+                add(EffectKind::Environment, name, now, false);
             }
         }
         told

@@ -69,15 +69,20 @@ pub fn line(words: &[&[u8]]) -> Vec<u8> {
 
 /// The command for an effect.
 pub fn effect(effect: &Effect) -> Vec<u8> {
-    let verb: &[u8] = match effect.kind {
+    let target = effect.target.map(|id| id.to_string());
+    let mut words: Vec<&[u8]> = vec![match effect.kind {
         EffectKind::Option => b"set-option",
         EffectKind::Environment => b"set-environment",
-    };
-    let value = effect.value.as_bytes();
-    match effect.target {
-        Some(id) => line(&[verb, b"-t", id.to_string().as_bytes(), effect.name.as_bytes(), value]),
-        None => line(&[verb, b"-g", effect.name.as_bytes(), value]),
+    }];
+    if effect.only_if_unset {
+        words.push(b"-oq");
     }
+    match &target {
+        Some(target) => words.extend([b"-t", target.as_bytes()]),
+        None => words.push(b"-g"),
+    }
+    words.extend([effect.name.as_bytes(), effect.value.as_bytes()]);
+    line(&words)
 }
 
 /// The path of a file as `source-file` takes it: as a glob.

@@ -39,6 +39,8 @@ pub enum TmuxError {
         /// What it said.
         message: String,
     },
+    /// A server before 3.2 that has no sessions, and cannot even say which server it is.
+    Empty,
     /// The answer lacks its end: it counts as no answer.
     Incomplete {
         /// What tmux said beside it.
@@ -61,6 +63,7 @@ impl fmt::Display for TmuxError {
                 limit.as_secs_f64()
             ),
             TmuxError::Failed { message } => write!(f, "tmux refused: {message}"),
+            TmuxError::Empty => write!(f, "the tmux server has no sessions"),
             TmuxError::Incomplete { message } if message.is_empty() => {
                 write!(f, "tmux gave an incomplete answer")
             }

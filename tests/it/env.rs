@@ -248,11 +248,14 @@ impl Server {
         self.wait_for_end();
     }
 
+    /// A server that has jobs to wait for answers everybody that it is exiting, for a while.
     pub fn wait_for_end(&self) {
-        wait_for(
-            || (!self.try_tmux(&["list-sessions"]).status.success()).then_some(()),
-            || "the server's end".into(),
-        );
+        let is_gone = || {
+            let said = self.try_tmux(&["list-sessions"]).stderr;
+            let said = String::from_utf8_lossy(&said).into_owned();
+            said.starts_with("no server running") || said.starts_with("error connecting")
+        };
+        wait_for(|| is_gone().then_some(()), || "the server's end".into());
     }
 
     /// What a pane shows.

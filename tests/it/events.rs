@@ -194,6 +194,7 @@ fn a_program_that_is_gone_disturbs_nobody() {
     server.tmux(&["run-shell", plugin]);
     server.tmux(&["new-session", "-d", "-s", "two"]);
     server.wait_for_names(&["one", "two"]);
+    server.wait_until_quiet();
     std::fs::remove_file(&copy).unwrap();
     let client = server.attach("one");
     server.tmux(&["new-session", "-d", "-s", "three"]);
@@ -208,10 +209,15 @@ fn tmux_before_3_2_and_after_take_the_mark_away() {
     let server = started();
     server.tmux(&["new-session", "-d", "-s", "two"]);
     server.wait_for_names(&["one", "two"]);
-    let mark = if tmux_version() >= (3, 2) {
-        server.try_tmux(&["show-environment", "-gh", "ROSTER_DUE"])
-    } else {
-        server.try_tmux(&["show-options", "-gv", "@roster_due"])
-    };
-    assert!(!mark.status.success(), "{}", String::from_utf8_lossy(&mark.stdout));
+    wait_for(
+        || {
+            let mark = if tmux_version() >= (3, 2) {
+                server.try_tmux(&["show-environment", "-gh", "ROSTER_DUE"])
+            } else {
+                server.try_tmux(&["show-options", "-gqv", "@roster_due"])
+            };
+            mark.stdout.trim_ascii().is_empty().then_some(())
+        },
+        || "a sync that takes the mark away".into(),
+    );
 }

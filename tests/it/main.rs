@@ -3,4 +3,8 @@
 
 mod env;
 mod events;
+mod hostile;
+mod life;
 mod pick;
+mod plugin;
+mod reconcile;

@@ -1,0 +1,429 @@
+//! Lost, closed, restored: what a server's end, a crash and a user's own hand leave.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use crate::env::{Server, tmux_program, wait_for};
+
+/// Five sessions in directories of their own, with modes, in step.
+fn five() -> Server {
+    let server = Server::with_plugin("set -g @roster-command-yolo 'sleep 1000'");
+    for (name, mode) in [("v", "safe"), ("w", "yolo"), ("x", "safe"), ("y", "yolo"), ("z", "safe")]
+    {
+        std::fs::create_dir(server.path(&format!("dir-{name}"))).unwrap();
+        let dir = server.dir(&format!("dir-{name}"));
+        server.tmux(&["new-session", "-d", "-s", name, "-c", &dir]);
+        server.tmux(&["set-option", "-t", &server.id(name), "@roster_mode", mode]);
+    }
+    server.wait_for_names(&["v", "w", "x", "y", "z"]);
+    server.wait_until_quiet();
+    assert_eq!(server.field("w", "mode"), "yolo");
+    server
+}
+
+fn names_in(server: &Server, state: &str) -> Vec<String> {
+    let listed = server.roster(&["list", "--state", state, "--json"]);
+    let rows: Vec<Value> = serde_json::from_str(&listed).unwrap();
+    rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// After the end: starts the server anew with a session of its own, restores all, and checks
+/// that each came back as it was, and nothing else.
+fn check_all_come_back(server: &Server, before: &Value, names: &[&str]) {
+    server.tmux(&["new-session", "-d", "-s", "new", "-c", &server.dir("c")]);
+    wait_for(|| server.names().contains(&"new".to_owned()).then_some(()), || "new".into());
+    server.wait_until_quiet();
+    assert_eq!(names_in(server, "lost"), names);
+    server.roster(&["restore", "--all"]);
+    let mut all: Vec<&str> = names.to_vec();
+    all.push("new");
+    all.sort_unstable();
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), all.join("\n"));
+    for name in names {
+        let was = &before["sessions"][name];
+        let is = &server.registry()["sessions"][name];
+        for field in ["uuid", "mode", "workdir", "created_at"] {
+            assert_eq!(was[field], is[field], "{field} of {name}");
+        }
+        assert_eq!(is["last_health_status"], "recreated");
+        let id = server.id(name);
+        assert_eq!(server.tmux(&["show-options", "-qv", "-t", &id, "@roster_uuid"]), was["uuid"]);
+        let started = server.tmux(&["list-panes", "-s", "-t", &id, "-F", "#{pane_start_command}"]);
+        assert_eq!(started.contains("sleep"), was["mode"] == "yolo", "{name}: {started:?}");
+    }
+    server.wait_until_quiet();
+}
+
+#[test]
+fn kill_server_loses_all_and_closes_none() {
+    let server = five();
+    let before = server.registry();
+    server.kill_server();
+    check_all_come_back(&server, &before, &["v", "w", "x", "y", "z"]);
+    assert!(names_in(&server, "closed").is_empty());
+}
+
+#[test]
+fn a_crash_loses_all_and_closes_none() {
+    let server = five();
+    let before = server.registry();
+    server.crash();
+    check_all_come_back(&server, &before, &["v", "w", "x", "y", "z"]);
+    assert!(names_in(&server, "closed").is_empty());
+}
+
+#[test]
+fn sigterm_loses_all_and_closes_none() {
+    let server = five();
+    let before = server.registry();
+    let pid = server.tmux(&["list-sessions", "-F", "#{pid}"]);
+    let pid = pid.lines().next().unwrap().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    server.wait_for_end();
+    check_all_come_back(&server, &before, &["v", "w", "x", "y", "z"]);
+    assert!(names_in(&server, "closed").is_empty());
+}
+
+#[test]
+fn panes_that_die_one_by_one_at_a_shutdown_are_lost() {
+    let server = five();
+    let before = server.registry();
+    for name in ["v", "w", "x", "y", "z"] {
+        server.try_tmux(&["kill-pane", "-t", &format!("={name}:")]);
+    }
+    server.wait_for_end();
+    check_all_come_back(&server, &before, &["v", "w", "x", "y", "z"]);
+    assert!(names_in(&server, "closed").is_empty());
+}
+
+#[test]
+fn what_the_server_outlived_is_closed_and_the_rest_lost() {
+    let server = five();
+    let before = server.registry();
+    for name in ["v", "x"] {
+        server.tmux(&["kill-session", "-t", &server.id(name)]);
+    }
+    server.wait_for_names(&["w", "y", "z"]);
+    // The server outlives the close; only time can show it.
+    let closed_at = std::time::Instant::now();
+    wait_for(|| (closed_at.elapsed().as_secs() >= 5).then_some(()), || "five seconds".into());
+    server.kill_server();
+    check_all_come_back(&server, &before, &["w", "y", "z"]);
+    assert_eq!(names_in(&server, "closed"), ["v", "x"]);
+}
+
+#[test]
+fn restore_works_without_a_server_and_makes_nothing_else() {
+    let server = five();
+    let before = server.registry();
+    server.crash();
+    assert_eq!(names_in(&server, "lost"), ["v", "w", "x", "y", "z"]);
+    assert_eq!(server.roster(&["restore", "w", "x"]), "restored w, x\n");
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "w\nx");
+    assert_eq!(server.tmux(&["show-options", "-sv", "exit-empty"]), "on");
+    for name in ["w", "x"] {
+        assert_eq!(before["sessions"][name]["uuid"], server.uuid(name));
+    }
+    assert_eq!(names_in(&server, "lost"), ["v", "y", "z"]);
+}
+
+#[test]
+fn a_session_that_another_tool_restores_keeps_its_uuid() {
+    let server = five();
+    let (v, w) = (server.uuid("v"), server.uuid("w"));
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "v", "-c", &server.dir("dir-v")]);
+    server.wait_until_quiet();
+    assert_eq!(server.uuid("v"), v);
+    // Another directory: a new session, and the lost one steps aside, still reopenable.
+    server.tmux(&["new-session", "-d", "-s", "w", "-c", &server.dir("b")]);
+    if crate::env::tmux_version() >= (3, 2) {
+        wait_for(|| (server.uuid("w") != w).then_some(()), || "a new w".into());
+        assert_eq!(names_in(&server, "closed"), ["w"]);
+    }
+}
+
+#[test]
+fn a_number_that_tmux_gave_is_no_identity() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d"]);
+    server.wait_for_names(&["0"]);
+    server.wait_until_quiet();
+    let yesterday = server.uuid("0");
+    server.crash();
+    server.tmux(&["new-session", "-d"]);
+    wait_for(|| (server.uuid("0") != yesterday).then_some(()), || "a new 0".into());
+    assert_eq!(names_in(&server, "closed"), ["0"]);
+    server.roster(&["reopen", "--as", "back"]);
+    assert_eq!(server.uuid("back"), yesterday);
+}
+
+#[test]
+fn killing_foo_never_touches_foobar() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "foobar"]);
+    server.wait_for_names(&["foobar"]);
+    let output = server.try_roster(&["kill", "foo"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("\"foo\" not found") && said.contains("foobar"), "{said}");
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "foobar");
+    server.tmux(&["new-session", "-d", "-s", "foo"]);
+    server.wait_for_names(&["foo", "foobar"]);
+    server.roster(&["kill", "foo"]);
+    assert_eq!(server.names(), ["foobar"]);
+    assert_eq!(names_in(&server, "closed"), ["foo"]);
+    // Our own command ends even the last session at once.
+    server.roster(&["kill", "foobar"]);
+    server.wait_for_end();
+    assert_eq!(names_in(&server, "closed"), ["foo", "foobar"]);
+    assert!(names_in(&server, "lost").is_empty());
+}
+
+#[test]
+fn a_directory_that_is_gone_is_replaced_by_its_nearest_parent() {
+    let server = five();
+    server.kill_server();
+    std::fs::remove_dir(server.path("dir-v")).unwrap();
+    let output = server.try_roster(&["restore", "v"]);
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is gone"), "{output:?}");
+    assert_eq!(server.field("v", "last_health_status"), "workdir-missing");
+    assert_eq!(server.field("v", "workdir"), server.folder.path().display().to_string());
+}
+
+#[test]
+fn a_taken_name_is_a_clear_error_with_a_way_out() {
+    let server = five();
+    server.roster(&["kill", "v"]);
+    server.tmux(&["new-session", "-d", "-s", "v", "-c", &server.dir("b")]);
+    server.wait_for_names(&["v", "w", "x", "y", "z"]);
+    let output = server.try_roster(&["reopen", "v"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--as"), "{output:?}");
+    server.roster(&["reopen", "v", "--as", "old-v"]);
+    assert_eq!(server.names(), ["old-v", "v", "w", "x", "y", "z"]);
+}
+
+#[test]
+fn new_go_rename_mode_and_last() {
+    let server =
+        Server::with_plugin("set -g @roster-command-agent 'sh -c \"sleep 1000\" $ROSTER_UUID'");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.roster(&["new", "-d", "-c", &server.dir("b")]);
+    assert_eq!(server.field("b", "workdir"), server.dir("b"));
+    server.roster(&["new", "-d", "-c", &server.dir("b"), "-m", "agent"]);
+    let id = server.id("b-2");
+    let command = server.tmux(&["list-panes", "-s", "-t", &id, "-F", "#{pane_start_command}"]);
+    assert!(command.contains(&server.uuid("b-2")), "{command}");
+    server.roster(&["new", "run", "-d", "--", "sleep", "77"]);
+    let id = server.id("run");
+    let command = server.tmux(&["list-panes", "-s", "-t", &id, "-F", "#{pane_start_command}"]);
+    assert!(command.contains("77"), "{command}");
+    for bad in [
+        &["new", "a b"][..],
+        &["new", "one"],
+        &["rename", "one", "a:b"],
+        &["rename", "one", "b"],
+        &["mode", "none"],
+    ] {
+        assert_eq!(server.try_roster(bad).status.code(), Some(1), "{bad:?}");
+    }
+    let uuid = server.uuid("one");
+    server.roster(&["rename", "one", "uno"]);
+    assert_eq!(server.uuid("uno"), uuid);
+    assert_eq!(server.roster(&["mode", "uno"]), "safe\n");
+    assert_eq!(server.roster(&["mode", "uno", "--next"]), "yolo\n");
+    assert_eq!(
+        server.tmux(&["show-options", "-qv", "-t", &server.id("uno"), "@roster_mode"]),
+        "yolo"
+    );
+    assert_eq!(server.roster(&["mode", "uno", "--next"]), "safe\n");
+
+    let client = server.attach("uno");
+    let here = |name: &str| {
+        let name = name.to_owned();
+        wait_for(
+            || (server.tmux(&["list-clients", "-F", "#{session_name}"]) == name).then_some(()),
+            || format!("the client in {name}"),
+        );
+    };
+    let type_in = |command: &str| {
+        let line = format!("{} {command}", crate::env::ROSTER);
+        client.press(&["-l", &line]);
+        client.press(&["Enter"]);
+    };
+    here("uno");
+    type_in("go b");
+    here("b");
+    type_in("last");
+    here("uno");
+    type_in("kill uno");
+    here("b");
+    assert!(!server.names().contains(&"uno".to_owned()));
+    type_in("go uno");
+    here("uno");
+    assert_eq!(server.uuid("uno"), uuid);
+}
+
+#[test]
+fn forget_clear_backup_and_recover() {
+    let server = five();
+    let before = server.registry();
+    let backup = server.roster(&["backup"]).trim().to_owned();
+    assert_eq!(std::fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
+    let listed: Value = serde_json::from_str(&server.roster(&["backups", "--json"])).unwrap();
+    assert_eq!(listed[0]["sessions"], 5);
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "v", "-c", &server.dir("dir-v")]);
+    server.wait_until_quiet();
+
+    assert_eq!(server.try_roster(&["forget", "v"]).status.code(), Some(1));
+    server.roster(&["forget", "w"]);
+    assert_eq!(names_in(&server, "closed"), ["w"]);
+    server.roster(&["forget", "w"]);
+    assert!(names_in(&server, "closed").is_empty());
+
+    assert!(server.roster(&["clear"]).contains(".bak."));
+    assert_eq!(server.names(), ["v"]);
+    assert_eq!(before["sessions"]["v"]["uuid"], server.uuid("v"));
+    assert_eq!(names_in(&server, "closed").len(), 3);
+
+    server.roster(&["recover", &backup]);
+    assert_eq!(server.names(), ["v", "w", "x", "y", "z"]);
+    assert_eq!(server.field("w", "last_health_status"), "recovered");
+    for name in ["v", "w", "x", "y", "z"] {
+        assert_eq!(before["sessions"][name]["uuid"], server.uuid(name));
+    }
+
+    let uuid = server.uuid("v");
+    server.roster(&["forget", "v", "--force"]);
+    server.tmux(&["new-session", "-d", "-s", "other"]);
+    wait_for(|| server.names().contains(&"other".to_owned()).then_some(()), || "other".into());
+    assert!(!server.names().contains(&"v".to_owned()), "untracked");
+    server.tmux(&["rename-session", "-t", &server.id("v"), "again"]);
+    wait_for(|| server.names().contains(&"again".to_owned()).then_some(()), || "again".into());
+    assert_eq!(server.uuid("again"), uuid);
+}
+
+#[test]
+fn health_tells_what_is_wrong() {
+    let server = five();
+    assert!(server.roster(&["health", "--all"]).lines().all(|line| line.starts_with("ok ")));
+    std::fs::remove_dir(server.path("dir-v")).unwrap();
+    let output = server.try_roster(&["health", "v", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(checked[0]["status"], "workdir-missing");
+    assert_eq!(
+        server.tmux(&["show-options", "-qv", "-t", &server.id("v"), "@roster_health"]),
+        "workdir-missing"
+    );
+
+    server.tmux(&["set-option", "-g", "remain-on-exit", "on"]);
+    server.tmux(&["respawn-pane", "-k", "-t", "=x:", "exit 3"]);
+    wait_for(
+        || {
+            (server.tmux(&["list-panes", "-s", "-t", &server.id("x"), "-F", "#{pane_dead}"]) == "1")
+                .then_some(())
+        },
+        || "a dead pane".into(),
+    );
+    assert_eq!(server.try_roster(&["health", "x"]).status.code(), Some(1));
+    assert_eq!(server.field("x", "last_health_status"), "pane-dead");
+    // The sync checks the session that somebody has just come to, if its check is old.
+    server.tmux(&["set-option", "-g", "@roster-health-interval", "1"]);
+    std::fs::create_dir(server.path("dir-v")).unwrap();
+    let _client = server.attach("v");
+    wait_for(
+        || {
+            server.tmux(&["switch-client", "-t", &server.id("v")]);
+            (server.field("v", "last_health_status") == "ok").then_some(())
+        },
+        || "a check at the attach".into(),
+    );
+}
+
+#[test]
+fn restore_at_start_brings_all_back_once_a_session_stands() {
+    let server = five();
+    let before = server.registry();
+    server.crash();
+    server.write_config(&format!("set -g @roster-restore on\n{}", server.config()));
+    server.tmux(&["new-session", "-d", "-s", "mine", "-c", &server.dir("c")]);
+    server.wait_for_names(&["mine", "v", "w", "x", "y", "z"]);
+    server.wait_until_quiet();
+    assert!(names_in(&server, "lost").is_empty());
+    for name in ["v", "w", "x", "y", "z"] {
+        assert_eq!(before["sessions"][name]["uuid"], server.uuid(name));
+    }
+}
+
+#[test]
+fn scripts_of_the_user_run_once_for_each_event() {
+    let server = Server::with_plugin("");
+    let script = server.path("script");
+    let body = format!(
+        "#!/bin/sh\nprintf '%s|%s|%s|%s\\n' \"$ROSTER_EVENT\" \"$ROSTER_SESSION\" \"$ROSTER_OLD_NAME\" \"$ROSTER_WORKDIR\" >> {}\n",
+        server.dir("events")
+    );
+    std::fs::write(&script, body).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let hooks: String = ["created", "renamed", "closed", "lost", "restored"]
+        .map(|event| format!("set -g @roster-on-{event} '{}'\n", script.display()))
+        .concat();
+    server.write_config(&format!("{hooks}{}", server.config()));
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("b")]);
+    server.wait_for_names(&["one", "two"]);
+    server.tmux(&["rename-session", "-t", &server.id("two"), "zwei"]);
+    server.wait_for_names(&["one", "zwei"]);
+    server.roster(&["kill", "zwei"]);
+    server.roster(&["reopen"]);
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "three"]);
+    let (a, b) = (server.dir("a"), server.dir("b"));
+    let wanted = [
+        format!("created|one||{a}"),
+        format!("created|three||{a}"),
+        format!("created|two||{b}"),
+        format!("lost|one||{a}"),
+        format!("lost|zwei||{b}"),
+        format!("renamed|zwei|two|{b}"),
+        format!("restored|zwei||{b}"),
+    ];
+    let happened = || {
+        let text = std::fs::read_to_string(server.path("events")).unwrap_or_default();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    wait_for(
+        || wanted.iter().all(|line| happened().contains(line)).then_some(()),
+        || format!("{wanted:#?} in {:#?}", happened()),
+    );
+    server.wait_until_quiet();
+    let mut exactly = wanted.to_vec();
+    exactly.extend(happened().into_iter().filter(|line| line.starts_with("closed|zwei")).take(1));
+    exactly.sort();
+    assert_eq!(happened(), exactly);
+}
+
+#[test]
+fn commands_without_a_server_say_so_and_lose_nothing() {
+    let server = five();
+    let before = server.registry();
+    server.crash();
+    for command in [&["kill", "v"][..], &["sync"]] {
+        let output = server.try_roster(command);
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("no tmux server is running"), "{said}");
+    }
+    assert_eq!(server.registry(), before);
+    assert!(tmux_program().exists());
+}

@@ -1,0 +1,140 @@
+//! Loading: as TPM does it, from odd places, twice, without a program, among other people's hooks.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::env::{ROSTER, Server, tmux_version, wait_for};
+
+const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
+
+/// A server that loads a copy of plugin.tmux in `folder`, with nothing else in it.
+fn with_copy(folder: &str, config: &str) -> Server {
+    let server = Server::with_config("");
+    let folder = server.path(folder);
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(PLUGIN, folder.join("plugin.tmux")).unwrap();
+    // TPM runs every *.tmux file of the folder, and throws away what it prints.
+    let quoted = folder.display().to_string().replace('\'', "'\\''");
+    let tpm = server.path("tpm");
+    std::fs::write(&tpm, format!("#!/bin/sh\n'{quoted}/plugin.tmux' >/dev/null 2>&1\n")).unwrap();
+    std::fs::set_permissions(&tpm, std::fs::Permissions::from_mode(0o755)).unwrap();
+    server.write_config(&format!("{config}\nrun-shell '{}'\n", tpm.display()));
+    server
+}
+
+#[test]
+fn without_a_program_the_first_client_is_told_once_and_nothing_else_is_set() {
+    let server = with_copy("plugin", "");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    let client = server.attach("one");
+    client.wait_to_see("not built yet");
+    let hooks = server.tmux(&["show-hooks", "-g"]);
+    wait_for(
+        || (!server.tmux(&["show-hooks", "-g"]).contains("not built")).then_some(()),
+        || "the message's own end".into(),
+    );
+    assert!(!hooks.contains("4242"), "{hooks}");
+    assert_eq!(server.tmux(&["show-options", "-gqv", "@roster_run"]), "");
+}
+
+#[test]
+fn odd_plugin_folders_work() {
+    for folder in ["a plugin's \"folder\"", "hash#{pid}#(touch canary)", "p[x]*?"] {
+        let server = with_copy(folder, "");
+        let target = server.path(folder).join("target/release");
+        std::fs::create_dir_all(&target).unwrap();
+        std::fs::copy(ROSTER, target.join("roster")).unwrap();
+        server.tmux(&["new-session", "-d", "-s", "one"]);
+        server.wait_for_names(&["one"]);
+        server.tmux(&["new-session", "-d", "-s", "two"]);
+        server.wait_for_names(&["one", "two"]);
+        for place in ["a", "home", folder] {
+            assert!(!server.path(place).join("canary").exists());
+        }
+    }
+}
+
+#[test]
+fn a_read_only_folder_behind_a_link_works() {
+    let server = Server::with_config("");
+    let folder = server.path("store");
+    std::fs::create_dir_all(folder.join("target/release")).unwrap();
+    std::fs::copy(PLUGIN, folder.join("plugin.tmux")).unwrap();
+    std::fs::copy(ROSTER, folder.join("target/release/roster")).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o555)).unwrap();
+    std::os::unix::fs::symlink("store/plugin.tmux", server.path("link.tmux")).unwrap();
+    server.write_config(&format!("run-shell '{} >/dev/null 2>&1'", server.dir("link.tmux")));
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn sessions_from_before_the_plugin_are_known_once_it_is_loaded() {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "old", "-c", &server.dir("b")]);
+    server.tmux(&["set-option", "-g", "@roster-binary", ROSTER]);
+    server.tmux(&["run-shell", PLUGIN]);
+    server.wait_for_names(&["old"]);
+    if tmux_version() >= (3, 2) {
+        assert_eq!(server.field("old", "workdir"), server.dir("b"));
+    }
+    assert_eq!(server.tmux(&["display-message", "-p", "-t", "=old:", "#{pane_mode}"]), "");
+}
+
+#[test]
+fn wiped_hooks_are_put_back_by_those_that_still_run() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_quiet();
+    // What an unindexed set-hook elsewhere does.
+    server.tmux(&["set-hook", "-g", "session-created", "set -g @theirs 1"]);
+    // Checked at most once a minute: the lock file's time of access says when it was.
+    let lock = server.registry_path().with_file_name("sessions.json.lock");
+    let lock = std::fs::File::options().write(true).open(lock).unwrap();
+    lock.set_times(std::fs::FileTimes::new().set_accessed(std::time::UNIX_EPOCH)).unwrap();
+    server.tmux(&["rename-session", "-t", &server.id("one"), "uno"]);
+    wait_for(
+        || {
+            let hooks = server.tmux(&["show-hooks", "-g"]);
+            hooks.contains("session-created[4242] ").then_some(())
+        },
+        || "our hook".into(),
+    );
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["two", "uno"]);
+    assert_eq!(server.tmux(&["show-options", "-gqv", "@theirs"]), "1");
+}
+
+#[test]
+fn a_session_with_a_home_of_its_own_uses_the_servers_registry() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    for (name, value) in [("HOME", "elsewhere"), ("XDG_STATE_HOME", "state")] {
+        server.tmux(&["set-environment", "-t", &server.id("one"), name, &server.dir(value)]);
+    }
+    server.tmux(&["rename-session", "-t", &server.id("one"), "uno"]);
+    server.wait_for_names(&["uno"]);
+    assert!(!server.path("elsewhere").exists() && !server.path("state").exists());
+    let client = server.attach("uno");
+    client.press(&["-l", &format!("HOME=/nowhere XDG_STATE_HOME=/nowhere {ROSTER} path")]);
+    client.press(&["Enter"]);
+    client.wait_to_see("sessions.json");
+    assert!(!client.screen().contains("/nowhere/tmux-roster"), "{}", client.screen());
+}
+
+#[test]
+fn a_server_without_sessions_keeps_what_it_closed_as_closed() {
+    let server = Server::with_plugin("set -s exit-empty off\n");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_quiet();
+    server.tmux(&["kill-session", "-t", &server.id("one")]);
+    server.wait_for_names(&[]);
+    assert!(Path::new(&server.registry_path()).exists());
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["two"]);
+    assert!(server.roster(&["closed"]).contains("one"));
+}

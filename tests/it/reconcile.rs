@@ -1,0 +1,631 @@
+//! The pure heart: tables of cases, and the properties that hold for any registry and any tmux.
+
+use std::collections::{BTreeMap, HashSet};
+
+use proptest::prelude::*;
+use tmux_roster::model::memory::Known;
+use tmux_roster::model::reconcile::{EffectKind, EventKind, Plan, Policy, Remembered, reconcile};
+use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
+use tmux_roster::{Session, Timestamp};
+
+const SERVER: ServerId = ServerId { pid: 10, start_time: 1000 };
+const NEXT_SERVER: ServerId = ServerId { pid: 11, start_time: 2000 };
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(1_000_000 + seconds).unwrap()
+}
+
+fn uuid(n: u32) -> String {
+    format!("{n:08x}-0000-4000-8000-000000000000")
+}
+
+/// Ids that no test writes down.
+fn fresh() -> impl FnMut() -> String {
+    let mut n = 0xf000_0000_u32;
+    move || {
+        n += 1;
+        uuid(n)
+    }
+}
+
+fn record(name: &str, n: u32) -> Session {
+    Session::with(name, &format!("/{name}"), "safe", uuid(n), at(0))
+}
+
+fn live(id: u32, name: &str) -> LiveSession {
+    LiveSession {
+        id: SessionId(id),
+        name: name.into(),
+        workdir: Workdir::Known(format!("/{name}").into_bytes()),
+        created: at(0),
+        last_attached: None,
+        attached: 0,
+        windows: 1,
+        stamp: String::new(),
+        mode: String::new(),
+        health: String::new(),
+        group: Vec::new(),
+        pane_dead: false,
+    }
+}
+
+/// A tmux that takes effects, with masks that hide a session's own options.
+#[derive(Debug, Clone)]
+struct World {
+    remembered: Remembered,
+    server: ServerId,
+    sessions: Vec<LiveSession>,
+    masks: BTreeMap<SessionId, String>,
+    lost_shown: String,
+    now: i64,
+    policy: Policy,
+}
+
+impl World {
+    fn new(sessions: Vec<LiveSession>) -> World {
+        World {
+            remembered: Remembered::default(),
+            server: SERVER,
+            sessions,
+            masks: BTreeMap::new(),
+            lost_shown: String::new(),
+            now: 100,
+            policy: Policy::default(),
+        }
+    }
+
+    /// A world in step.
+    fn settled(sessions: Vec<LiveSession>) -> World {
+        let mut world = World::new(sessions);
+        world.sync(&mut fresh());
+        world
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let mut sessions = self.sessions.clone();
+        for session in &mut sessions {
+            if let Some(mask) = self.masks.get(&session.id) {
+                session.stamp.clone_from(mask);
+            }
+        }
+        Snapshot { server: self.server, sessions, lost_shown: self.lost_shown.clone() }
+    }
+
+    fn plan(&self, new_uuid: &mut dyn FnMut() -> String) -> Plan {
+        reconcile(&self.remembered, &self.snapshot(), &self.policy, at(self.now), new_uuid)
+    }
+
+    fn sync(&mut self, new_uuid: &mut dyn FnMut() -> String) -> Plan {
+        let plan = self.plan(new_uuid);
+        for effect in &plan.effects {
+            let Some(id) = effect.target else {
+                self.lost_shown.clone_from(&effect.value);
+                continue;
+            };
+            let session = self.sessions.iter_mut().find(|s| s.id == id).unwrap();
+            let field = match effect.name {
+                "@roster_uuid" => &mut session.stamp,
+                "@roster_mode" => &mut session.mode,
+                "@roster_health" => &mut session.health,
+                _ => {
+                    assert_eq!(effect.kind, EffectKind::Environment);
+                    continue;
+                }
+            };
+            field.clone_from(&effect.value);
+        }
+        self.remembered = plan.next.clone();
+        self.remembered.memory = plan.memory_after.clone();
+        plan
+    }
+
+    fn check_settled(&self) {
+        let plan = self.plan(&mut fresh());
+        assert_eq!(plan.effects, [], "effects");
+        assert_eq!(plan.next.registry, self.remembered.registry);
+        assert_eq!(plan.next.closed, self.remembered.closed);
+        assert_eq!(plan.next.memory, self.remembered.memory);
+        assert_eq!(plan.memory_after, self.remembered.memory);
+    }
+
+    fn uuid(&self, name: &str) -> &str {
+        &self.remembered.registry.sessions[name].uuid
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.remembered.registry.sessions.keys().map(String::as_str).collect()
+    }
+
+    fn closed(&self) -> Vec<&str> {
+        self.remembered.closed.closed.iter().map(|entry| entry.session.name.as_str()).collect()
+    }
+
+    /// The server ends, and another starts with these sessions.
+    fn restart(&mut self, sessions: Vec<LiveSession>) {
+        self.server = NEXT_SERVER;
+        self.sessions = sessions;
+        self.lost_shown.clear();
+        self.masks.clear();
+    }
+}
+
+#[test]
+fn created_renamed_closed() {
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
+    world.check_settled();
+    assert_eq!(world.names(), ["a", "b"]);
+    let (a, b) = (world.uuid("a").to_owned(), world.uuid("b").to_owned());
+    assert_eq!(world.sessions[0].stamp, a);
+
+    // a → b' → c, seen only at its end.
+    world.sessions[0].name = b"c".to_vec();
+    let plan = world.sync(&mut fresh());
+    assert_eq!(world.uuid("c"), a);
+    let renamed: Vec<_> = plan.events.iter().map(|e| (e.kind, e.old_name.as_deref())).collect();
+    assert_eq!(renamed, [(EventKind::Renamed, Some("a"))]);
+
+    // A swap.
+    world.sessions[0].name = b"b".to_vec();
+    world.sessions[1].name = b"c".to_vec();
+    world.sync(&mut fresh());
+    assert_eq!((world.uuid("b"), world.uuid("c")), (a.as_str(), b.as_str()));
+    world.check_settled();
+
+    world.sessions.remove(0);
+    let plan = world.sync(&mut fresh());
+    assert_eq!((world.names(), world.closed()), (vec!["c"], vec!["b"]));
+    assert!(plan.look, "the sync that records a close schedules a second look");
+    world.check_settled();
+    world.now += 2;
+    world.check_settled();
+    world.now += 2;
+    let plan = world.sync(&mut fresh());
+    assert_eq!(plan.events.iter().map(|e| e.kind).collect::<Vec<_>>(), [EventKind::Closed]);
+    world.restart(vec![]);
+    world.sync(&mut fresh());
+    assert_eq!((world.names(), world.closed()), (vec!["c"], vec!["b"]));
+}
+
+#[test]
+fn closes_that_the_server_did_not_outlive_are_losses() {
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
+    let a = world.uuid("a").to_owned();
+    world.sessions.clear();
+    world.sync(&mut fresh());
+    assert!(world.names().is_empty());
+    world.now += 100;
+    world.restart(vec![live(0, "x")]);
+    let plan = world.sync(&mut fresh());
+    assert_eq!((world.names(), world.closed()), (vec!["a", "b", "x"], vec![]));
+    assert_eq!(world.uuid("a"), a);
+    assert_eq!(plan.events.iter().filter(|e| e.kind == EventKind::Lost).count(), 2);
+    assert_eq!(world.lost_shown, "2");
+    world.check_settled();
+}
+
+#[test]
+fn attached_moves_forward_only() {
+    let mut world = World::settled(vec![live(1, "a")]);
+    world.sessions[0].last_attached = Some(at(50));
+    world.sync(&mut fresh());
+    assert_eq!(world.remembered.registry.sessions["a"].last_attached_at, at(50));
+    world.sessions[0].last_attached = Some(at(40));
+    world.sync(&mut fresh());
+    assert_eq!(world.remembered.registry.sessions["a"].last_attached_at, at(50));
+    world.check_settled();
+}
+
+#[test]
+fn a_copied_stamp_is_replaced_and_the_rightful_owner_keeps_its_uuid() {
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
+    let (a, b) = (world.uuid("a").to_owned(), world.uuid("b").to_owned());
+    world.sessions[1].stamp.clone_from(&a);
+    world.sync(&mut fresh());
+    assert_eq!((world.uuid("a"), world.uuid("b")), (a.as_str(), b.as_str()));
+    assert_eq!(world.sessions[1].stamp, b);
+    world.check_settled();
+
+    // The same with all memory gone: the recorded name decides.
+    world.sessions[1].stamp.clone_from(&a);
+    world.remembered.memory = Default::default();
+    world.sync(&mut fresh());
+    assert_eq!(world.uuid("a"), a);
+    assert_eq!(world.uuid("b"), b);
+    world.check_settled();
+}
+
+#[test]
+fn a_stamp_that_someone_removed_is_put_back() {
+    let mut world = World::settled(vec![live(1, "a")]);
+    let a = world.uuid("a").to_owned();
+    world.sessions[0].stamp.clear();
+    world.sync(&mut fresh());
+    assert_eq!(world.sessions[0].stamp, a);
+    world.check_settled();
+}
+
+#[test]
+fn a_masked_stamp_is_put_in_place_once_and_no_more() {
+    let mut world = World::new(vec![live(1, "a")]);
+    world.masks.insert(SessionId(1), "a window option".into());
+    let plan = world.sync(&mut fresh());
+    assert!(plan.notes[0].contains("a window option"), "{:?}", plan.notes);
+    world.check_settled();
+    world.masks.insert(SessionId(1), uuid(77));
+    world.sync(&mut fresh());
+    world.check_settled();
+}
+
+#[test]
+fn a_group_clone_leaves_no_record() {
+    let mut world = World::new(vec![live(1, "a"), live(2, "a-2")]);
+    for session in &mut world.sessions {
+        session.group = b"a".to_vec();
+    }
+    world.sync(&mut fresh());
+    assert_eq!(world.names(), ["a", "a-2"]);
+    world.sessions.pop();
+    world.sync(&mut fresh());
+    assert_eq!((world.names(), world.closed()), (vec!["a"], vec![]));
+    let mut world = World::new(vec![live(1, "a"), live(2, "a-2")]);
+    for session in &mut world.sessions {
+        session.group = b"a".to_vec();
+    }
+    world.sync(&mut fresh());
+    world.restart(vec![live(0, "x")]);
+    world.sync(&mut fresh());
+    assert_eq!(world.names(), ["a", "x"]);
+    world.check_settled();
+}
+
+#[test]
+fn what_was_edited_in_the_file() {
+    // The name and the directory: as tmux has them.
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
+    let a = world.uuid("a").to_owned();
+    let mut edited = world.remembered.registry.sessions.remove("a").unwrap();
+    edited.name = "edited".into();
+    edited.workdir = "/elsewhere".into();
+    world.remembered.registry.sessions.insert("edited".into(), edited);
+    world.sync(&mut fresh());
+    assert_eq!(world.names(), ["a", "b"]);
+    assert_eq!(world.uuid("a"), a);
+    assert_eq!(world.remembered.registry.sessions["a"].workdir, "/a");
+    // The mode: the side that changed, and tmux if both did.
+    world.remembered.registry.sessions.get_mut("a").unwrap().mode = "yolo".into();
+    world.sync(&mut fresh());
+    assert_eq!(world.sessions[0].mode, "yolo");
+    world.sessions[0].mode = "calm".into();
+    world.sync(&mut fresh());
+    assert_eq!(world.remembered.registry.sessions["a"].mode, "calm");
+    world.sessions[0].mode = "tmux".into();
+    world.remembered.registry.sessions.get_mut("a").unwrap().mode = "file".into();
+    world.sync(&mut fresh());
+    assert_eq!(world.remembered.registry.sessions["a"].mode, "tmux");
+    // The UUID never changes, and the record is not doubled.
+    let created = at(-5000);
+    let record = world.remembered.registry.sessions.get_mut("a").unwrap();
+    record.uuid = uuid(99);
+    record.created_at = created;
+    world.sync(&mut fresh());
+    assert_eq!((world.uuid("a"), world.closed()), (a.as_str(), vec![]));
+    assert_eq!(world.remembered.registry.sessions["a"].created_at, created);
+    world.check_settled();
+}
+
+#[test]
+fn records_with_one_uuid_or_none_are_told_apart() {
+    let mut world = World::settled(vec![live(1, "a")]);
+    let a = world.uuid("a").to_owned();
+    for (name, uuid) in [("0copy", a.as_str()), ("copy", a.as_str()), ("none", ""), ("none2", "")] {
+        let mut copy = record(name, 0);
+        copy.uuid = uuid.into();
+        world.remembered.registry.sessions.insert(name.into(), copy);
+    }
+    world.sync(&mut fresh());
+    assert_eq!(world.names(), ["0copy", "a", "copy", "none", "none2"]);
+    assert_eq!(world.uuid("a"), a);
+    let uuids: HashSet<&str> = world.names().iter().map(|name| world.uuid(name)).collect();
+    assert_eq!(uuids.len(), 5);
+    world.check_settled();
+}
+
+#[test]
+fn a_deleted_registry_comes_back_from_memory_or_from_stamps() {
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
+    let before = world.remembered.registry.clone();
+    world.remembered.registry = Default::default();
+    world.sync(&mut fresh());
+    assert_eq!(world.remembered.registry, before);
+    world.remembered = Remembered::default();
+    world.sync(&mut fresh());
+    assert_eq!(world.remembered.registry, before);
+    world.check_settled();
+}
+
+#[test]
+fn after_a_restart_names_come_back_by_name_and_directory() {
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b"), live(3, "0")]);
+    let before = world.remembered.registry.clone();
+    let mut elsewhere = live(1, "b");
+    elsewhere.workdir = Workdir::Known(b"/other".to_vec());
+    world.restart(vec![live(0, "a"), elsewhere, live(2, "0")]);
+    world.sync(&mut fresh());
+    assert_eq!(world.uuid("a"), before.sessions["a"].uuid);
+    assert_ne!(world.uuid("b"), before.sessions["b"].uuid);
+    assert_ne!(world.uuid("0"), before.sessions["0"].uuid);
+    let mut closed = world.closed();
+    closed.sort_unstable();
+    assert_eq!(closed, ["0", "b"]);
+    world.check_settled();
+
+    // Where the directory cannot be known, the name is enough.
+    let mut world = World::settled(vec![live(1, "a")]);
+    let a = world.uuid("a").to_owned();
+    let mut guess = live(0, "a");
+    guess.workdir = Workdir::Guess(b"/cd".to_vec());
+    world.restart(vec![guess]);
+    world.sync(&mut fresh());
+    assert_eq!(world.uuid("a"), a);
+    assert_eq!(world.remembered.registry.sessions["a"].workdir, "/a");
+}
+
+#[test]
+fn a_name_taken_again_within_one_server_is_a_new_session() {
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
+    let a = world.uuid("a").to_owned();
+    world.sessions[0] = live(3, "a");
+    world.sync(&mut fresh());
+    assert_ne!(world.uuid("a"), a);
+    assert_eq!(world.closed(), ["a"]);
+    world.check_settled();
+}
+
+#[test]
+fn odd_names_are_names() {
+    let mut world = World::new(vec![
+        live(1, ""),
+        live(2, "a.b"),
+        live(3, "日本語"),
+        LiveSession { name: b"x\xff".to_vec(), ..live(4, "x") },
+        LiveSession { name: b"x\xfe".to_vec(), ..live(5, "x") },
+        LiveSession { workdir: Workdir::Known(b"/\xff".to_vec()), ..live(6, "dir") },
+    ]);
+    world.sync(&mut fresh());
+    assert_eq!(world.names(), ["", "a.b", "dir", "x\u{fffd}", "x\u{fffd}-2", "日本語"]);
+    assert_eq!(world.remembered.memory.exact.len(), 3);
+    world.check_settled();
+    let x = world.uuid("x\u{fffd}").to_owned();
+    world.restart(vec![LiveSession { name: b"x\xff".to_vec(), ..live(0, "x") }]);
+    world.sync(&mut fresh());
+    assert_eq!(world.uuid("x\u{fffd}"), x);
+}
+
+#[test]
+fn ignored_and_untracked_sessions_are_left_alone() {
+    let mut world = World::new(vec![live(1, "a"), live(2, "_scratch")]);
+    world.policy.ignore = vec!["_*".into()];
+    let plan = world.sync(&mut fresh());
+    assert_eq!(world.names(), ["a"]);
+    assert!(plan.effects.iter().all(|effect| effect.target != Some(SessionId(2))));
+    world.check_settled();
+    world.remembered.memory.untracked.insert(SessionId(1), "a".into());
+    world.remembered.memory.sessions.clear();
+    let stepped = world.remembered.registry.sessions.remove("a").unwrap();
+    world.sync(&mut fresh());
+    assert!(world.names().is_empty());
+    world.check_settled();
+    world.sessions[0].name = b"again".to_vec();
+    world.sync(&mut fresh());
+    assert_eq!(world.uuid("again"), stepped.uuid);
+}
+
+#[test]
+fn what_is_lost_for_long_steps_aside_and_what_is_closed_for_long_goes() {
+    let mut world = World::settled(vec![live(1, "a")]);
+    world.restart(vec![live(0, "x")]);
+    world.sync(&mut fresh());
+    world.now += 29 * 86_400;
+    world.sync(&mut fresh());
+    assert_eq!(world.names(), ["a", "x"]);
+    world.now += 2 * 86_400;
+    world.sync(&mut fresh());
+    assert_eq!((world.names(), world.closed()), (vec!["x"], vec!["a"]));
+    world.policy.closed_limit = 0;
+    world.sync(&mut fresh());
+    assert_eq!(world.closed(), ["a"], "within a day nothing goes");
+    world.now += 86_401;
+    world.sync(&mut fresh());
+    assert!(world.closed().is_empty());
+}
+
+#[test]
+fn effects_that_did_not_arrive_are_planned_again() {
+    let mut world = World::new(vec![live(1, "a")]);
+    let plan = world.plan(&mut fresh());
+    assert_eq!(plan.effects.len(), 6, "{:?}", plan.effects);
+    world.remembered = plan.next;
+    let again = world.plan(&mut fresh());
+    assert_eq!(again.effects, plan.effects);
+    assert_eq!(again.next, world.remembered);
+}
+
+/// Names from a small set, so that they collide.
+fn any_name() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        "[a-c]{0,2}".prop_map(String::into_bytes),
+        Just(b"0".to_vec()),
+        Just(b"x\xff".to_vec()),
+        Just(b"x\xfe".to_vec()),
+        Just("x\u{fffd}".as_bytes().to_vec()),
+    ]
+}
+
+fn any_uuid() -> impl Strategy<Value = String> {
+    prop_oneof![4 => (0..6_u32).prop_map(uuid), 1 => Just(String::new()), 1 => "[a-z]{3}"]
+}
+
+fn any_mode() -> impl Strategy<Value = String> {
+    prop_oneof![Just("safe".to_owned()), Just("yolo".to_owned()), Just(String::new())]
+}
+
+prop_compose! {
+    fn any_live()(
+        name in any_name(),
+        stamp in any_uuid(),
+        mode in any_mode(),
+        path in prop_oneof![
+            Just(Workdir::Unknown),
+            Just(Workdir::Guess(b"/g".to_vec())),
+            "/[a-b]?".prop_map(|p| Workdir::Known(p.into_bytes())),
+        ],
+        attached in prop::option::of(0..90_i64),
+        group in prop_oneof![3 => Just(Vec::new()), 1 => Just(b"g".to_vec())],
+    ) -> LiveSession {
+        LiveSession {
+            name, stamp, mode, group,
+            workdir: path,
+            last_attached: attached.map(at),
+            ..live(0, "")
+        }
+    }
+}
+
+fn any_sessions() -> impl Strategy<Value = Vec<LiveSession>> {
+    prop::collection::vec((0..8_u32, any_live()), 0..6).prop_map(|sessions| {
+        let mut names = HashSet::new();
+        let mut ids = HashSet::new();
+        sessions
+            .into_iter()
+            .map(|(id, session)| LiveSession { id: SessionId(id), ..session })
+            .filter(|session| ids.insert(session.id) && names.insert(session.name.clone()))
+            .collect()
+    })
+}
+
+prop_compose! {
+    fn any_record()(name in any_name(), uuid in any_uuid(), mode in any_mode(), dir in "/[a-b]?")
+        -> Session {
+        let name = String::from_utf8_lossy(&name).into_owned();
+        Session::with(&name, &dir, &mode, uuid, at(1))
+    }
+}
+
+prop_compose! {
+    fn any_remembered()(
+        records in prop::collection::vec(any_record(), 0..6),
+        closed in prop::collection::vec((any_record(), 0..100_i64, 0..3_usize), 0..4),
+        server in prop::option::of(prop_oneof![Just(SERVER), Just(NEXT_SERVER)]),
+        known in prop::collection::vec((0..8_u32, any_uuid(), "[a-c]{0,2}", any_mode(), 0..2_u8, any::<bool>()), 0..5),
+    ) -> Remembered {
+        use tmux_roster::model::memory::ClosedSession;
+        let mut remembered = Remembered::default();
+        for record in records {
+            remembered.registry.sessions.insert(record.name.clone(), record);
+        }
+        for (session, seconds, unproven) in closed {
+            let unproven = [None, Some(SERVER), Some(NEXT_SERVER)][unproven];
+            if !session.uuid.is_empty() {
+                remembered.closed.push(ClosedSession { session, closed_at: at(seconds), unproven });
+            }
+        }
+        remembered.memory.server = server;
+        for (id, uuid, name, mode, stamps, clone) in known {
+            if !uuid.is_empty() {
+                let stamped_over = String::new();
+                let known = Known { uuid, name, mode, health: String::new(), clone, stamps, stamped_over };
+                remembered.memory.sessions.insert(SessionId(id), known);
+            }
+        }
+        remembered
+    }
+}
+
+/// Every UUID that stands in either file, as often as it stands there.
+fn all_uuids(remembered: &Remembered) -> Vec<String> {
+    let recorded = remembered.registry.sessions.values().map(|s| s.uuid.clone());
+    recorded.chain(remembered.closed.closed.iter().map(|e| e.session.uuid.clone())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 3000, ..ProptestConfig::default() })]
+
+    /// From any registry and any snapshot: one plan settles it, no UUID is given twice, every
+    /// live session is recorded under its name, and no record leaves both files but clones.
+    #[test]
+    fn any_world_settles_at_once(remembered in any_remembered(), sessions in any_sessions()) {
+        let mut world = World::new(sessions);
+        world.remembered = remembered.clone();
+        let mut new_uuid = fresh();
+        let plan = world.sync(&mut new_uuid);
+        // A session that memory calls stamped but that shows nothing is healed once more.
+        let again = world.plan(&mut new_uuid);
+        prop_assert_eq!(&again.effects, &[]);
+        prop_assert_eq!(&again.next, &world.remembered);
+        prop_assert_eq!(&again.memory_after, &world.remembered.memory);
+
+        let uuids = all_uuids(&world.remembered);
+        let distinct: HashSet<&String> = uuids.iter().collect();
+        prop_assert_eq!(distinct.len(), uuids.len(), "each UUID once: {:?}", uuids);
+
+        prop_assert_eq!(plan.live.len(), world.sessions.len());
+        for (key, session) in &world.remembered.registry.sessions {
+            prop_assert_eq!(key, &session.name);
+            prop_assert!(!session.uuid.is_empty());
+        }
+        for session in &world.sessions {
+            let uuid = &plan.live[&session.id];
+            let recorded = world.remembered.registry.by_uuid(uuid).unwrap();
+            prop_assert!(recorded.name.starts_with(&*String::from_utf8_lossy(&session.name)));
+            prop_assert_eq!(&session.stamp, uuid);
+            prop_assert_eq!(&session.mode, &recorded.mode);
+        }
+
+        let clones: HashSet<&String> =
+            remembered.memory.sessions.values().filter(|k| k.clone).map(|k| &k.uuid).collect();
+        // A record without a UUID has only its name, under which a live session may take it over.
+        let with_uuid = |s: &&Session| !s.uuid.is_empty();
+        for before in remembered.registry.sessions.values().filter(with_uuid) {
+            let same = |s: &Session| s.uuid == before.uuid || (s.workdir == before.workdir && s.name == before.name);
+            let kept = world.remembered.registry.sessions.values().any(same)
+                || world.remembered.closed.closed.iter().any(|e| same(&e.session));
+            // An edited UUID goes back to the one that memory knows.
+            let edited = remembered.memory.sessions.values().any(|k| k.name == before.name);
+            prop_assert!(kept || edited || clones.contains(&before.uuid), "{:?} is gone", before);
+        }
+        for before in &remembered.closed.closed {
+            let uuid = &before.session.uuid;
+            prop_assert!(distinct.contains(uuid) || clones.contains(uuid), "{:?} is gone", before);
+        }
+    }
+
+    /// Whatever happens in whatever order, nothing is lost and all settles.
+    #[test]
+    fn any_history_settles(steps in prop::collection::vec((any_sessions(), 0..5_i64, any::<bool>()), 1..6)) {
+        let mut world = World::new(Vec::new());
+        let mut new_uuid = fresh();
+        let mut seen: HashSet<String> = HashSet::new();
+        for (n, (mut sessions, seconds, restart)) in steps.into_iter().enumerate() {
+            if restart {
+                world.restart(Vec::new());
+                world.server = ServerId { pid: n as u32, start_time: 0 };
+            }
+            for session in &mut sessions {
+                // tmux keeps what a session carries as long as it lives.
+                let carried = world.sessions.iter().find(|s| s.id == session.id);
+                session.stamp = carried.map(|s| s.stamp.clone()).unwrap_or_default();
+                session.mode = carried.map(|s| s.mode.clone()).unwrap_or_default();
+                session.group.clear();
+            }
+            world.sessions = sessions;
+            world.now += seconds;
+            world.sync(&mut new_uuid);
+            world.check_settled();
+            let uuids = all_uuids(&world.remembered);
+            let distinct: HashSet<String> = uuids.iter().cloned().collect();
+            prop_assert_eq!(distinct.len(), uuids.len());
+            prop_assert!(seen.is_subset(&distinct), "a record left both files");
+            seen = distinct;
+        }
+    }
+}
