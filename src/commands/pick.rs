@@ -492,7 +492,7 @@ fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
         false => "the nearest folder above, since its own is gone".into(),
     };
     text.push_str(&format!(
-        "\nEnter makes it anew under its name and UUID: one window with {program} in {place}.\n"
+        "\nEnter makes it anew,\nunder its name and UUID:\none window in {place},\nrunning {program}.\n"
     ));
     print(&text)?;
     Ok(ExitCode::SUCCESS)

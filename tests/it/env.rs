@@ -330,6 +330,12 @@ impl<'a> Client<'a> {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// What tmux calls it: its terminal.
+    pub fn name(&self) -> String {
+        let printed = self.outer(&["display-message", "-p", "-t", &self.pane, "#{pane_tty}"]);
+        printed.trim().to_owned()
+    }
+
     /// Presses keys.
     pub fn press(&self, keys: &[&str]) {
         let mut args = vec!["send-keys", "-t", self.pane.as_str()];

@@ -96,6 +96,13 @@ impl Client<'_> {
         }
     }
 
+    fn wait_to_see_one_of(&self, texts: &[String]) {
+        wait_for(
+            || texts.iter().any(|text| self.screen().contains(text.as_str())).then_some(()),
+            || format!("one of {texts:?}:\n{}", self.screen()),
+        );
+    }
+
     fn wait_until_gone(&self, text: &str) {
         wait_for(
             || (!self.screen().contains(text)).then_some(()),
@@ -109,19 +116,7 @@ impl Client<'_> {
         match with {
             With::Fzf => {
                 self.press(&[name]);
-                // The line under the cursor.
-                wait_for(
-                    || {
-                        let screen = self.screen();
-                        let chosen = |line: &str| {
-                            let line = line.trim_start_matches('│');
-                            let line = line.strip_prefix("> ")?.trim_start_matches([' ', '*']);
-                            line.starts_with(&format!("{name} ")).then_some(())
-                        };
-                        screen.lines().find_map(chosen)
-                    },
-                    || format!("{name} under the cursor:\n{}", self.screen()),
-                );
+                self.wait_to_see_one_of(&[format!(">   {name} "), format!("> * {name} ")]);
             }
             With::Menu => {
                 let screen = self.screen();
@@ -201,7 +196,7 @@ fn the_picker_renames_kills_forgets_and_changes_the_mode() {
         wait_for(|| (server.field("two", "mode") == "yolo").then_some(()), || "the mode".into());
         if with == With::Fzf {
             client.press(&["Escape"]);
-            client.wait_until_gone("session>");
+            client.wait_until_gone("└");
         }
 
         client.choose(with, "two");
@@ -213,10 +208,10 @@ fn the_picker_renames_kills_forgets_and_changes_the_mode() {
         client.wait_to_see("renamed");
         if with == With::Fzf {
             client.press(&["Escape"]);
-            client.wait_until_gone("session>");
+            client.wait_until_gone("└");
         }
 
-        server.tmux(&["respawn-pane", "-k", "-t", "=zwei:", "sleep 1000"]);
+        server.tmux(&["respawn-pane", "-k", "-t", "=zwei:", "sleep", "1000"]);
         for (answer, names) in [("n", &["one", "three", "zwei"][..]), ("y", &["one", "three"][..])]
         {
             client.choose(with, "zwei");
@@ -227,7 +222,7 @@ fn the_picker_renames_kills_forgets_and_changes_the_mode() {
             client.wait_until_gone("Kill zwei?");
             server.wait_for_names(names);
             client.press(&["Escape"]);
-            client.wait_until_gone("session>");
+            client.wait_until_gone("└");
         }
 
         client.choose(with, "zwei");
@@ -270,7 +265,7 @@ fn the_picker_starts_a_session_named_as_typed_where_the_pane_is() {
     client.wait_to_see("session>");
     // The screen of a live one is its preview.
     client.press(&["Escape"]);
-    client.wait_until_gone("session>");
+    client.wait_until_gone("└");
     server.tmux(&["respawn-pane", "-k", "-t", "=two:", "echo look-at-me; sleep 1000"]);
     wait_for(|| server.screen("=two:").contains("look-at-me").then_some(()), || "it".into());
     client.choose(With::Fzf, "two");
@@ -455,23 +450,13 @@ fn a_key_acts_on_the_client_that_pressed_it() {
         assert!(!second.screen().contains("roster: ok"), "{}", second.screen());
         // A command typed in a pane moves the client of that pane.
         let moved = if first.screen().contains("[one]") { "three" } else { "one" };
-        server.tmux(&["switch-client", "-c", &second_name(&server, &second), "-t", "=two"]);
+        server.tmux(&["switch-client", "-c", &second.name(), "-t", "=two"]);
         second.wait_to_see("[two]");
         first.press(&[&format!("{} go {moved}", crate::env::ROSTER), "Enter"]);
         first.wait_to_see(&format!("[{moved}]"));
         assert!(second.screen().contains("[two]"), "{}", second.screen());
         assert_undisturbed(&server);
     }
-}
-
-/// The name of a client: the terminal that its pane of the outer server is.
-fn second_name(server: &Server, _client: &Client<'_>) -> String {
-    let listed = server.tmux(&["list-clients", "-F", "#{client_created} #{client_tty}"]);
-    let tty = listed
-        .lines()
-        .filter_map(|line| line.split(' ').nth(1))
-        .max_by_key(|tty| tty.rsplit('/').next().and_then(|n| n.parse::<u32>().ok()).unwrap_or(0));
-    tty.unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -497,7 +482,7 @@ fn hostile_names_are_shown_as_they_are_and_never_run() {
         }
         assert!(made.len() >= 6, "{made:?}");
         server.wait_until_quiet();
-        let client = server.attach("one");
+        let client = Client::attach_sized(&server, "one", (100, 60));
         for (id, name) in &made {
             let stored = server.tmux(&["list-sessions", "-F", "#{session_id} #{session_name}"]);
             let stored = stored.lines().find_map(|l| l.strip_prefix(&format!("{id} "))).unwrap();
@@ -544,7 +529,8 @@ fn hostile_names_are_shown_as_they_are_and_never_run() {
                 },
                 || format!("the client in {name:?}:\n{}", client.screen()),
             );
-            client.wait_until_gone("session>");
+            // Until it has gone, a popup gets the keys.
+            client.wait_until_gone("└");
             client.prefix("A");
             client.wait_to_see("doctor");
             client.press(&["x"]);
