@@ -48,10 +48,16 @@ const ARGUMENT_BYTES: usize = 8_000;
 
 impl Menu {
     /// Becomes the menu on the client: one that is too tall or too wide is silently not shown.
-    pub fn show(self, place: &Place, seat: &Seat, version: Version, page: usize) -> Failure {
+    pub fn show(mut self, place: &Place, seat: &Seat, version: Version, page: usize) -> Failure {
         let width = seat.width.saturating_sub(10).max(4);
+        let title = cut(&shown(&self.title, version), width);
+        if let Some(first) = self.items.first_mut() {
+            // The title does not widen the menu.
+            let missing = title.width().saturating_sub(first.text.width());
+            first.text.push_str(&" ".repeat(missing));
+        }
         let argument = |item: &Item| -> [String; 3] {
-            let text = escape(&cut(&visible(&item.text), width), version);
+            let text = escape(&cut(&shown(&item.text, version), width), version);
             match &item.words {
                 // `#[default]` shows nothing, and keeps a `-` from disabling the line.
                 Some(words) => [format!("#[default]{text}"), item.key.clone(), command(words)],
@@ -85,22 +91,27 @@ impl Menu {
 /// The tmux command of an item. tmux expands it when the menu opens, hence the doubled `#`, and
 /// again when it runs, within the client and the pane of the menu.
 fn command(words: &str) -> String {
+    if words.is_empty() {
+        return String::new();
+    }
     let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
     format!(
         "run-shell -b \"##{{@roster_program}} {verb} --from '##{{E:@roster_from}}' {rest} >/dev/null 2>&1 || :\""
     )
 }
 
-/// Text as a menu shows it: first a format, then a style (tmux-facts, i).
+/// Text as a menu can show it: before 3.2 `#[` is a style however often it is doubled.
+fn shown(text: &str, version: Version) -> String {
+    let text = visible(text);
+    if version.at_least(3, 2) { text } else { text.replace("#[", "# [") }
+}
+
+/// The same as a menu takes it: first a format, then a style (tmux-facts, i).
 fn escape(text: &str, version: Version) -> String {
     let doubled = text.replace('#', "##");
-    if !version.at_least(3, 2) {
-        // There `#[` is a style however often it is doubled.
-        return doubled.replace("#[", "# [");
-    }
-    match doubled.strip_suffix('#') {
-        Some(_) => doubled + "##",
-        None => doubled,
+    match doubled.ends_with('#') && version.at_least(3, 2) {
+        true => doubled + "##",
+        false => doubled,
     }
 }
 
@@ -192,7 +203,7 @@ pub fn confirmation(place: &Place, row: &Row, height: usize) -> Menu {
     }
     let mut items: Vec<Item> = notes.into_iter().map(Item::note).collect();
     items.push(Item::new("y", "yes", format!("key {words} {uuid}")));
-    items.push(Item::note("n: no".into()));
+    items.push(Item::new("n", "no", String::new()));
     Menu { title: question, items, more: format!("pick --confirm {uuid}") }
 }
 

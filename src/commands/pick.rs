@@ -4,6 +4,7 @@
 //! What a user named reaches no shell: fzf gets lines on its input and gives back a UUID, which
 //! stands hidden in each; its preview command gets that UUID alone.
 
+use std::cmp::Reverse;
 use std::io::{IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
@@ -138,13 +139,8 @@ fn sorted(view: &View) -> Vec<&Row> {
     let mut rows: Vec<&Row> = view.rows.iter().filter(|row| is_uuid(&row.session.uuid)).collect();
     rows.sort_by_key(|row| {
         let session = &row.session;
-        let used = row.closed_at.unwrap_or(session.last_attached_at).max(session.created_at);
-        let used = if session.last_attached_at.is_zero() || row.closed_at.is_some() {
-            used
-        } else {
-            session.last_attached_at
-        };
-        (row.state as u8, std::cmp::Reverse(used), &session.name)
+        let used = row.closed_at.unwrap_or(session.last_attached_at);
+        (row.state as u8, Reverse(used), Reverse(session.created_at), &session.name)
     });
     rows
 }

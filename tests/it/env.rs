@@ -295,6 +295,8 @@ impl<'a> Client<'a> {
             || (server.tmux(&["list-clients", "-F", "#{client_name}"]) != before).then_some(()),
             || "the client".into(),
         );
+        // Before its first paint, keys may be taken for the terminal's answers.
+        wait_for(|| (!client.screen().trim().is_empty()).then_some(()), || "its paint".into());
         client
     }
 
