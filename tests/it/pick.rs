@@ -145,6 +145,7 @@ fn enter_goes_to_the_session_and_escape_leaves_everything() {
         client.choose(with, "two");
         client.press(if with == With::Fzf { &["Enter"] } else { &["g"] });
         wait_to_show(&server, "two");
+        client.wait_until_gone("└");
         // By last use: the current one first, then the one before it.
         client.open(with);
         client.wait_to_see("* two");
@@ -172,6 +173,7 @@ fn lost_and_closed_sessions_come_back_from_the_picker() {
         }
         client.press(if with == With::Fzf { &["Enter"] } else { &["g"] });
         wait_to_show(&server, "two");
+        client.wait_until_gone("└");
         assert_eq!(server.uuid("two"), two);
         client.choose(with, "three");
         client.press(if with == With::Fzf { &["C-o"] } else { &["o"] });
@@ -260,6 +262,7 @@ fn the_picker_starts_a_session_named_as_typed_where_the_pane_is() {
     client.wait_to_see("> api");
     client.press(&["C-s"]);
     wait_to_show(&server, "api");
+    client.wait_until_gone("└");
     server.wait_until_quiet();
     assert_eq!(server.field("api", "workdir"), server.dir("b"));
     client.open(With::Fzf);
@@ -439,6 +442,7 @@ fn a_key_acts_on_the_client_that_pressed_it() {
             || format!("one client in two: {:?}", shown(&server)),
         );
         first.wait_to_see("[two]");
+        first.wait_until_gone("└");
         assert!(second.screen().contains("[one]"), "{}", second.screen());
         second.press(&["y"]);
         second.wait_to_see("y");
@@ -596,6 +600,7 @@ fn two_hundred_sessions_on_screens_of_two_sizes() {
                 client.press(&["g"]);
             }
             client.wait_to_see("[n123]");
+            client.wait_until_gone("└");
             client.press(&["C-b", "d"]);
             wait_for(|| shown(&server).is_empty().then_some(()), || "no client".into());
         }
