@@ -48,6 +48,9 @@ pub enum Verb {
     Completions(Completions),
     Load(Load),
     RunScript(RunScript),
+    Pick(Pick),
+    Menu(Menu),
+    Key(Key),
 }
 
 /// list sessions: live and lost ones
@@ -131,6 +134,9 @@ pub struct New {
     /// the client to move
     #[argh(option, hidden_help)]
     pub client: Option<String>,
+    /// start where this pane is
+    #[argh(option, hidden_help)]
+    pub pane: Option<String>,
     /// the name (made from the directory); a command may follow after --
     #[argh(positional)]
     pub name: Option<String>,
@@ -210,6 +216,9 @@ pub struct Restore {
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "reopen", example = "roster reopen", help_triggers("-h", "--help"))]
 pub struct Reopen {
+    /// the client to move there
+    #[argh(option, hidden_help)]
+    pub client: Option<String>,
     /// under this name, where its own is taken
     #[argh(option, long = "as", arg_name = "new")]
     pub new_name: Option<String>,
@@ -496,9 +505,80 @@ pub struct Load {
     /// the tmux program of the server
     #[argh(option)]
     pub tmux: Option<String>,
+    /// only look for #{roster_mode} and the like in the status line
+    #[argh(switch)]
+    pub status: bool,
 }
 
 /// run a user's script for an event, for at most 10 seconds
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "run-script", help_triggers("-h", "--help"))]
 pub struct RunScript {}
+
+/// pick a session and go there (with fzf, else by a menu)
+#[derive(ArgsInfo, FromArgs)]
+#[argh(subcommand, name = "pick", example = "roster pick", help_triggers("-h", "--help"))]
+pub struct Pick {
+    /// where a key was pressed: client, session, pane, width, height
+    #[argh(option, hidden_help)]
+    pub from: Option<String>,
+    /// this tmux has popups
+    #[argh(switch, hidden_help)]
+    pub popup: bool,
+    /// this is the popup
+    #[argh(switch, hidden_help)]
+    pub inside: bool,
+    /// the page of a menu, from 0
+    #[argh(option, hidden_help, default = "0")]
+    pub page: usize,
+    /// print what the picker shows beside a session
+    #[argh(option, hidden_help)]
+    pub preview: Option<String>,
+    /// a menu of what can be done with a session
+    #[argh(option, hidden_help)]
+    pub actions: Option<String>,
+    /// a menu that asks before a session is killed, or forgotten for good
+    #[argh(option, hidden_help)]
+    pub confirm: Option<String>,
+    /// ask for the new name of a session
+    #[argh(option, hidden_help)]
+    pub rename: Option<String>,
+}
+
+/// a menu of what can be done with the current session
+#[derive(ArgsInfo, FromArgs)]
+#[argh(subcommand, name = "menu", example = "roster menu", help_triggers("-h", "--help"))]
+pub struct Menu {
+    /// where a key was pressed: client, session, pane, width, height
+    #[argh(option, hidden_help)]
+    pub from: Option<String>,
+    /// the page of the menu, from 0
+    #[argh(option, hidden_help, default = "0")]
+    pub page: usize,
+}
+
+/// run a command for a key: the client's message line shows what it says
+#[derive(ArgsInfo, FromArgs)]
+#[argh(
+    subcommand,
+    name = "key",
+    example = "roster key --from '/dev/pts/3 $1 %2 80 24' reopen",
+    help_triggers("-h", "--help")
+)]
+pub struct Key {
+    /// where the key was pressed: client, session, pane, width, height
+    #[argh(option)]
+    pub from: String,
+    /// show it in a popup, or in a window before tmux 3.2
+    #[argh(switch)]
+    pub show: bool,
+    /// this is that popup or window
+    #[argh(switch, hidden_help)]
+    pub inside: bool,
+    /// its last word is what was answered at tmux's prompt
+    #[argh(switch, hidden_help)]
+    pub answer: bool,
+    /// the command
+    #[argh(positional, greedy)]
+    pub words: Vec<String>,
+}

@@ -393,7 +393,10 @@ fn check_keys(exam: &mut Examination, tmux: &Tmux, answer: &Answer, settings: &S
         Err(error) => return exam.problem("keys", &error.to_string(), ""),
     };
     if settings.plugin_is_loaded {
-        let keys = load::keys(Version::parse(&answer.version), &listed);
+        let keys = match load::keys(tmux, Instant::now() + TYPED_LIMIT) {
+            Ok(keys) => keys,
+            Err(_) => return exam.problem("keys", "tmux does not tell its keys", FIX),
+        };
         for (key, state) in &keys {
             let (found, remedy) = match state {
                 KeyState::Ours => continue,
@@ -683,7 +686,7 @@ fn mend(examined: &Examination) -> Vec<Finding> {
             }
             Repair::Tell(what, line) => (format!("put {what} back"), put_back(place, line)),
             Repair::Load => {
-                let loaded = load::load_into(place).map_err(|failure| match failure {
+                let loaded = load::load_into(place, false).map_err(|failure| match failure {
                     Failure::Usage(message) => message,
                     Failure::Error(error) => error.to_string(),
                 });

@@ -11,8 +11,8 @@ use tmux_roster::model::reconcile::{Plan, Remembered, reconcile};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
 use tmux_roster::sync::{self, TYPED_LIMIT, Trigger};
-use tmux_roster::tmux::TmuxError;
 use tmux_roster::tmux::query::Answer;
+use tmux_roster::tmux::{TmuxError, Version};
 use tmux_roster::{Session, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
@@ -51,9 +51,7 @@ pub struct Row {
 /// Everything at one moment.
 pub struct View {
     pub rows: Vec<Row>,
-    /// The session that tmux takes as the current one of our call.
-    pub current: Option<SessionId>,
-    pub settings: Settings,
+    pub version: Version,
 }
 
 impl View {
@@ -93,7 +91,8 @@ pub fn view(place: &Place) -> Result<View, Failure> {
         remembered = sync::peek(place)?;
         planned = plan(&remembered);
     }
-    Ok(View { rows: rows(&planned, &answer), current: answer.current, settings })
+    let version = Version::parse(&answer.version);
+    Ok(View { rows: rows(&planned, &answer), version })
 }
 
 /// What there is by this answer, whether or not the files are in step with it.
@@ -137,7 +136,8 @@ pub fn without_server(remembered: Remembered) -> View {
         let closed_at = (state == State::Closed).then_some(entry.closed_at);
         rows.push(Row { session: entry.session, state, live: None, closed_at });
     }
-    View { rows, current: None, settings: Settings::default() }
+    let version = Version::parse("");
+    View { rows, version }
 }
 
 /// A row as scripts get it.

@@ -2,12 +2,16 @@
 
 mod complete;
 mod doctor;
+mod key;
 mod life;
 mod list;
 mod load;
+mod menu;
+mod pick;
 mod script;
 mod state;
 mod store;
+mod terminal;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -134,6 +138,9 @@ fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant)
         Verb::Doctor(args) => doctor::doctor(context, &args),
         Verb::Completions(args) => complete::script(&args),
         Verb::Load(args) => load::load(context, &args),
+        Verb::Pick(args) => pick::pick(context, &args),
+        Verb::Menu(args) => menu::menu(context, &args),
+        Verb::Key(args) => key::key(context, &args),
         Verb::RunScript(_) => Ok(script::supervise(command)),
     }
 }

@@ -7,6 +7,7 @@ mod env;
 mod events;
 mod hostile;
 mod life;
+mod pick;
 mod plugin;
 mod reconcile;
 mod tidy;
