@@ -45,10 +45,14 @@ impl Seat {
     /// The seat of who typed a command; `None` outside tmux.
     pub fn of_pane(context: &Context, place: &Place) -> Result<Option<Seat>, Failure> {
         let Some(client) = super::life::client(context, place, None)? else { return Ok(None) };
+        Ok(Seat::all(place)?.into_iter().find(|seat| seat.client == client.name))
+    }
+
+    /// The seats of all clients, now.
+    fn all(place: &Place) -> Result<Vec<Seat>, Failure> {
         let listed = place.tmux.run(&["list-clients", "-F", FROM], Instant::now() + TYPED_LIMIT)?;
         let listed = String::from_utf8_lossy(&listed).into_owned();
-        let seats = listed.lines().filter_map(|line| Seat::parse(line).ok());
-        Ok(seats.into_iter().find(|seat| seat.client == client.name))
+        Ok(listed.lines().filter_map(|line| Seat::parse(line).ok()).collect())
     }
 
     fn text(&self) -> String {
@@ -99,9 +103,15 @@ impl Seat {
         let deadline = Instant::now() + TYPED_LIMIT;
         let plain = ["display-message", "-c", &self.client, &text];
         let long = ["display-message", "-d", "4000", "-c", &self.client, &text];
-        // Before 3.2 a message stands only as long as display-time says.
-        if place.tmux.run(&long, deadline).is_err() {
-            let _ = place.tmux.run(&plain, deadline);
+        // Before 3.2 a message stands only as long as display-time says, and 3.2 itself does not
+        // take a client: it finds the one that shows our pane.
+        if place.tmux.run(&long, deadline).is_ok() || place.tmux.run(&plain, deadline).is_ok() {
+            return;
+        }
+        let seats = Seat::all(place).unwrap_or_default();
+        if let Some(seat) = seats.into_iter().find(|seat| seat.client == self.client) {
+            let mut command = place.tmux.command(&["display-message", "-d", "4000", &text]);
+            let _ = command.env("TMUX_PANE", seat.pane).stdin(Stdio::null()).output();
         }
     }
 

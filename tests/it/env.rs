@@ -320,8 +320,7 @@ impl<'a> Client<'a> {
 
     /// The same with a terminal of so many columns and rows.
     pub fn start_sized(server: &'a Server, size: (u32, u32), command: &str) -> Client<'a> {
-        // Its status line takes one row of the terminal.
-        let (columns, rows) = (size.0.to_string(), (size.1 + 1).to_string());
+        let (columns, rows) = (size.0.to_string(), size.1.to_string());
         let output = server
             .command(tmux_program())
             .args(["-u", "-L", "outer", "-f", "/dev/null", "new-session", "-d", "-x", &columns])
@@ -331,7 +330,11 @@ impl<'a> Client<'a> {
             .expect("tmux runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let pane = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        Client { server, pane }
+        let client = Client { server, pane };
+        // A status line takes a row of what new-session is told, and tmux 3.2 takes no size there.
+        let pane = client.pane.as_str();
+        client.outer(&["resize-window", "-t", pane, "-x", &columns, "-y", &rows]);
+        client
     }
 
     fn outer(&self, args: &[&str]) -> String {
