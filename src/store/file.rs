@@ -98,6 +98,24 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens a private file of ours for writing, or makes it. What else stands there (a link, a
+/// second name of some file, a FIFO, another's file, one that others may read) is replaced.
+pub(crate) fn open_own(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let opened = OpenOptions::new().write(true).custom_flags(flags).open(path);
+    if let Ok(file) = opened {
+        let found = file.metadata()?;
+        let private = found.permissions().mode() & 0o7777 == PRIVATE;
+        if found.is_file() && found.nlink() == 1 && private && check_owner(path, &found).is_ok() {
+            return Ok(file);
+        }
+    }
+    if exists(path) {
+        fs::remove_file(path)?;
+    }
+    create_new(path, PRIVATE)
+}
+
 /// Puts `bytes` in the place of the file `path`, or of the file that a link there leads to.
 ///
 /// Whoever opens `path` sees the old bytes or the new ones. With [`Sync::Yes`] the new ones
@@ -107,6 +125,16 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
 /// # Errors
 /// Writing, syncing or renaming fails: the old file is still there.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), StoreError> {
+    replace_with(path, &[bytes], mode, sync)
+}
+
+/// The same for bytes in several parts, one after the other.
+pub(super) fn replace_with(
+    path: &Path,
+    parts: &[&[u8]],
+    mode: u32,
+    sync: Sync,
+) -> Result<(), StoreError> {
     let target = resolve(path).map_err(io_error("follow", path))?;
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -119,7 +147,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), S
     let temporary = folder.join(temporary_name(name));
     let written = (|| {
         let mut file = create_new(&temporary, mode)?;
-        file.write_all(bytes)?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
         if sync == Sync::Yes {
             file.sync_all()?;
         }

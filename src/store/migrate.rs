@@ -105,8 +105,8 @@ impl<'de> Deserialize<'de> for Document {
 }
 
 /// The version that a JSON object says, whatever else is in it.
-pub(super) fn version_of(json: &[u8]) -> Option<FileVersion> {
-    serde_json::from_slice::<Document>(json).ok()?.version
+pub(super) fn version_of(json: &str) -> Option<FileVersion> {
+    serde_json::from_str::<Document>(json).ok()?.version
 }
 
 pub(super) fn run(store: &Store, plan: &Plan) -> Result<Migrated, StoreError> {
