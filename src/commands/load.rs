@@ -2,7 +2,7 @@
 //! configuration and so has no client that could see anything.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use tmux_roster::sync;
 use tmux_roster::tmux::Version;
 use tmux_roster::tmux::command::{HOOKS, line, quote_sh, set_hook};
 
-use super::{Context, Failure, Outcome};
+use super::{Context, Failure, Outcome, program};
 use crate::cli;
 
 /// How long loading may take: tmux's start waits for it.
@@ -34,7 +34,8 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
         return Err(Failure::from("tmux-roster needs tmux 3.0 or newer"));
     }
     let keys = String::from_utf8_lossy(&asked).into_owned();
-    let lines = commands(&place, version, &keys)?;
+    let program = program::lasting(&context.environment, &place, deadline)?;
+    let lines = commands(&place, version, &keys, &program);
     sync::run_lines(&place, &lines, deadline)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -45,11 +46,10 @@ fn program_version(place: &Place, deadline: Instant) -> Result<Version, Failure>
 }
 
 /// What tmux is told.
-fn commands(place: &Place, version: Version, keys: &str) -> Result<Vec<Vec<u8>>, Failure> {
-    let program = std::env::current_exe()?;
-    let quoted = |path: &std::path::Path| quote_sh(path.as_os_str().as_bytes());
+fn commands(place: &Place, version: Version, keys: &str, program: &Path) -> Vec<Vec<u8>> {
+    let quoted = |path: &Path| quote_sh(path.as_os_str().as_bytes());
     let hidden = version.at_least(3, 2);
-    let mut run = quoted(&program);
+    let mut run = quoted(program);
     run.extend_from_slice(b" sync --hook --dir ");
     run.extend(quoted(&place.dir));
     run.extend_from_slice(b" --tmux ");
@@ -72,12 +72,12 @@ fn commands(place: &Place, version: Version, keys: &str) -> Result<Vec<Vec<u8>>,
         variable("ROSTER_TMUX", place.tmux.program.as_os_str().as_bytes()),
     ];
     lines.extend(HOOKS.iter().map(|hook| set_hook(hook, hidden)));
-    lines.extend(bindings(version, keys, &program));
+    lines.extend(bindings(version, keys, program));
     lines.push(line(&[b"run-shell", b"-b", b"#{@roster_run}"]));
-    Ok(lines)
+    lines
 }
 
-fn bindings(version: Version, keys: &str, program: &std::path::Path) -> Vec<Vec<u8>> {
+fn bindings(version: Version, keys: &str, program: &Path) -> Vec<Vec<u8>> {
     let bound = |key: &str| {
         keys.lines().any(|line| {
             let mut words = line.split_whitespace().skip_while(|word| *word != "prefix").skip(1);

@@ -3,6 +3,7 @@
 mod life;
 mod list;
 mod load;
+mod program;
 mod script;
 mod state;
 mod store;
