@@ -4,6 +4,7 @@
 mod env;
 mod events;
 mod hostile;
+mod install;
 mod life;
 mod plugin;
 mod reconcile;
