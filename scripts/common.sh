@@ -68,26 +68,18 @@ tell() {
 	done
 }
 
-# Runs a command for so many seconds at most, with nothing to read. macOS has no timeout(1).
+# Runs a command for so many seconds at most, with nothing to read. macOS has no timeout(1), but
+# perl, whose alarm outlives exec. (A watchdog of sh alone loses signals, or leaves its sleep.)
 limited() {
 	seconds=$1
 	shift
-	"$@" </dev/null &
-	limited_pid=$!
-	(
-		trap 'kill ${nap:-} 2>/dev/null; exit' TERM
-		sleep "$seconds" &
-		nap=$!
-		wait "$nap"
-		kill "$limited_pid"
-	) </dev/null >/dev/null 2>&1 &
-	watchdog=$!
-	wait "$limited_pid"
-	status=$?
-	kill "$watchdog" 2>/dev/null
-	wait "$watchdog" 2>/dev/null
-	limited_pid=
-	return "$status"
+	if have timeout; then
+		timeout "$seconds" "$@"
+	elif have perl; then
+		perl -e 'alarm shift; exec { $ARGV[0] } @ARGV' "$seconds" "$@"
+	else
+		"$@"
+	fi </dev/null
 }
 
 # Makes sure of a program: installs its package where that can be done, after a question on a
