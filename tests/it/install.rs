@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::env::{ROSTER, Server, tmux_program, wait_for};
+use crate::env::{Folder, ROSTER, Server, tmux_program, wait_for};
 use crate::plugin::copy_plugin;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -24,6 +24,10 @@ fn program_of(version: &str) -> String {
     format!(
         "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'roster {version}'; exit; fi\nexec '{ROSTER}' \"$@\"\n"
     )
+}
+
+fn program_named(version: &str, program: &str) -> Answer {
+    Answer::Programs(vec![(version.to_owned(), program.to_owned())])
 }
 
 /// The version with another patch number: compatible.
@@ -82,16 +86,7 @@ impl Installation {
 
     /// Says by which checksum the plugin knows the program for this machine.
     fn commit_sum(&self, program: &str) {
-        let file = self.server.path("summed");
-        std::fs::write(&file, program).unwrap();
-        let printed = Command::new("sha256sum")
-            .arg(&file)
-            .output()
-            .or_else(|_| Command::new("shasum").args(["-a", "256"]).arg(&file).output());
-        let printed = String::from_utf8(printed.unwrap().stdout).unwrap();
-        let sum = printed.split(' ').next().unwrap();
-        std::fs::write(self.plugin().join("scripts/sums"), format!("{sum}  {}\n", asset()))
-            .unwrap();
+        write_sum(&self.plugin(), VERSION, program);
     }
 
     fn start(&self) {
@@ -133,15 +128,27 @@ impl Installation {
 }
 
 /// The name of the file for this machine.
-fn asset() -> String {
+fn asset(version: &str) -> String {
     let system = if cfg!(target_os = "macos") { "apple-darwin" } else { "unknown-linux-musl" };
-    format!("roster-{VERSION}-{}-{system}", std::env::consts::ARCH)
+    format!("roster-{version}-{}-{system}", std::env::consts::ARCH)
+}
+
+/// Writes the checksum of a program where the plugin in `folder` has it.
+fn write_sum(folder: &Path, version: &str, program: &str) {
+    let sums = folder.join("scripts/sums");
+    std::fs::write(&sums, program).unwrap();
+    let by = |program: &str, args: &[&str]| Command::new(program).args(args).arg(&sums).output();
+    let printed = by("sha256sum", &[]).or_else(|_| by("shasum", &["-a", "256"])).unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let sum = printed.split(' ').next().unwrap();
+    std::fs::write(&sums, format!("{sum}  {}\n", asset(version))).unwrap();
 }
 
 /// What the release server does.
 #[derive(Clone)]
 enum Answer {
-    File(String),
+    /// These programs, each of a version.
+    Programs(Vec<(String, String)>),
     Missing,
     /// Takes the request and says nothing.
     Silence,
@@ -187,10 +194,17 @@ fn respond(mut stream: TcpStream, answer: &Answer) {
             Ok(count) => request.extend_from_slice(&buffer[..count]),
         }
     }
-    let wanted = format!("GET /releases/v{VERSION}/{} ", asset());
-    let (status, body) = match answer {
-        Answer::File(body) if request.starts_with(wanted.as_bytes()) => ("200 OK", body.as_str()),
-        _ => ("404 Not Found", "not here"),
+    let wants = |version: &str| {
+        let line = format!("GET /releases/v{version}/{} ", asset(version));
+        request.starts_with(line.as_bytes())
+    };
+    let found = match answer {
+        Answer::Programs(programs) => programs.iter().find(|(version, _)| wants(version)),
+        _ => None,
+    };
+    let (status, body) = match found {
+        Some((_, body)) => ("200 OK", body.as_str()),
+        None => ("404 Not Found", "not here"),
     };
     let head =
         format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
@@ -217,7 +231,7 @@ fn stub_build(installation: &Installation) {
 #[test]
 fn a_release_is_downloaded_checked_and_loaded() {
     let program = program_of(VERSION);
-    let release = Release::serve(Answer::File(program.clone()));
+    let release = Release::serve(program_named(VERSION, &program));
     let installation = Installation::new(&release.option());
     installation.commit_sum(&program);
     installation.start();
@@ -248,7 +262,7 @@ fn without_a_client_to_see_it_a_message_waits_for_the_first() {
 
 #[test]
 fn a_wrong_sum_is_refused() {
-    let release = Release::serve(Answer::File(program_of(VERSION)));
+    let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
     let installation = Installation::new(&release.option());
     installation.commit_sum("another program");
     installation.start();
@@ -259,7 +273,7 @@ fn a_wrong_sum_is_refused() {
 #[test]
 fn a_download_that_says_another_version_is_refused() {
     let program = program_of(&other_patch());
-    let release = Release::serve(Answer::File(program.clone()));
+    let release = Release::serve(program_named(VERSION, &program));
     let installation = Installation::new(&release.option());
     installation.commit_sum(&program);
     installation.start();
@@ -341,7 +355,7 @@ fn cargo_builds_where_there_is_nothing_to_download() {
 
 #[test]
 fn a_plugin_folder_that_cannot_be_written_is_built_elsewhere() {
-    let release = Release::serve(Answer::File(program_of(VERSION)));
+    let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
     let config = format!("{}\nset -g @roster-install build", release.option());
     let installation = Installation::new(&config);
     installation.commit_sum(&program_of(VERSION));
@@ -377,7 +391,7 @@ fn a_cargo_without_end_is_ended() {
 
 #[test]
 fn none_means_none() {
-    let release = Release::serve(Answer::File(program_of(VERSION)));
+    let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
     let config = format!("{}\nset -g @roster-install none", release.option());
     let installation = Installation::new(&config);
     installation.commit_sum(&program_of(VERSION));
@@ -391,7 +405,7 @@ fn none_means_none() {
 
 #[test]
 fn two_installations_at_a_time_do_the_work_once() {
-    let release = Release::serve(Answer::File(program_of(VERSION)));
+    let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
     let installation = Installation::new(&release.option());
     installation.commit_sum(&program_of(VERSION));
     // Slow enough for both to be there.
@@ -417,7 +431,7 @@ fn two_installations_at_a_time_do_the_work_once() {
 
 #[test]
 fn a_lock_that_a_crash_left_is_taken() {
-    let release = Release::serve(Answer::File(program_of(VERSION)));
+    let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
     let installation = Installation::new(&release.option());
     installation.commit_sum(&program_of(VERSION));
     std::fs::create_dir_all(installation.data()).unwrap();
@@ -714,5 +728,167 @@ fn before_3_0_the_plugin_says_what_it_needs() {
         assert!(!installation.server.tmux(&["show-hooks", "-g"]).contains("4242"));
         assert!(!installation.server.tmux(&["show-options", "-g"]).contains("@roster_"));
         assert_eq!(installation.failure(), None);
+    }
+}
+
+#[test]
+fn the_release_checklist_refuses_what_disagrees() {
+    let folder = Folder::new();
+    let at = |name: &str| folder.path().join(name);
+    copy_plugin(folder.path());
+    for file in ["Cargo.lock", "scripts/release"] {
+        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), at(file)).unwrap();
+    }
+    let lock = std::fs::read_to_string(at("Cargo.lock")).unwrap();
+    let changelog =
+        format!("# Changelog\n\n## [Unreleased]\n\n## [{VERSION}] - 2026-01-31\n\n- x\n");
+    let readme = format!("roster {VERSION}, tmux 3.0, jq 1.6.9, v{VERSION}\n");
+    let sum = "0123456789abcdef".repeat(4);
+    let platforms = ["unknown-linux-musl", "apple-darwin"];
+    let sums: String = ["x86_64", "aarch64"]
+        .iter()
+        .flat_map(|machine| platforms.map(|p| format!("{sum}  roster-{VERSION}-{machine}-{p}\n")))
+        .collect();
+    let right = [
+        ("Cargo.lock", lock.clone()),
+        ("CHANGELOG.md", changelog.clone()),
+        ("README.md", readme.clone()),
+        ("scripts/sums", sums.clone()),
+    ];
+    let check = |file: &str, text: &str| {
+        for (file, text) in &right {
+            std::fs::write(at(file), text).unwrap();
+        }
+        std::fs::write(at(file), text).unwrap();
+        let output = Command::new(at("scripts/release")).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(check("README.md", &readme), (true, format!("Ready to release {VERSION}\n")));
+    let other = other_patch();
+    let name = "name = \"tmux-roster\"\nversion = \"";
+    for (file, text) in [
+        ("Cargo.lock", lock.replace(&format!("{name}{VERSION}"), &format!("{name}{other}"))),
+        ("CHANGELOG.md", changelog.replace(" - 2026-01-31", "")),
+        ("CHANGELOG.md", changelog.replace(VERSION, &other)),
+        ("CHANGELOG.md", changelog.replace("[Unreleased]\n", "[Unreleased]\n\n- more\n")),
+        ("README.md", readme.replace(&format!("v{VERSION}"), &format!("v{other}"))),
+        ("scripts/sums", sums.replacen(VERSION, &other, 1)),
+        ("scripts/sums", sums.replacen("0123", "012X", 1)),
+        ("scripts/sums", format!("{sums}{sum}  another\n")),
+        ("scripts/sums", String::new()),
+    ] {
+        let (ready, said) = check(file, &text);
+        assert!(!ready && said.contains(file), "{file}: {text}: {said}");
+    }
+}
+
+/// Commits the plugin in `folder` as of this version, as its authors would.
+fn publish(folder: &Path, version: &str) {
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let (before, after) = manifest.split_once("\nversion = \"").unwrap();
+    let after = after.split_once('"').unwrap().1;
+    let manifest = format!("{before}\nversion = \"{version}\"{after}");
+    std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    write_sum(folder, version, &program_of(version));
+    for args in [&["init", "-q"][..], &["add", "."], &["commit", "-q", "-m", version]] {
+        let output = Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-C"])
+            .arg(folder)
+            .args(args)
+            .output()
+            .expect("git runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "git {args:?}: {stderr}");
+    }
+}
+
+/// `TEST_TPM` names a folder with clones of tpm and of the others; nothing of theirs is in here.
+#[test]
+fn with_the_real_tpm_and_its_neighbours() {
+    let Some(clones) = std::env::var_os("TEST_TPM").map(PathBuf::from) else {
+        println!("skipped: TEST_TPM names no folder with clones of tpm and other plugins");
+        return;
+    };
+    let others = ["tmux-sensible", "tmux-resurrect", "tmux-continuum"];
+    for ours_at in 0..=others.len() {
+        let server = Server::with_config("");
+        let home = server.path("home");
+        let origin = server.path("tmux-roster");
+        copy_plugin(&origin);
+        publish(&origin, VERSION);
+        let newer = other_patch();
+        let release = Release::serve(Answer::Programs(vec![
+            (VERSION.to_owned(), program_of(VERSION)),
+            (newer.clone(), program_of(&newer)),
+        ]));
+        let plugins = home.join(".tmux/plugins");
+        std::fs::create_dir_all(&plugins).unwrap();
+        let mut clone = Command::new("git");
+        clone.args(["clone", "-q"]).arg(clones.join("tpm")).arg(plugins.join("tpm"));
+        assert!(clone.status().unwrap().success());
+        let line = |folder: &Path| format!("set -g @plugin 'file://{}'\n", folder.display());
+        let mut lines: Vec<String> = others.iter().map(|name| line(&clones.join(name))).collect();
+        lines.insert(ours_at, line(&origin));
+        let config = format!(
+            "set -g status-right 'mine'\nset-hook -g 'session-created[3]' 'set -g @mine 1'\n{}\n{}run '{}'\n",
+            release.option(),
+            lines.concat(),
+            plugins.join("tpm/tpm").display(),
+        );
+        server.write_config(&config);
+        symlink("../tmux.conf", home.join(".tmux.conf")).unwrap();
+        server.tmux(&["new-session", "-d", "-s", "one"]);
+        let client = server.attach("one");
+        let look_at_theirs = || {
+            let keys = server.tmux(&["list-keys", "-T", "prefix"]);
+            for theirs in
+                ["tpm/bindings/install_plugins", "/scripts/save.sh", "/scripts/restore.sh"]
+            {
+                assert!(keys.contains(theirs), "{theirs} in {keys}");
+            }
+            let hooks = server.tmux(&["show-hooks", "-g"]);
+            assert!(hooks.contains("session-created[3]"), "{hooks}");
+            let right = server.tmux(&["show-options", "-gv", "status-right"]);
+            assert!(right.contains("continuum_save.sh") && right.contains("mine"), "{right}");
+        };
+        let wait_for_tpm = || {
+            client.wait_to_see("Done, press");
+            client.press(&["Escape"]);
+        };
+        let data = home.join(".local/share/tmux-roster");
+        let installed = |version: &str| data.join(version).join("roster").exists();
+
+        client.press(&["C-b", "I"]);
+        wait_for_tpm();
+        server.wait_for_names(&["one"]);
+        assert!(installed(VERSION));
+        look_at_theirs();
+        assert_eq!(server.tmux(&["show-hooks", "-g"]).matches("[4242]").count(), 5);
+        server.tmux(&["new-session", "-d", "-s", "two"]);
+        server.wait_for_names(&["one", "two"]);
+        let uuid = server.uuid("one");
+
+        publish(&origin, &newer);
+        client.press(&["C-b", "U"]);
+        client.wait_to_see("plugin to update");
+        client.press(&["-l", "all"]);
+        client.press(&["Enter"]);
+        wait_for(|| installed(&newer).then_some(()), || "the newer program".into());
+        wait_for_tpm();
+        look_at_theirs();
+        server.tmux(&["new-session", "-d", "-s", "three"]);
+        server.wait_for_names(&["one", "three", "two"]);
+        assert_eq!(server.uuid("one"), uuid);
+
+        server.write_config(&config.replace(&line(&origin), ""));
+        client.press(&["C-b", "M-u"]);
+        wait_for_tpm();
+        assert!(!plugins.join("tmux-roster").exists());
+        look_at_theirs();
+        let output = server.command(data.join("scripts/uninstall")).output().unwrap();
+        assert!(output.status.success());
+        look_at_theirs();
+        assert!(!server.tmux(&["show-hooks", "-g"]).contains("[4242]"));
+        assert_eq!(server.names(), ["one", "three", "two"]);
     }
 }
