@@ -854,6 +854,11 @@ fn with_the_real_tpm_and_its_neighbours() {
         let wait_for_tpm = || {
             client.wait_to_see("Done, press");
             client.press(&["Escape"]);
+            // A key that came too soon after would be taken as one with Meta.
+            wait_for(
+                || server.tmux(&["display-message", "-p", "#{pane_mode}"]).is_empty().then_some(()),
+                || "the end of view mode".into(),
+            );
         };
         let data = home.join(".local/share/tmux-roster");
         let installed = |version: &str| data.join(version).join("roster").exists();
@@ -870,8 +875,8 @@ fn with_the_real_tpm_and_its_neighbours() {
 
         publish(&origin, &newer);
         client.press(&["C-b", "U"]);
-        client.wait_to_see("plugin to update");
-        client.press(&["-l", "all"]);
+        client.wait_to_see("plugin update:");
+        client.press(&["-l", "tmux-roster"]);
         client.press(&["Enter"]);
         wait_for(|| installed(&newer).then_some(()), || "the newer program".into());
         wait_for_tpm();
