@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
-use tmux_roster::config::{OPTIONS, Place, Settings};
+use tmux_roster::config::{Environment, OPTIONS, Place, Settings};
 use tmux_roster::model::reconcile::{Remembered, reconcile};
 use tmux_roster::model::registry::{FileVersion, RegistryFile, SCHEMA_VERSION};
 use tmux_roster::model::session::new_uuid;
@@ -686,10 +686,13 @@ fn mend(examined: &Examination) -> Vec<Finding> {
             }
             Repair::Tell(what, line) => (format!("put {what} back"), put_back(place, line)),
             Repair::Load => {
-                let loaded = load::load_into(place, false).map_err(|failure| match failure {
-                    Failure::Usage(message) => message,
-                    Failure::Error(error) => error.to_string(),
-                });
+                let loaded =
+                    load::load_into(&Environment::read(), place, false).map_err(|failure| {
+                        match failure {
+                            Failure::Usage(message) => message,
+                            Failure::Error(error) => error.to_string(),
+                        }
+                    });
                 ("loaded the plugin".to_owned(), loaded)
             }
             Repair::Sync => {

@@ -6,6 +6,7 @@ mod doctor;
 mod env;
 mod events;
 mod hostile;
+mod install;
 mod life;
 mod pick;
 mod plugin;
