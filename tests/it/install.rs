@@ -613,9 +613,10 @@ fn uninstalling_leaves_nothing_but_the_registry() {
     }
     assert_eq!(server.tmux(&["show-options", "-gv", "@roster-default-mode"]), "build");
     let left = server.tmux(&["list-keys"]);
-    assert!(!left.contains("tmux-roster/roster"), "{left}");
+    assert!(!left.contains("@roster_"), "{left}");
     assert!(left.contains("display-message roster"), "{left}");
-    let ours = keys.lines().filter(|line| line.contains("tmux-roster/roster")).count();
+    let ours = keys.lines().filter(|line| line.contains("@roster_")).count();
+    assert_eq!(ours, 3, "{keys}");
     assert_eq!(left.lines().count(), keys.lines().count() - ours);
     assert!(!installation.data().exists());
     assert_eq!(server.names(), ["one"]);
