@@ -3,3 +3,5 @@
 
 mod env;
 mod events;
+mod golden;
+mod store;
