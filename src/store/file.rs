@@ -78,7 +78,8 @@ pub(crate) fn check_owner(path: &Path, found: &fs::Metadata) -> Result<(), Store
     }
 }
 
-/// Makes a folder, and those above it, with mode 0700; one that is there stays as it is.
+/// Makes a folder, and those above it, with mode 0700 whatever the umask; one that is there
+/// stays as it is.
 ///
 /// # Errors
 /// It cannot be made.
@@ -86,7 +87,21 @@ pub fn make_folder(path: &Path) -> Result<(), StoreError> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error("make", path))
+    if let Some(above) = path.parent() {
+        make_folder(above)?;
+    }
+    let made = DirBuilder::new().mode(0o700).create(path).and_then(|()| {
+        let permissions = fs::metadata(path)?.permissions();
+        if permissions.mode() & 0o777 == 0o700 {
+            return Ok(());
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+    });
+    match made {
+        // Somebody else was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.map_err(io_error("make", path)),
+    }
 }
 
 /// Makes a file that was not there before, 0600 less nothing, whatever the umask.

@@ -88,3 +88,67 @@ fn string<'a>(rest: &mut &'a str, before: &str) -> Option<&'a str> {
 fn time(rest: &mut &str, before: &str) -> Option<()> {
     Timestamp::is_written_form(string(rest, before)?).then_some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::registry::Registry;
+    use crate::store::parse;
+
+    fn session() -> impl Strategy<Value = (String, Session)> {
+        let text = || "[a-c\\\\\"é<]{0,3}";
+        let at = 0..4_000_000_000_i64;
+        (text(), text(), text(), at, any::<bool>()).prop_map(|(name, mode, status, at, other)| {
+            let at = Timestamp::from_unix(at).unwrap();
+            let mut session = Session::with(&name, "/w", &mode, "u".into(), at);
+            session.last_health_status = status;
+            let key = if other { format!("{name}x") } else { name };
+            (key, session)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_shortcut_agrees_with_the_long_way(
+            sessions in proptest::collection::btree_map("[a-e]", session(), 0..5),
+            damage in proptest::option::of((any::<prop::sample::Index>(), any::<u8>())),
+            asked in "[a-e]",
+        ) {
+            let sessions = sessions.into_values().collect();
+            let registry = Registry { sessions, ..Default::default() };
+            let mut bytes = serde_json::to_vec(&registry).unwrap();
+            if let Some((at, byte)) = damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let long = parse(Path::new("x"), &bytes);
+            if let Some(short) = names(&bytes) {
+                prop_assert_eq!(short, long.unwrap().sessions.into_keys().collect::<Vec<_>>());
+            }
+            let change = |session: &mut Session| session.mode = "other".into();
+            if let Some((place, record)) = edit(&bytes, &asked, change) {
+                let mut registry = parse(Path::new("x"), &bytes).unwrap();
+                change(registry.sessions.get_mut(&asked).unwrap());
+                let edited = [&bytes[..place.start], &record, &bytes[place.end..]].concat();
+                prop_assert_eq!(edited, serde_json::to_vec(&registry).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn what_we_write_takes_the_shortcut() {
+        let at = Timestamp::from_unix(1_800_000_000).unwrap();
+        let mut registry = Registry::default();
+        for name in ["", "a", "日本"] {
+            let session = Session::with(name, "/w é", "safe", "u".into(), at);
+            registry.sessions.insert(name.into(), session);
+        }
+        let bytes = serde_json::to_vec(&registry).unwrap();
+        assert_eq!(names(&bytes).unwrap(), ["", "a", "日本"]);
+        assert!(edit(&bytes, "a", |_| {}).is_some() && edit(&bytes, "b", |_| {}).is_none());
+    }
+}
