@@ -408,8 +408,21 @@ impl<'a> Transaction<'a> {
 /// # Errors
 /// tmux fails.
 pub fn ask(place: &Place, deadline: Instant) -> Result<Answer, TmuxError> {
+    ask_more(place, false, &OPTIONS, deadline)
+}
+
+/// The same with the hooks, and with other options.
+///
+/// # Errors
+/// tmux fails.
+pub fn ask_more(
+    place: &Place,
+    hooks: bool,
+    options: &[&str],
+    deadline: Instant,
+) -> Result<Answer, TmuxError> {
     let mark = format!("~{}~", &new_uuid()[24..]);
-    let query = Query { mark: &mark, clear: None, hooks: false, options: &OPTIONS };
+    let query = Query { mark: &mark, clear: None, hooks, options };
     loop {
         let output = place.tmux.start(&query::args(query))?.finish(deadline)?;
         match query::parse(query, &output.stdout) {
@@ -434,7 +447,7 @@ fn incomplete(place: &Place, output: &Output) -> TmuxError {
 }
 
 /// What `display-message` says before tmux 3.2 where there is no session at all.
-const NO_TARGET: &str = "no current target";
+pub const NO_TARGET: &str = "no current target";
 
 /// The answer of a tmux before 3.2 that has no sessions: `list-sessions` went well, or the list
 /// of commands would have stopped there, and `display-message` found no session to speak of.
@@ -561,7 +574,15 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<Remembered, StoreError> {
         }
         locked.commit(&loaded.registry)?;
     }
-    let closed = read_closed(place)?;
+    let closed = match read_closed(place) {
+        Err(StoreError::Damaged { path, reason }) => {
+            log(place, &format!("{} was damaged ({reason}); kept aside", path.display()));
+            let aside = Timestamp::now().unix_nanos();
+            let _ = fs::rename(&path, file::with_suffix(&path, &format!(".corrupt.{aside}")));
+            Closed::default()
+        }
+        read => read?,
+    };
     let memory = read_memory(place);
     Ok(Remembered { registry: loaded.registry, closed, memory })
 }
@@ -574,10 +595,10 @@ pub fn read_memory(place: &Place) -> Memory {
     }
 }
 
-/// The closed sessions. A damaged list is kept aside when the next one is written.
+/// The closed sessions. Whoever holds the lock keeps a damaged list aside; readers leave it.
 ///
 /// # Errors
-/// The file cannot be read, or is newer.
+/// The file cannot be read, is damaged or newer.
 pub fn read_closed(place: &Place) -> Result<Closed, StoreError> {
     let path = place.closed();
     match read_json::<Closed>(&path) {
@@ -586,24 +607,22 @@ pub fn read_closed(place: &Place) -> Result<Closed, StoreError> {
             version: crate::model::registry::FileVersion::Known(closed.version.into()),
         }),
         Ok(closed) => Ok(closed.unwrap_or_default()),
-        Err(StoreError::Damaged { reason, .. }) => {
-            log(place, &format!("{} was damaged ({reason}); kept aside", path.display()));
-            let aside = Timestamp::now().unix_nanos();
-            let _ = fs::rename(&path, file::with_suffix(&path, &format!(".corrupt.{aside}")));
-            Ok(Closed::default())
-        }
         Err(error) => Err(error),
     }
 }
 
-/// All three files without the lock, for those who only look.
+/// All three files without the lock, for those who only look and change nothing. A damaged list
+/// of closed sessions shows none.
 ///
 /// # Errors
 /// The registry or the list of closed sessions cannot be read.
 pub fn peek(place: &Place) -> Result<Remembered, StoreError> {
     Ok(Remembered {
         registry: Store::new(place.registry()).read()?,
-        closed: read_closed(place)?,
+        closed: match read_closed(place) {
+            Err(StoreError::Damaged { .. }) => Closed::default(),
+            read => read?,
+        },
         memory: read_memory(place),
     })
 }

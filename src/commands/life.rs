@@ -2,8 +2,10 @@
 //!
 //! Names are looked up exactly, in what lives at that moment; tmux is told ids.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -159,6 +161,9 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
         let entry = entry.clone();
         bring_back(transaction, vec![entry.session], args.new_name.as_deref())
     })?;
+    if let (Some(_), Some((id, _))) = (&args.client, done.sessions.first()) {
+        go_to(context, &place, *id, args.client.as_deref())?;
+    }
     report(&done, "reopened")
 }
 
@@ -216,7 +221,10 @@ fn report(done: &Restored, verb: &str) -> Outcome {
 
 pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
     let place = context.place()?;
-    let here = std::env::current_dir()?;
+    let here = match &args.pane {
+        Some(pane) => pane_directory(&place, pane)?,
+        None => std::env::current_dir()?,
+    };
     let directory = here.join(args.directory.as_deref().unwrap_or("."));
     let directory = if directory.is_dir() {
         directory.components().collect::<std::path::PathBuf>()
@@ -258,6 +266,14 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     go_to(context, &place, id, args.client.as_deref())
+}
+
+/// Where the program in a pane is.
+fn pane_directory(place: &Place, pane: &str) -> Result<PathBuf, Failure> {
+    let show = ["display-message", "-p", "-t", pane, "#{pane_current_path}"];
+    let mut printed = place.tmux.run(&show, Instant::now() + TYPED_LIMIT)?;
+    printed.truncate(printed.strip_suffix(b"\n").unwrap_or(&printed).len());
+    Ok(PathBuf::from(OsString::from_vec(printed)))
 }
 
 fn first(done: &Restored) -> Result<SessionId, Failure> {

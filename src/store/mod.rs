@@ -417,7 +417,7 @@ impl Locked<'_> {
     }
 }
 
-pub use lock::Times;
+pub use lock::{Times, peek};
 
 /// Reads a registry out of the bytes of a file.
 ///

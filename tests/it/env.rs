@@ -229,6 +229,19 @@ impl Server {
         );
     }
 
+    /// Waits until no sync that a hook started is on its way: it would mend what a test breaks.
+    pub fn wait_until_idle(&self) {
+        let folder = self.folder.path().display().to_string();
+        let is_idle = || {
+            let printed = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output();
+            let text = printed.expect("ps runs").stdout;
+            let text = String::from_utf8_lossy(&text).into_owned();
+            !text.lines().any(|line| line.contains(" sync --hook") && line.contains(&folder))
+        };
+        wait_for(|| is_idle().then_some(()), || "the end of all syncs".into());
+        self.wait_until_quiet();
+    }
+
     /// A client that is attached, in a pane of a server of its own.
     pub fn attach(&self, session: &str) -> Client<'_> {
         Client::attach(self, session)
@@ -279,32 +292,49 @@ pub struct Client<'a> {
 
 impl<'a> Client<'a> {
     fn attach(server: &'a Server, session: &str) -> Client<'a> {
+        Client::attach_sized(server, session, (100, 30))
+    }
+
+    /// A client on a terminal of so many columns and rows.
+    pub fn attach_sized(server: &'a Server, session: &str, size: (u32, u32)) -> Client<'a> {
         let before = server.tmux(&["list-clients", "-F", "#{client_name}"]);
         let command = format!(
             "exec {} -u -L {} attach -t '{session}'",
             tmux_program().display(),
             server.name
         );
-        let client = Client::start(server, &command);
+        let client = Client::start_sized(server, size, &command);
         wait_for(
             || (server.tmux(&["list-clients", "-F", "#{client_name}"]) != before).then_some(()),
             || "the client".into(),
         );
+        // Before its first paint, keys may be taken for the terminal's answers.
+        wait_for(|| (!client.screen().trim().is_empty()).then_some(()), || "its paint".into());
         client
     }
 
     /// Runs a command on a terminal of its own.
     pub fn start(server: &'a Server, command: &str) -> Client<'a> {
+        Client::start_sized(server, (100, 30), command)
+    }
+
+    /// The same with a terminal of so many columns and rows.
+    pub fn start_sized(server: &'a Server, size: (u32, u32), command: &str) -> Client<'a> {
+        let (columns, rows) = (size.0.to_string(), size.1.to_string());
         let output = server
             .command(tmux_program())
-            .args(["-u", "-L", "outer", "-f", "/dev/null", "new-session", "-d", "-x", "100"])
-            .args(["-y", "30", "-P", "-F", "#{pane_id}"])
+            .args(["-u", "-L", "outer", "-f", "/dev/null", "new-session", "-d", "-x", &columns])
+            .args(["-y", &rows, "-P", "-F", "#{pane_id}"])
             .arg(format!("unset TMUX TMUX_PANE; {command}"))
             .output()
             .expect("tmux runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let pane = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        Client { server, pane }
+        let client = Client { server, pane };
+        // A status line takes a row of what new-session is told, and tmux 3.2 takes no size there.
+        let pane = client.pane.as_str();
+        client.outer(&["resize-window", "-t", pane, "-x", &columns, "-y", &rows]);
+        client
     }
 
     fn outer(&self, args: &[&str]) -> String {
@@ -316,6 +346,12 @@ impl<'a> Client<'a> {
             .output()
             .expect("tmux runs");
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// What tmux calls it: its terminal.
+    pub fn name(&self) -> String {
+        let printed = self.outer(&["display-message", "-p", "-t", &self.pane, "#{pane_tty}"]);
+        printed.trim().to_owned()
     }
 
     /// Presses keys.

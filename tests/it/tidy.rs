@@ -102,18 +102,7 @@ fn every_command_stands_in_the_readme_and_every_command_there_is_real() {
     let help = String::from_utf8(help.stdout).unwrap();
     let commands = help.split("Commands:").nth(1).expect("the list of commands");
     // What plugin.tmux and keys call is no command for people.
-    let hidden = [
-        "load",
-        "run-script",
-        "complete",
-        "preview",
-        "pick",
-        "menu",
-        "key",
-        "page",
-        "show-menu",
-        "act",
-    ];
+    let hidden = ["load", "run-script", "complete", "key"];
     let real: BTreeSet<&str> = commands
         .lines()
         .filter_map(|line| {

@@ -1,0 +1,670 @@
+//! Keys pressed by a real client, and what it then sees: picker, menus, prompts, messages.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::env::{Client, Server, tmux_version, wait_for};
+
+/// Names that would do something if a shell, a format or a style ever got them. The sixth says
+/// what a command line would take for an option.
+const HOSTILE: [&str; 9] = [
+    "a'b\"$(touch canary)",
+    "#(touch canary)",
+    "#{pid}",
+    "`touch canary`",
+    "x;touch canary;",
+    "--help",
+    "#[fg=red]red##[x %H #",
+    "日本語 🦀",
+    "%%% %1 '%1'",
+];
+
+/// Which picker a key opens.
+#[derive(Clone, Copy, PartialEq)]
+enum With {
+    Fzf,
+    Menu,
+}
+
+/// The pickers that this tmux can open.
+fn pickers() -> Vec<With> {
+    if tmux_version() >= (3, 2) { vec![With::Fzf, With::Menu] } else { vec![With::Menu] }
+}
+
+/// A server with the plugin and `one`, `two` and `three`, whose jobs find fzf or not.
+fn started(with: With, config: &str) -> Server {
+    let server = Server::with_plugin("");
+    let bin = server.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let mut tools = vec!["sh", "readlink", "dirname", "ps", "cat", "touch", "sleep"];
+    tools.extend((with == With::Fzf).then_some("fzf"));
+    for tool in tools {
+        let found = ["/usr/bin", "/bin"].map(|dir| Path::new(dir).join(tool));
+        let found = found.iter().find(|path| path.exists());
+        symlink(found.unwrap_or_else(|| panic!("{tool} is needed")), bin.join(tool)).unwrap();
+    }
+    // A fzf of the machine must not be found by the other ways.
+    server.write_config(&format!(
+        "set-environment -g PATH '{}'\n{config}\n{}",
+        bin.display(),
+        server.config()
+    ));
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("b")]);
+    server.tmux(&["new-session", "-d", "-s", "three", "-c", &server.dir("c")]);
+    server.wait_for_names(&["one", "two", "three"]);
+    server.wait_until_quiet();
+    server
+}
+
+/// Which session each client shows, by its name.
+fn shown(server: &Server) -> Vec<String> {
+    let listed = server.tmux(&["list-clients", "-F", "#{client_session}"]);
+    listed.lines().map(str::to_owned).collect()
+}
+
+fn wait_to_show(server: &Server, session: &str) {
+    wait_for(
+        || (shown(server) == [session]).then_some(()),
+        || format!("the client in {session}, it is in {:?}", shown(server)),
+    );
+}
+
+/// Nothing of ours ever put a pane into a mode, and no canary was made.
+fn assert_undisturbed(server: &Server) {
+    let modes = server.tmux(&["list-panes", "-a", "-F", "#{pane_mode}"]);
+    assert_eq!(modes.trim(), "", "a pane is in a mode");
+    for folder in ["", "a", "b", "c", "home"] {
+        assert!(!server.path(folder).join("canary").exists(), "a name was run in {folder:?}");
+    }
+    assert!(!Path::new("/canary").exists());
+}
+
+impl Client<'_> {
+    /// prefix + a key.
+    fn prefix(&self, key: &str) {
+        // Two calls: three keys within a millisecond count as a paste.
+        self.press(&["C-b"]);
+        self.press(&[key]);
+    }
+
+    /// Opens the picker and waits for its paint.
+    fn open(&self, with: With) {
+        self.prefix("G");
+        match with {
+            With::Fzf => self.wait_to_see("session>"),
+            With::Menu => self.wait_to_see("sessions"),
+        }
+    }
+
+    fn wait_to_see_one_of(&self, texts: &[String]) {
+        wait_for(
+            || texts.iter().any(|text| self.screen().contains(text.as_str())).then_some(()),
+            || format!("one of {texts:?}:\n{}", self.screen()),
+        );
+    }
+
+    fn wait_until_gone(&self, text: &str) {
+        wait_for(
+            || (!self.screen().contains(text)).then_some(()),
+            || format!("the end of {text:?}:\n{}", self.screen()),
+        );
+    }
+
+    /// Opens the picker and takes the session of this name as far as a choice of actions.
+    fn choose(&self, with: With, name: &str) {
+        self.open(with);
+        match with {
+            With::Fzf => {
+                self.press(&[name]);
+                self.wait_to_see_one_of(&[format!(">   {name} "), format!("> * {name} ")]);
+            }
+            With::Menu => {
+                let screen = self.screen();
+                let line = screen.lines().find(|line| line.contains(&format!("  {name} ")));
+                let line = line.unwrap_or_else(|| panic!("{name} in the menu:\n{screen}"));
+                let key = line.rsplit_once("(").and_then(|(_, k)| k.split(')').next()).unwrap();
+                self.press(&[key]);
+                self.wait_to_see(&format!("{name} ("));
+            }
+        }
+    }
+}
+
+#[test]
+fn enter_goes_to_the_session_and_escape_leaves_everything() {
+    for with in pickers() {
+        let server = started(with, "");
+        let client = server.attach("one");
+        client.open(with);
+        client.wait_to_see("* one");
+        client.press(&["Escape"]);
+        client.wait_until_gone("* one");
+        assert_eq!(shown(&server), ["one"]);
+        client.choose(with, "two");
+        client.press(if with == With::Fzf { &["Enter"] } else { &["g"] });
+        wait_to_show(&server, "two");
+        client.wait_until_gone("└");
+        // By last use: the current one first, then the one before it.
+        client.open(with);
+        client.wait_to_see("* two");
+        let screen = client.screen();
+        let at = |name: &str| screen.find(name).unwrap_or_else(|| panic!("{name}:\n{screen}"));
+        assert!(at("* two") < at("  one") && at("  one") < at("  three"), "{screen}");
+        client.press(&["Escape"]);
+        assert_undisturbed(&server);
+    }
+}
+
+#[test]
+fn lost_and_closed_sessions_come_back_from_the_picker() {
+    for with in pickers() {
+        let server = started(with, "");
+        let (two, three) = (server.uuid("two"), server.uuid("three"));
+        server.crash();
+        server.tmux(&["new-session", "-d", "-s", "one"]);
+        server.wait_until_quiet();
+        server.roster(&["forget", "three"]);
+        let client = server.attach("one");
+        client.choose(with, "two");
+        if with == With::Fzf {
+            client.wait_to_see("lost: it ended with its server");
+        }
+        client.press(if with == With::Fzf { &["Enter"] } else { &["g"] });
+        wait_to_show(&server, "two");
+        client.wait_until_gone("└");
+        assert_eq!(server.uuid("two"), two);
+        client.choose(with, "three");
+        client.press(if with == With::Fzf { &["C-o"] } else { &["o"] });
+        client.wait_to_see("reopened three");
+        wait_for(
+            || server.names().contains(&"three".into()).then_some(()),
+            || "three, reopened".into(),
+        );
+        assert_eq!(server.uuid("three"), three);
+        assert_eq!(shown(&server), ["two"]);
+        assert_undisturbed(&server);
+    }
+}
+
+#[test]
+fn the_picker_renames_kills_forgets_and_changes_the_mode() {
+    for with in pickers() {
+        let server = started(with, "");
+        let uuid = server.uuid("two");
+        let client = server.attach("one");
+        client.choose(with, "two");
+        client.press(if with == With::Fzf { &["C-t"] } else { &["t"] });
+        client.wait_to_see("yolo");
+        wait_for(|| (server.field("two", "mode") == "yolo").then_some(()), || "the mode".into());
+        if with == With::Fzf {
+            client.press(&["Escape"]);
+            client.wait_until_gone("└");
+        }
+
+        client.choose(with, "two");
+        client.press(if with == With::Fzf { &["C-r"] } else { &["r"] });
+        client.wait_to_see(if tmux_version() >= (3, 2) { "> two" } else { "new name:" });
+        client.press(&["C-u", "zwei", "Enter"]);
+        server.wait_for_names(&["one", "three", "zwei"]);
+        assert_eq!(server.uuid("zwei"), uuid);
+        client.wait_to_see("renamed");
+        if with == With::Fzf {
+            client.press(&["Escape"]);
+            client.wait_until_gone("└");
+        }
+
+        server.tmux(&["respawn-pane", "-k", "-t", "=zwei:", "sleep", "1000"]);
+        for (answer, names) in [("n", &["one", "three", "zwei"][..]), ("y", &["one", "three"][..])]
+        {
+            client.choose(with, "zwei");
+            client.press(if with == With::Fzf { &["C-x"] } else { &["x"] });
+            client.wait_to_see("Kill zwei?");
+            client.wait_to_see(": sleep");
+            client.press(&[answer]);
+            client.wait_until_gone("Kill zwei?");
+            server.wait_for_names(names);
+            if with == With::Fzf {
+                client.press(&["Escape"]);
+                client.wait_until_gone("└");
+            }
+        }
+
+        client.choose(with, "zwei");
+        if with == With::Menu {
+            client.wait_to_see("zwei (closed)");
+        }
+        client.press(if with == With::Fzf { &["C-x"] } else { &["x"] });
+        client.wait_to_see("Forget zwei for good?");
+        client.press(&["y"]);
+        wait_for(
+            || (!server.roster(&["closed"]).contains("zwei")).then_some(()),
+            || "zwei, forgotten".into(),
+        );
+        assert_undisturbed(&server);
+    }
+}
+
+#[test]
+fn the_picker_starts_a_session_named_as_typed_where_the_pane_is() {
+    if tmux_version() < (3, 2) {
+        return;
+    }
+    let server = started(With::Fzf, "");
+    let client = server.attach("two");
+    client.open(With::Fzf);
+    client.press(&["not valid"]);
+    client.wait_to_see("> not valid");
+    client.press(&["C-s"]);
+    client.wait_to_see("is not valid");
+    client.press(&["C-u", "api"]);
+    client.wait_to_see("> api");
+    client.press(&["C-s"]);
+    wait_to_show(&server, "api");
+    client.wait_until_gone("└");
+    server.wait_until_quiet();
+    assert_eq!(server.field("api", "workdir"), server.dir("b"));
+    client.open(With::Fzf);
+    client.press(&["?"]);
+    client.wait_to_see("leave everything as it was");
+    client.press(&["x"]);
+    client.wait_to_see("session>");
+    // The screen of a live one is its preview.
+    client.press(&["Escape"]);
+    client.wait_until_gone("└");
+    server.tmux(&["respawn-pane", "-k", "-t", "=two:", "echo look-at-me; sleep 1000"]);
+    wait_for(|| server.screen("=two:").contains("look-at-me").then_some(()), || "it".into());
+    client.choose(With::Fzf, "two");
+    client.wait_to_see("look-at-me");
+    assert_undisturbed(&server);
+}
+
+#[test]
+fn a_person_types_roster_pick() {
+    let server = started(With::Fzf, "");
+    let client = server.attach("one");
+    server.tmux(&["respawn-pane", "-k", "-t", "=one:", crate::env::ROSTER, "pick"]);
+    client.wait_to_see("session>");
+    client.wait_to_see("* one");
+    client.press(&["three"]);
+    client.wait_to_see(">   three ");
+    client.press(&["Enter"]);
+    wait_to_show(&server, "three");
+    // Outside tmux it attaches.
+    let outside = Client::start(&server, &format!("exec {} -L s pick", crate::env::ROSTER));
+    outside.wait_to_see("session>");
+    outside.press(&["two"]);
+    outside.wait_to_see(">   two ");
+    outside.press(&["Enter"]);
+    wait_for(
+        || shown(&server).contains(&"two".into()).then_some(()),
+        || format!("a client in two:\n{}", outside.screen()),
+    );
+}
+
+#[test]
+fn every_action_of_the_menu_does_what_it_says() {
+    let server = started(With::Menu, "");
+    let client = server.attach("one");
+    let act = |key: &str| {
+        client.prefix("A");
+        client.wait_to_see("list of backups");
+        client.press(&[key]);
+    };
+    act("t");
+    client.wait_to_see("roster: yolo");
+    wait_for(|| (server.field("one", "mode") == "yolo").then_some(()), || "the mode".into());
+    act("h");
+    client.wait_to_see("roster: ok");
+    act("r");
+    client.wait_to_see(if tmux_version() >= (3, 2) { "> one" } else { "new name: one" });
+    client.press(&["C-u", "uno", "Enter"]);
+    server.wait_for_names(&["two", "three", "uno"]);
+    client.wait_to_see("renamed");
+    act("s");
+    wait_to_show(&server, "a");
+    server.wait_for_names(&["two", "three", "uno", "a"]);
+    act("l");
+    wait_to_show(&server, "uno");
+    act("x");
+    client.wait_to_see("Kill uno?");
+    client.wait_to_see("client /dev/");
+    client.press(&["y"]);
+    server.wait_for_names(&["two", "three", "a"]);
+    wait_to_show(&server, "a");
+    act("o");
+    wait_to_show(&server, "uno");
+    client.wait_to_see("reopened uno");
+    server.roster(&["backup"]);
+    act("b");
+    client.wait_to_see("SESSIONS");
+    client.press(&["q"]);
+    client.wait_until_gone("SESSIONS");
+    assert_eq!(server.tmux(&["list-windows", "-t", "=uno:", "-F", "x"]), "x");
+    act("d");
+    client.wait_to_see("a key: back");
+    client.press(&["q"]);
+    client.wait_until_gone("a key: back");
+    act("a");
+    client.wait_to_see("nothing is lost");
+    assert_undisturbed(&server);
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "uno", "-c", &server.dir("a")]);
+    server.wait_until_quiet();
+    let client = server.attach("uno");
+    client.prefix("A");
+    client.wait_to_see("restore all lost (3)");
+    client.press(&["a"]);
+    client.wait_to_see("restored");
+    wait_for(
+        || (server.tmux(&["list-sessions", "-F", "x"]).lines().count() == 4).then_some(()),
+        || "four sessions".into(),
+    );
+    assert_undisturbed(&server);
+}
+
+#[test]
+fn the_reopen_key_brings_the_last_one_back_or_says_why_not() {
+    let server = started(With::Menu, "");
+    let client = server.attach("one");
+    client.prefix("B");
+    client.wait_to_see("no session was closed");
+    let uuid = server.uuid("two");
+    server.tmux(&["kill-session", "-t", "=two"]);
+    server.wait_for_names(&["one", "three"]);
+    client.prefix("B");
+    wait_to_show(&server, "two");
+    client.wait_to_see("reopened two");
+    assert_eq!(server.uuid("two"), uuid);
+    assert_undisturbed(&server);
+}
+
+#[test]
+fn keys_can_be_moved_and_switched_off_and_never_take_a_users() {
+    let server = started(With::Menu, "bind G display-message mine\nset -g @roster-menu-key none\n");
+    let bound = || server.tmux(&["list-keys", "-T", "prefix"]);
+    let ours = || bound().lines().filter(|line| line.contains("@roster_program")).count();
+    assert!(bound().contains("display-message mine"), "{}", bound());
+    assert_eq!(ours(), 1);
+    if tmux_version() >= (3, 1) {
+        let notes = server.tmux(&["list-keys", "-N", "-T", "prefix"]);
+        assert!(notes.contains("Reopen the session closed last"), "{notes}");
+    }
+    let reload = || {
+        let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
+        server.tmux(&["run-shell", plugin]);
+    };
+    server.tmux(&["set-option", "-g", "@roster-pick-key", "C-g"]);
+    server.tmux(&["set-option", "-g", "@roster-menu-key", "M-s"]);
+    server.tmux(&["set-option", "-g", "@roster-reopen-key", "#"]);
+    reload();
+    let keys = bound();
+    assert_eq!(ours(), 2, "# is tmux's own: {keys}");
+    let line = |key: &str| {
+        let found = keys.lines().find(|line| line.split_whitespace().any(|word| word == key));
+        found.is_some_and(|line| line.contains("@roster_program"))
+    };
+    assert!(line("C-g") && line("M-s") && !line("B"), "{keys}");
+    server.tmux(&["unbind-key", "G"]);
+    for option in ["@roster-pick-key", "@roster-menu-key", "@roster-reopen-key"] {
+        server.tmux(&["set-option", "-gu", option]);
+    }
+    reload();
+    assert_eq!(ours(), 3, "{}", bound());
+    assert!(!bound().lines().any(|l| l.contains("C-g ") && l.contains("@roster_program")));
+}
+
+#[test]
+fn a_key_acts_on_the_client_that_pressed_it() {
+    for with in pickers() {
+        let server = started(with, "");
+        let first = server.attach("one");
+        let second = server.attach("one");
+        let clients = || {
+            let listed = server.tmux(&["list-clients", "-F", "#{client_created} #{client_name}"]);
+            let mut clients: Vec<String> = listed.lines().map(str::to_owned).collect();
+            clients.sort();
+            clients
+        };
+        assert_eq!(clients().len(), 2);
+        // The second is the one that was active last; the first presses.
+        second.press(&["x"]);
+        second.wait_to_see("x");
+        first.choose(with, "two");
+        first.press(if with == With::Fzf { &["Enter"] } else { &["g"] });
+        wait_for(
+            || {
+                let mut shown = shown(&server);
+                shown.sort();
+                (shown == ["one", "two"]).then_some(())
+            },
+            || format!("one client in two: {:?}", shown(&server)),
+        );
+        first.wait_to_see("[two]");
+        first.wait_until_gone("└");
+        assert!(second.screen().contains("[one]"), "{}", second.screen());
+        second.press(&["y"]);
+        second.wait_to_see("y");
+        first.prefix("A");
+        first.wait_to_see("doctor");
+        first.press(&["l"]);
+        first.wait_to_see("[one]");
+        first.prefix("A");
+        first.wait_to_see("doctor");
+        first.press(&["h"]);
+        first.wait_to_see("roster: ok");
+        assert!(!second.screen().contains("roster: ok"), "{}", second.screen());
+        // A command typed in a pane moves the client of that pane.
+        let moved = if first.screen().contains("[one]") { "three" } else { "one" };
+        server.tmux(&["switch-client", "-c", &second.name(), "-t", "=two"]);
+        second.wait_to_see("[two]");
+        first.press(&[&format!("{} go {moved}", crate::env::ROSTER), "Enter"]);
+        first.wait_to_see(&format!("[{moved}]"));
+        assert!(second.screen().contains("[two]"), "{}", second.screen());
+        assert_undisturbed(&server);
+    }
+}
+
+#[test]
+fn hostile_names_are_shown_as_they_are_and_never_run() {
+    for with in pickers() {
+        let server = started(with, "");
+        let mut made = Vec::new();
+        for name in HOSTILE {
+            let before = server.tmux(&["new-session", "-d", "-P", "-F", "#{session_id}"]);
+            // Through a file, so that no command line of the test changes a byte.
+            let mut text = String::new();
+            for byte in escaped(name).bytes() {
+                text.push_str(&format!("\\{byte:03o}"));
+            }
+            let file = server.path("rename");
+            fs::write(&file, format!("rename-session -t '{before}' -- \"{text}\"\n")).unwrap();
+            let renamed = server.try_tmux(&["source-file", &file.display().to_string()]);
+            if renamed.status.success() {
+                made.push((before, name));
+            } else {
+                server.tmux(&["kill-session", "-t", &before]);
+            }
+        }
+        assert!(made.len() >= 6, "{made:?}");
+        server.wait_until_quiet();
+        let client = Client::attach_sized(&server, "one", (100, 60));
+        for (id, name) in &made {
+            let stored = server.tmux(&["list-sessions", "-F", "#{session_id} #{session_name}"]);
+            let stored = stored.lines().find_map(|l| l.strip_prefix(&format!("{id} "))).unwrap();
+            client.open(with);
+            if with == With::Menu {
+                let shown =
+                    stored.replace("#[", if tmux_version() < (3, 2) { "# [" } else { "#[" });
+                client.wait_to_see(&format!(" {shown} "));
+                let screen = client.screen();
+                let line =
+                    screen.lines().find(|line| line.contains(&format!(" {shown} "))).unwrap();
+                let key = line.rsplit_once('(').and_then(|(_, k)| k.split(')').next());
+                match key.filter(|key| key.len() == 1) {
+                    Some(key) => client.press(&[key]),
+                    None => {
+                        // Beyond the ninth: by the arrow keys.
+                        let first = screen.lines().position(|line| line.contains("(1)")).unwrap();
+                        let at = screen.lines().position(|candidate| candidate == line).unwrap();
+                        client.press(&["Up"]);
+                        for _ in 0..(sessions_shown(&screen, first) - (at - first) - 1) {
+                            client.press(&["Up"]);
+                        }
+                        client.press(&["Enter"]);
+                    }
+                }
+                client.wait_to_see("(live)");
+                client.press(&["g"]);
+            } else {
+                client.wait_to_see(stored);
+                // By its place, since fzf reads some of these as operators.
+                let screen = client.screen();
+                let row = |text: &str| screen.lines().position(|line| line.contains(text));
+                let first = screen.lines().position(|line| line.contains("^s new")).unwrap() + 1;
+                let at = row(stored).unwrap();
+                for _ in first..at {
+                    client.press(&["Down"]);
+                }
+                client.press(&["Enter"]);
+            }
+            wait_for(
+                || {
+                    let shown = server.tmux(&["list-clients", "-F", "#{session_id}"]);
+                    (shown == *id).then_some(())
+                },
+                || format!("the client in {name:?}:\n{}", client.screen()),
+            );
+            // Until it has gone, a popup gets the keys.
+            client.wait_until_gone("└");
+            client.prefix("A");
+            client.wait_to_see("doctor");
+            client.press(&["x"]);
+            client.wait_to_see("Kill ");
+            client.press(&["n"]);
+            client.wait_until_gone("Kill ");
+        }
+        assert_undisturbed(&server);
+    }
+}
+
+/// How many sessions a menu shows from its first line on.
+fn sessions_shown(screen: &str, first: usize) -> usize {
+    screen.lines().skip(first).take_while(|line| line.contains("safe")).count()
+}
+
+/// A name as rename-session takes it: a format.
+fn escaped(name: &str) -> String {
+    let name = name.replace('#', "##");
+    if tmux_version() >= (3, 2) { name.replace("##[", "#[") } else { name }
+}
+
+#[test]
+fn two_hundred_sessions_on_screens_of_two_sizes() {
+    for with in pickers() {
+        let server = started(with, "");
+        let commands: String = (0..197).map(|n| format!("new-session -d -s n{n:03}\n")).collect();
+        fs::write(server.path("burst"), commands).unwrap();
+        server.tmux(&["source-file", &server.dir("burst")]);
+        wait_for(|| (server.names().len() == 200).then_some(()), || "200 sessions".into());
+        server.wait_until_quiet();
+        for size in [(80, 24), (40, 12)] {
+            let client = Client::attach_sized(&server, "one", size);
+            client.prefix("A");
+            client.wait_to_see("doctor");
+            client.press(&["Escape"]);
+            client.wait_until_gone("doctor");
+            client.open(with);
+            client.wait_to_see("one");
+            if with == With::Fzf {
+                client.press(&["n123"]);
+                client.wait_to_see(">   n123 ");
+                client.press(&["Enter"]);
+            } else {
+                for page in 1.. {
+                    client.wait_to_see(&format!("more ({page} of"));
+                    let screen = client.screen();
+                    if let Some(line) = screen.lines().find(|line| line.contains("n123 ")) {
+                        let first = screen.lines().position(|l| l.contains("safe")).unwrap();
+                        let at = screen.lines().position(|l| l == line).unwrap();
+                        let keys = sessions_shown(&screen, first) - (at - first);
+                        // From the bottom, where "more" is, and a menu begins above its first.
+                        client.press(&vec!["Up"; keys + 1]);
+                        client.press(&["Enter"]);
+                        break;
+                    }
+                    client.press(&["+"]);
+                }
+                client.wait_to_see("n123 (live)");
+                client.press(&["g"]);
+            }
+            client.wait_to_see("[n123]");
+            client.wait_until_gone("└");
+            client.press(&["C-b", "d"]);
+            wait_for(|| shown(&server).is_empty().then_some(()), || "no client".into());
+        }
+        assert_undisturbed(&server);
+    }
+}
+
+#[test]
+fn what_is_typed_at_the_prompt_for_a_name_is_never_run() {
+    let server = started(With::Menu, "");
+    let client = server.attach("one");
+    for hostile in [
+        "'; run-shell 'touch canary' ; '",
+        "\" ; run-shell \"touch canary\" ; \"",
+        "\" ; run-shell \"touch canary\" ; \" %1 %%",
+        "\\\" ; run-shell 'touch canary' ; %1",
+        "#(touch canary)",
+        "$(touch canary) `touch canary`",
+        "-x",
+    ] {
+        client.prefix("A");
+        client.wait_to_see("rename");
+        client.press(&["r"]);
+        client.wait_to_see(if tmux_version() >= (3, 2) { "> one" } else { "new name:" });
+        client.press(&["C-u"]);
+        client.press(&["-l", "--", hostile]);
+        client.press(&["Enter"]);
+        client.wait_to_see("is not valid");
+        client.press(&["Escape"]);
+        client.wait_until_gone("is not valid");
+    }
+    assert_eq!(server.tmux(&["show-options", "-gqv", "@roster_answer"]), "");
+    assert_undisturbed(&server);
+    // Given up, it stays as it was.
+    client.prefix("A");
+    client.wait_to_see("rename");
+    client.press(&["r"]);
+    client.wait_to_see(if tmux_version() >= (3, 2) { "> one" } else { "new name:" });
+    client.press(&["Escape"]);
+    client.wait_until_gone(if tmux_version() >= (3, 2) { "> one" } else { "new name:" });
+    server.wait_for_names(&["one", "two", "three"]);
+}
+
+#[test]
+fn the_status_line_shows_the_mode_whatever_order_plugins_load_in() {
+    let by_mode = "#{?#{==:#{roster_mode},yolo},#[fg=red],#[fg=green]}#{roster_mode}#[default]";
+    let server = started(
+        With::Menu,
+        &format!(
+            "set -g status-left '[#{{roster_health}}|#{{roster_lost}}] $HOME '\nset -g status-right '{by_mode} #{{roster_mode}}'\n"
+        ),
+    );
+    let value = |option| server.tmux(&["show-options", "-gv", option]);
+    assert_eq!(value("status-right"), by_mode.replace("roster_", "@roster_") + " #{@roster_mode}");
+    let client = server.attach("one");
+    client.wait_to_see("safe safe");
+    client.wait_to_see("[ok|");
+    server.roster(&["mode", "one", "yolo"]);
+    client.wait_to_see("yolo yolo");
+    // A theme that comes after us.
+    let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
+    server.tmux(&["run-shell", plugin]);
+    server.tmux(&["set-option", "-g", "status-right", "theme #{roster_mode}"]);
+    server.tmux(&["switch-client", "-t", &server.id("two")]);
+    client.wait_to_see("theme safe");
+    assert_undisturbed(&server);
+}
