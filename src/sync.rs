@@ -459,14 +459,10 @@ fn empty_answer(
     trigger: Trigger,
 ) -> Option<Answer> {
     let TmuxError::Empty = error else { return None };
-    let pid = match trigger {
-        Trigger::Hook { .. } => job_server()?,
-        Trigger::Person => {
-            let printed =
-                place.tmux.run(&["run-shell", "echo \"$TMUX\""], trigger.deadline()).ok()?;
-            pid_in(String::from_utf8_lossy(&printed).trim())?
-        }
-    };
+    // Not what started this job: that server may be gone, and the one that answers be loading its
+    // configuration, which is no proof that anything was closed.
+    let printed = place.tmux.run(&["run-shell", "echo \"$TMUX\""], trigger.deadline()).ok()?;
+    let pid = pid_in(String::from_utf8_lossy(&printed).trim())?;
     let server = memory.server.filter(|server| server.pid == pid).or_else(|| {
         matches!(trigger, Trigger::Person).then_some(ServerId { pid, start_time: 0 })
     })?;
@@ -703,7 +699,9 @@ fn look_line(seconds: i64) -> Vec<u8> {
 pub fn run_lines(place: &Place, lines: &[Vec<u8>], deadline: Instant) -> Result<String, SyncError> {
     let mut printed = String::new();
     for piece in lines.chunks(PIECE) {
-        let path = place.dir.join(file::temporary_name("sessions.json".as_ref()));
+        // Not named after the registry: a sync that commits meanwhile would clear it away, and a
+        // plugin that loads without the lock would not be loaded.
+        let path = place.dir.join(file::temporary_name("commands".as_ref()));
         let ran = run_piece(place, &path, &piece.concat(), deadline);
         let _ = fs::remove_file(&path);
         printed.push_str(&ran?);
