@@ -23,7 +23,7 @@ use crate::model::reconcile::{
     self, Effect, EffectKind, Event, EventKind, LOOK_AFTER, Plan, Remembered, reconcile,
 };
 use crate::model::session::{Session, new_uuid};
-use crate::model::snapshot::{ServerId, SessionId, Snapshot, Workdir};
+use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
 use crate::store::file::{self, PRIVATE, Sync};
 use crate::store::{Locked, Store, StoreError, Times};
@@ -212,6 +212,7 @@ impl<'a> Transaction<'a> {
     /// Writing fails; or tmux does not take the effects in time, in which case the registry is
     /// right and the next sync tells tmux again.
     pub fn bring_into_step(&mut self) -> Result<Report, SyncError> {
+        self.wait_for_directories()?;
         let now = Timestamp::now();
         let policy = &self.settings.policy;
         let mut plan =
@@ -236,6 +237,7 @@ impl<'a> Transaction<'a> {
 
         let mut lines: Vec<Vec<u8>> = plan.effects.iter().map(command::effect).collect();
         lines.extend(self.missing_hooks());
+        self.hooks_asked = false;
         if plan.look && self.version().at_least(3, 2) {
             lines.push(look_line(LOOK_AFTER));
         }
@@ -313,7 +315,8 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// tmux fails.
     pub fn look_again(&mut self) -> Result<(), SyncError> {
-        self.answer = ask(self.place, self.trigger.deadline())?;
+        let hooks = std::mem::take(&mut self.answer.hooks);
+        self.answer = Answer { hooks, ..ask(self.place, self.trigger.deadline())? };
         Ok(())
     }
 
@@ -365,6 +368,25 @@ impl<'a> Transaction<'a> {
                 live.workdir = Workdir::Guess(here.as_os_str().as_bytes().to_vec());
             }
         }
+    }
+
+    /// Before 3.2 a session's directory is that of its pane's process, and for a moment there is
+    /// none yet: a new session is asked for again.
+    fn wait_for_directories(&mut self) -> Result<(), SyncError> {
+        for _ in 0..5 {
+            let known = &self.remembered.memory.sessions;
+            let lacks_one = |live: &LiveSession| {
+                live.workdir == Workdir::Unknown && !live.pane_dead && !known.contains_key(&live.id)
+            };
+            let is_old = !self.version().at_least(3, 2);
+            if !is_old || !self.answer.snapshot.sessions.iter().any(lacks_one) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            self.look_again()?;
+            self.use_job_directory();
+        }
+        Ok(())
     }
 
     /// Checks the sessions that were just attached to, within the same commit.
