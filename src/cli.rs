@@ -1,9 +1,9 @@
 //! The command line as data.
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 /// A registry of tmux sessions that keeps itself.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(help_triggers("-h", "--help"))]
 pub struct Cli {
     /// the server of this socket name, as tmux -L
@@ -19,7 +19,7 @@ pub struct Cli {
     pub verb: Option<Verb>,
 }
 
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand)]
 pub enum Verb {
     List(List),
@@ -44,6 +44,8 @@ pub enum Verb {
     Recover(Recover),
     Migrate(Migrate),
     Store(Store),
+    Doctor(Doctor),
+    Completions(Completions),
     Load(Load),
     RunScript(RunScript),
     Pick(Pick),
@@ -52,7 +54,7 @@ pub enum Verb {
 }
 
 /// list sessions: live and lost ones
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "list",
@@ -72,7 +74,7 @@ pub struct List {
 }
 
 /// show all that is known of a session
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "show", example = "roster show work", help_triggers("-h", "--help"))]
 pub struct Show {
     /// print JSON
@@ -84,17 +86,17 @@ pub struct Show {
 }
 
 /// print the names of live and lost sessions, one a line
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "names", example = "roster names", help_triggers("-h", "--help"))]
 pub struct Names {}
 
 /// print where this server's registry is
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "path", example = "roster path", help_triggers("-h", "--help"))]
 pub struct PathOf {}
 
 /// bring the registry into step with tmux
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "sync", example = "roster sync", help_triggers("-h", "--help"))]
 pub struct Sync {
     /// started by a hook: silent, and always ends well
@@ -112,7 +114,7 @@ pub struct Sync {
 }
 
 /// make a session and go to it
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "new",
@@ -141,7 +143,7 @@ pub struct New {
 }
 
 /// go to a session; a lost or closed one is brought back first
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "go", example = "roster go work", help_triggers("-h", "--help"))]
 pub struct Go {
     /// the client to move
@@ -153,7 +155,7 @@ pub struct Go {
 }
 
 /// go to the session attached before this one
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "last", example = "roster last", help_triggers("-h", "--help"))]
 pub struct Last {
     /// the client to move
@@ -162,7 +164,7 @@ pub struct Last {
 }
 
 /// rename a session, in tmux and registry together
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "rename",
@@ -179,7 +181,7 @@ pub struct Rename {
 }
 
 /// kill a live session; it can be reopened
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "kill", example = "roster kill scratch", help_triggers("-h", "--help"))]
 pub struct Kill {
     /// the client to move away first
@@ -191,7 +193,7 @@ pub struct Kill {
 }
 
 /// bring lost sessions back
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "restore",
@@ -211,7 +213,7 @@ pub struct Restore {
 }
 
 /// bring back the session closed last, or the one named
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "reopen", example = "roster reopen", help_triggers("-h", "--help"))]
 pub struct Reopen {
     /// the client to move there
@@ -226,7 +228,7 @@ pub struct Reopen {
 }
 
 /// list closed sessions, newest first
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "closed", example = "roster closed", help_triggers("-h", "--help"))]
 pub struct Closed {
     /// print a JSON array
@@ -235,7 +237,7 @@ pub struct Closed {
 }
 
 /// forget a lost session (it stays reopenable) or a closed one (for good)
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "forget",
@@ -252,12 +254,12 @@ pub struct Forget {
 }
 
 /// empty the registry after a backup; lost sessions stay reopenable, live ones are taken up again
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "clear", example = "roster clear", help_triggers("-h", "--help"))]
 pub struct Clear {}
 
 /// print or set the mode of a session
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "mode", example = "roster mode work yolo", help_triggers("-h", "--help"))]
 pub struct Mode {
     /// the next one of @roster-modes
@@ -272,7 +274,7 @@ pub struct Mode {
 }
 
 /// check a session (by default the current one, outside tmux all): ends 1 if one is not well
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "health", example = "roster health --all", help_triggers("-h", "--help"))]
 pub struct Health {
     /// all live and lost sessions
@@ -287,12 +289,12 @@ pub struct Health {
 }
 
 /// back the registry up and print where
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "backup", example = "roster backup", help_triggers("-h", "--help"))]
 pub struct Backup {}
 
 /// list the backups, newest first
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "backups", example = "roster backups", help_triggers("-h", "--help"))]
 pub struct Backups {
     /// print a JSON array
@@ -301,7 +303,7 @@ pub struct Backups {
 }
 
 /// take the registry from a backup (by default the newest); live sessions keep their records
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "recover", example = "roster recover", help_triggers("-h", "--help"))]
 pub struct Recover {
     /// the backup
@@ -310,12 +312,12 @@ pub struct Recover {
 }
 
 /// bring an older registry file to the current version, after a backup
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "migrate", example = "roster migrate", help_triggers("-h", "--help"))]
 pub struct Migrate {}
 
 /// work on any registry file, without tmux: for scripts
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "store",
@@ -330,7 +332,7 @@ pub struct Store {
     pub operation: StoreOperation,
 }
 
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand)]
 pub enum StoreOperation {
     Save(StoreSave),
@@ -350,7 +352,7 @@ pub enum StoreOperation {
 }
 
 /// add or replace a session; print it
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "save", help_triggers("-h", "--help"))]
 pub struct StoreSave {
     /// its name
@@ -365,7 +367,7 @@ pub struct StoreSave {
 }
 
 /// print a session
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "get", help_triggers("-h", "--help"))]
 pub struct StoreGet {
     /// its name
@@ -374,17 +376,17 @@ pub struct StoreGet {
 }
 
 /// print all sessions
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "list", help_triggers("-h", "--help"))]
 pub struct StoreList {}
 
 /// print all names
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "names", help_triggers("-h", "--help"))]
 pub struct StoreNames {}
 
 /// remove a session
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "delete", help_triggers("-h", "--help"))]
 pub struct StoreDelete {
     /// its name
@@ -393,12 +395,12 @@ pub struct StoreDelete {
 }
 
 /// remove all sessions, after a backup
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "delete-all", help_triggers("-h", "--help"))]
 pub struct StoreDeleteAll {}
 
 /// rename a session
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "rename", help_triggers("-h", "--help"))]
 pub struct StoreRename {
     /// its name
@@ -410,7 +412,7 @@ pub struct StoreRename {
 }
 
 /// set a session's mode
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "mode", help_triggers("-h", "--help"))]
 pub struct StoreMode {
     /// its name
@@ -422,7 +424,7 @@ pub struct StoreMode {
 }
 
 /// set a session's health, checked now
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "health", help_triggers("-h", "--help"))]
 pub struct StoreHealth {
     /// its name
@@ -434,7 +436,7 @@ pub struct StoreHealth {
 }
 
 /// note that a session was attached to now
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "attached", help_triggers("-h", "--help"))]
 pub struct StoreAttached {
     /// its name
@@ -443,17 +445,17 @@ pub struct StoreAttached {
 }
 
 /// copy the file and print where
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "backup", help_triggers("-h", "--help"))]
 pub struct StoreBackup {}
 
 /// bring the file to the current version
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "migrate", help_triggers("-h", "--help"))]
 pub struct StoreMigrate {}
 
 /// check a name
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "validate", help_triggers("-h", "--help"))]
 pub struct StoreValidate {
     /// the name
@@ -462,7 +464,7 @@ pub struct StoreValidate {
 }
 
 /// make a valid name of any text
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "sanitize", help_triggers("-h", "--help"))]
 pub struct StoreSanitize {
     /// the text
@@ -470,8 +472,34 @@ pub struct StoreSanitize {
     pub name: String,
 }
 
+/// prove that everything works, with a remedy for what does not: ends 1 if something is wrong
+#[derive(ArgsInfo, FromArgs)]
+#[argh(subcommand, name = "doctor", example = "roster doctor --fix", help_triggers("-h", "--help"))]
+pub struct Doctor {
+    /// mend what can be mended
+    #[argh(switch)]
+    pub fix: bool,
+    /// print a JSON array
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// print a script that teaches a shell to complete roster's commands
+#[derive(ArgsInfo, FromArgs)]
+#[argh(
+    subcommand,
+    name = "completions",
+    example = "eval \"$(roster completions bash)\"",
+    help_triggers("-h", "--help")
+)]
+pub struct Completions {
+    /// bash, zsh or fish
+    #[argh(positional)]
+    pub shell: String,
+}
+
 /// load the plugin into a tmux server: called by plugin.tmux
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "load", help_triggers("-h", "--help"))]
 pub struct Load {
     /// the tmux program of the server
@@ -483,12 +511,12 @@ pub struct Load {
 }
 
 /// run a user's script for an event, for at most 10 seconds
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "run-script", help_triggers("-h", "--help"))]
 pub struct RunScript {}
 
 /// pick a session and go there (with fzf, else by a menu)
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "pick", example = "roster pick", help_triggers("-h", "--help"))]
 pub struct Pick {
     /// where a key was pressed: client, session, pane, width, height
@@ -518,7 +546,7 @@ pub struct Pick {
 }
 
 /// a menu of what can be done with the current session
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "menu", example = "roster menu", help_triggers("-h", "--help"))]
 pub struct Menu {
     /// where a key was pressed: client, session, pane, width, height
@@ -530,7 +558,7 @@ pub struct Menu {
 }
 
 /// run a command for a key: the client's message line shows what it says
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "key",

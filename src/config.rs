@@ -49,6 +49,7 @@ pub struct Environment {
     tmux_tmpdir: Option<PathBuf>,
     home: Option<PathBuf>,
     state_home: Option<PathBuf>,
+    data_home: Option<PathBuf>,
     path: OsString,
     /// What the plugin told the programs of its server: socket, folder, tmux program.
     published: Option<(PathBuf, PathBuf, PathBuf)>,
@@ -67,6 +68,7 @@ impl Environment {
             tmux_tmpdir: path("TMUX_TMPDIR"),
             home: absolute("HOME"),
             state_home: absolute("XDG_STATE_HOME"),
+            data_home: absolute("XDG_DATA_HOME"),
             path: env::var_os("PATH").unwrap_or_default(),
             published: match published {
                 (Some(socket), Some(dir), Some(tmux)) => Some((socket, dir, tmux)),
@@ -115,6 +117,16 @@ impl Environment {
             (None, None) => return None,
         };
         Some(state.join("tmux-roster").join(server_name(socket)))
+    }
+
+    /// The folder of installed programs, and of what goes with them.
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        let data = match (&self.data_home, &self.home) {
+            (Some(data), _) => data.clone(),
+            (None, Some(home)) => home.join(".local/share"),
+            (None, None) => return None,
+        };
+        Some(data.join("tmux-roster"))
     }
 
     /// The home folder.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let args: Vec<String> = match std::env::args_os().map(|arg| arg.into_string()).collect() {
         Ok(args) => args,
-        Err(arg) => return fail(2, &format!("{} is not UTF-8", arg.display())),
+        Err(arg) => return fail(2, &format!("{} is not UTF-8", arg.to_string_lossy())),
     };
     match commands::run(&args) {
         Ok(code) => code,

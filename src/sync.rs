@@ -217,9 +217,12 @@ impl<'a> Transaction<'a> {
         let mut plan =
             reconcile(&self.remembered, &self.answer.snapshot, policy, now, &mut new_uuid);
         self.check_health(&mut plan, now);
-        for note in plan.notes.iter().chain(&self.settings.complaints) {
-            if plan.next != self.remembered {
-                log(self.place, note);
+        for note in &plan.notes {
+            log(self.place, note);
+        }
+        if plan.next.memory.server != self.remembered.memory.server {
+            for complaint in &self.settings.complaints {
+                log(self.place, complaint);
             }
         }
         let has_sessions = !self.answer.snapshot.sessions.is_empty();
@@ -405,8 +408,21 @@ impl<'a> Transaction<'a> {
 /// # Errors
 /// tmux fails.
 pub fn ask(place: &Place, deadline: Instant) -> Result<Answer, TmuxError> {
+    ask_more(place, false, &OPTIONS, deadline)
+}
+
+/// The same with the hooks, and with other options.
+///
+/// # Errors
+/// tmux fails.
+pub fn ask_more(
+    place: &Place,
+    hooks: bool,
+    options: &[&str],
+    deadline: Instant,
+) -> Result<Answer, TmuxError> {
     let mark = format!("~{}~", &new_uuid()[24..]);
-    let query = Query { mark: &mark, clear: None, hooks: false, options: &OPTIONS };
+    let query = Query { mark: &mark, clear: None, hooks, options };
     loop {
         let output = place.tmux.start(&query::args(query))?.finish(deadline)?;
         match query::parse(query, &output.stdout) {
@@ -431,7 +447,7 @@ fn incomplete(place: &Place, output: &Output) -> TmuxError {
 }
 
 /// What `display-message` says before tmux 3.2 where there is no session at all.
-const NO_TARGET: &str = "no current target";
+pub const NO_TARGET: &str = "no current target";
 
 /// The answer of a tmux before 3.2 that has no sessions: `list-sessions` went well, or the list
 /// of commands would have stopped there, and `display-message` found no session to speak of.
@@ -443,14 +459,10 @@ fn empty_answer(
     trigger: Trigger,
 ) -> Option<Answer> {
     let TmuxError::Empty = error else { return None };
-    let pid = match trigger {
-        Trigger::Hook { .. } => job_server()?,
-        Trigger::Person => {
-            let printed =
-                place.tmux.run(&["run-shell", "echo \"$TMUX\""], trigger.deadline()).ok()?;
-            pid_in(String::from_utf8_lossy(&printed).trim())?
-        }
-    };
+    // Not what started this job: that server may be gone, and the one that answers be loading its
+    // configuration, which is no proof that anything was closed.
+    let printed = place.tmux.run(&["run-shell", "echo \"$TMUX\""], trigger.deadline()).ok()?;
+    let pid = pid_in(String::from_utf8_lossy(&printed).trim())?;
     let server = memory.server.filter(|server| server.pid == pid).or_else(|| {
         matches!(trigger, Trigger::Person).then_some(ServerId { pid, start_time: 0 })
     })?;
@@ -558,7 +570,15 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<Remembered, StoreError> {
         }
         locked.commit(&loaded.registry)?;
     }
-    let closed = read_closed(place)?;
+    let closed = match read_closed(place) {
+        Err(StoreError::Damaged { path, reason }) => {
+            log(place, &format!("{} was damaged ({reason}); kept aside", path.display()));
+            let aside = Timestamp::now().unix_nanos();
+            let _ = fs::rename(&path, file::with_suffix(&path, &format!(".corrupt.{aside}")));
+            Closed::default()
+        }
+        read => read?,
+    };
     let memory = read_memory(place);
     Ok(Remembered { registry: loaded.registry, closed, memory })
 }
@@ -571,10 +591,10 @@ pub fn read_memory(place: &Place) -> Memory {
     }
 }
 
-/// The closed sessions. A damaged list is kept aside when the next one is written.
+/// The closed sessions. Whoever holds the lock keeps a damaged list aside; readers leave it.
 ///
 /// # Errors
-/// The file cannot be read, or is newer.
+/// The file cannot be read, is damaged or newer.
 pub fn read_closed(place: &Place) -> Result<Closed, StoreError> {
     let path = place.closed();
     match read_json::<Closed>(&path) {
@@ -583,24 +603,22 @@ pub fn read_closed(place: &Place) -> Result<Closed, StoreError> {
             version: crate::model::registry::FileVersion::Known(closed.version.into()),
         }),
         Ok(closed) => Ok(closed.unwrap_or_default()),
-        Err(StoreError::Damaged { reason, .. }) => {
-            log(place, &format!("{} was damaged ({reason}); kept aside", path.display()));
-            let aside = Timestamp::now().unix_nanos();
-            let _ = fs::rename(&path, file::with_suffix(&path, &format!(".corrupt.{aside}")));
-            Ok(Closed::default())
-        }
         Err(error) => Err(error),
     }
 }
 
-/// All three files without the lock, for those who only look.
+/// All three files without the lock, for those who only look and change nothing. A damaged list
+/// of closed sessions shows none.
 ///
 /// # Errors
 /// The registry or the list of closed sessions cannot be read.
 pub fn peek(place: &Place) -> Result<Remembered, StoreError> {
     Ok(Remembered {
         registry: Store::new(place.registry()).read()?,
-        closed: read_closed(place)?,
+        closed: match read_closed(place) {
+            Err(StoreError::Damaged { .. }) => Closed::default(),
+            read => read?,
+        },
         memory: read_memory(place),
     })
 }
@@ -681,7 +699,9 @@ fn look_line(seconds: i64) -> Vec<u8> {
 pub fn run_lines(place: &Place, lines: &[Vec<u8>], deadline: Instant) -> Result<String, SyncError> {
     let mut printed = String::new();
     for piece in lines.chunks(PIECE) {
-        let path = place.dir.join(file::temporary_name("sessions.json".as_ref()));
+        // Not named after the registry: a sync that commits meanwhile would clear it away, and a
+        // plugin that loads without the lock would not be loaded.
+        let path = place.dir.join(file::temporary_name("commands".as_ref()));
         let ran = run_piece(place, &path, &piece.concat(), deadline);
         let _ = fs::remove_file(&path);
         printed.push_str(&ran?);

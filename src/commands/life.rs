@@ -12,6 +12,7 @@ use std::time::Instant;
 use tmux_roster::config::Place;
 use tmux_roster::health;
 use tmux_roster::model::memory::ClosedSession;
+use tmux_roster::model::reconcile::{Event, EventKind};
 use tmux_roster::model::session::{is_uuid, new_uuid};
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::restore::{self, Restored, escape_name};
@@ -404,7 +405,9 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
     let is_clone = transaction.remembered.memory.sessions.get(&id).is_some_and(|known| known.clone);
     let mut next = transaction.remembered.clone();
     next.registry.sessions.remove(&session.name);
+    let mut events = Vec::new();
     if !is_clone {
+        events.push(Event { kind: EventKind::Closed, session: session.clone(), old_name: None });
         // What the user ends by our own command is closed at once.
         next.closed.push(ClosedSession { session, closed_at: Timestamp::now(), unproven: None });
     }
@@ -419,6 +422,7 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
             transaction.bring_into_step()?;
         }
     }
+    transaction.run_scripts(&events);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use serde::Serialize;
 use tmux_roster::config::{Place, Settings};
-use tmux_roster::model::reconcile::{Remembered, reconcile};
+use tmux_roster::model::reconcile::{Plan, Remembered, reconcile};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
 use tmux_roster::sync::{self, TYPED_LIMIT, Trigger};
+use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{TmuxError, Version};
 use tmux_roster::{Session, Timestamp};
 use unicode_width::UnicodeWidthStr;
@@ -50,9 +51,6 @@ pub struct Row {
 /// Everything at one moment.
 pub struct View {
     pub rows: Vec<Row>,
-    /// The session that tmux takes as the current one of our call.
-    pub current: Option<SessionId>,
-    pub settings: Settings,
     pub version: Version,
 }
 
@@ -93,6 +91,17 @@ pub fn view(place: &Place) -> Result<View, Failure> {
         remembered = sync::peek(place)?;
         planned = plan(&remembered);
     }
+    let version = Version::parse(&answer.version);
+    Ok(View { rows: rows(&planned, &answer), version })
+}
+
+/// What there is by this answer, whether or not the files are in step with it.
+pub fn rows_of(remembered: &Remembered, answer: &Answer, settings: &Settings) -> Vec<Row> {
+    let now = Timestamp::now();
+    rows(&reconcile(remembered, &answer.snapshot, &settings.policy, now, &mut new_uuid), answer)
+}
+
+fn rows(planned: &Plan, answer: &Answer) -> Vec<Row> {
     let ids: HashMap<&String, &SessionId> =
         planned.live.iter().map(|(id, uuid)| (uuid, id)).collect();
     let mut rows: Vec<Row> = (planned.next.registry.sessions.values())
@@ -113,12 +122,11 @@ pub fn view(place: &Place) -> Result<View, Failure> {
         live: None,
         closed_at: Some(entry.closed_at),
     }));
-    let version = Version::parse(&answer.version);
-    Ok(View { rows, current: answer.current, settings, version })
+    rows
 }
 
 /// Nothing lives: closes that the server did not outlive were losses.
-fn without_server(remembered: Remembered) -> View {
+pub fn without_server(remembered: Remembered) -> View {
     let lost = remembered.registry.sessions.into_values();
     let mut rows: Vec<Row> = lost
         .map(|session| Row { session, state: State::Lost, live: None, closed_at: None })
@@ -129,7 +137,7 @@ fn without_server(remembered: Remembered) -> View {
         rows.push(Row { session: entry.session, state, live: None, closed_at });
     }
     let version = Version::parse("");
-    View { rows, current: None, settings: Settings::default(), version }
+    View { rows, version }
 }
 
 /// A row as scripts get it.

@@ -2,18 +2,18 @@
 //! configuration and so has no client that could see anything.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use tmux_roster::config::Place;
+use tmux_roster::config::{Environment, Place};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::store::file;
 use tmux_roster::sync;
-use tmux_roster::tmux::Version;
 use tmux_roster::tmux::command::{HOOKS, line, quote_sh, set_hook};
+use tmux_roster::tmux::{Tmux, Version};
 
-use super::{Context, Failure, Outcome, key};
+use super::{Context, Failure, Outcome, key, program};
 use crate::cli;
 
 /// How long loading may take: tmux's start waits for it.
@@ -24,19 +24,32 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
     if let Some(program) = &args.tmux {
         place.tmux.program = PathBuf::from(program);
     }
+    load_into(&context.environment, &place, args.status)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Loads the plugin, with the program that runs now, where the place is settled already; or only
+/// replaces the placeholders of the status line.
+pub fn load_into(
+    environment: &Environment,
+    place: &Place,
+    status_only: bool,
+) -> Result<(), Failure> {
     let deadline = Instant::now() + LIMIT;
-    let version = program_version(&place, deadline)?;
+    let version = program_version(place, deadline)?;
     if !version.at_least(3, 0) {
         return Err(Failure::from("tmux-roster needs tmux 3.0 or newer"));
     }
     file::make_folder(&place.dir)?;
-    let asked = ask(&place, deadline)?;
-    let lines = match args.status {
-        true => placeholders(&asked, version),
-        false => commands(&place, version, &asked)?,
+    let asked = ask(&place.tmux, deadline)?;
+    let program = program::lasting(environment, place, deadline)?;
+    let lines = if status_only {
+        placeholders(&asked, version)
+    } else {
+        commands(place, version, &asked, &program)
     };
-    sync::run_lines(&place, &lines, deadline)?;
-    Ok(ExitCode::SUCCESS)
+    sync::run_lines(place, &lines, deadline)?;
+    Ok(())
 }
 
 fn program_version(place: &Place, deadline: Instant) -> Result<Version, Failure> {
@@ -45,11 +58,10 @@ fn program_version(place: &Place, deadline: Instant) -> Result<Version, Failure>
 }
 
 /// What tmux is told.
-fn commands(place: &Place, version: Version, asked: &Asked) -> Result<Vec<Vec<u8>>, Failure> {
-    let program = std::env::current_exe()?;
-    let quoted = |path: &std::path::Path| quote_sh(path.as_os_str().as_bytes());
+fn commands(place: &Place, version: Version, asked: &Asked, program: &Path) -> Vec<Vec<u8>> {
+    let quoted = |path: &Path| quote_sh(path.as_os_str().as_bytes());
     let hidden = version.at_least(3, 2);
-    let mut run = quoted(&program);
+    let mut run = quoted(program);
     run.extend_from_slice(b" sync --hook --dir ");
     run.extend(quoted(&place.dir));
     run.extend_from_slice(b" --tmux ");
@@ -66,7 +78,7 @@ fn commands(place: &Place, version: Version, asked: &Asked) -> Result<Vec<Vec<u8
         option("@roster_clock", b"%H%M%S"),
         option("@roster_run", &run),
         // Bindings and menus are the same text for everybody; tmux inserts the path unexpanded.
-        option("@roster_program", &quoted(&program)),
+        option("@roster_program", &quoted(program)),
         option("@roster_from", key::FROM.as_bytes()),
         option("@roster_dir", place.dir.as_os_str().as_bytes()),
         option("@roster_version", env!("CARGO_PKG_VERSION").as_bytes()),
@@ -82,7 +94,32 @@ fn commands(place: &Place, version: Version, asked: &Asked) -> Result<Vec<Vec<u8
     let again = b"set-hook -gu 'client-session-changed[4244]' ; run-shell -b \"#{@roster_program} load --status >/dev/null 2>&1 || :\"";
     lines.push(line(&[b"set-hook", b"-g", b"client-session-changed[4244]", again]));
     lines.push(line(&[b"run-shell", b"-b", b"#{@roster_run}"]));
-    Ok(lines)
+    lines
+}
+
+/// Whose a key is that we would bind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyState {
+    Ours,
+    Users,
+    Unbound,
+}
+
+/// The keys that the options name, and whose they are: for doctor.
+pub fn keys(tmux: &Tmux, deadline: Instant) -> Result<Vec<(String, KeyState)>, Failure> {
+    let asked = ask(tmux, deadline)?;
+    let bound: Vec<(String, bool)> = bound(&asked.bound).collect();
+    let state = |key: &String| {
+        let key = plain_key(key);
+        let found = bound.iter().find(|(taken, _)| *taken == key);
+        let state = match found {
+            None => KeyState::Unbound,
+            Some((_, true)) => KeyState::Ours,
+            Some((_, false)) => KeyState::Users,
+        };
+        (key, state)
+    };
+    Ok(asked.keys.iter().flatten().map(state).collect())
 }
 
 /// A key of ours.
@@ -133,7 +170,7 @@ struct Asked {
 
 /// Asks for everything in one call. The values stand between marks, since an option that is not
 /// set prints nothing; there may be no session yet, so no format can be asked for before 3.2.
-fn ask(place: &Place, deadline: Instant) -> Result<Asked, Failure> {
+fn ask(tmux: &Tmux, deadline: Instant) -> Result<Asked, Failure> {
     let mark = format!("~{}~", &new_uuid()[24..]);
     let mut words = vec!["set-option", "-g", "@roster_mark", &mark];
     for option in KEYS.iter().map(|key| key.option).chain(STATUS) {
@@ -142,7 +179,7 @@ fn ask(place: &Place, deadline: Instant) -> Result<Asked, Failure> {
     }
     words.extend([";", "set-option", "-gu", "@roster_mark"]);
     words.extend([";", "list-keys", "-T", "prefix"]);
-    let printed = place.tmux.run(&words, deadline)?;
+    let printed = tmux.run(&words, deadline)?;
     let printed = String::from_utf8_lossy(&printed).into_owned();
     let parts: Vec<&str> = printed.split(&format!("{mark}\n")).collect();
     if parts.len() != KEYS.len() + STATUS.len() + 1 {

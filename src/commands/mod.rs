@@ -1,11 +1,14 @@
 //! One short function per command: gather, act, print.
 
+mod complete;
+mod doctor;
 mod key;
 mod life;
 mod list;
 mod load;
 mod menu;
 mod pick;
+mod program;
 mod script;
 mod state;
 mod store;
@@ -48,9 +51,13 @@ pub fn run(args: &[String]) -> Outcome {
     let started = Instant::now();
     let program = args.first().map_or("roster", String::as_str);
     let program = program.rsplit('/').next().unwrap_or(program);
+    // Hidden: what follows is a line that is being typed, and not to be understood as ours.
+    if args.get(1).is_some_and(|verb| verb == "complete") {
+        return complete::complete(&args[2..]);
+    }
     // What follows "--" is a command to be run, and none of our business.
     let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
-    let takes_command = args.iter().take(end).any(|arg| arg == "new" || arg == "run-script");
+    let takes_command = matches!(verb_in(&args[..end]), Some("new" | "run-script"));
     let (ours, command) = match args.get(end + 1..) {
         Some(command) if takes_command => (&args[..end], command),
         _ => (args, &[][..]),
@@ -91,6 +98,19 @@ pub fn run(args: &[String]) -> Outcome {
     dispatch(&context, verb, command, started)
 }
 
+/// The verb of a command line: the first word that is neither an option nor an option's value.
+fn verb_in(args: &[String]) -> Option<&str> {
+    let mut words = args.iter().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-L" | "-S" | "--socket-name" | "--socket-path" => drop(words.next()),
+            option if option.starts_with('-') => {}
+            verb => return Some(verb),
+        }
+    }
+    None
+}
+
 fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant) -> Outcome {
     match verb {
         Verb::Sync(args) if args.hook => Ok(sync_for_hook(context, &args, started)),
@@ -116,6 +136,8 @@ fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant)
         Verb::Mode(args) => state::mode(context, &args),
         Verb::Health(args) => state::health(context, &args),
         Verb::Store(args) => store::run(args),
+        Verb::Doctor(args) => doctor::doctor(context, &args),
+        Verb::Completions(args) => complete::script(&args),
         Verb::Load(args) => load::load(context, &args),
         Verb::Pick(args) => pick::pick(context, &args),
         Verb::Menu(args) => menu::menu(context, &args),
@@ -184,10 +206,12 @@ fn sync_for_hook(context: &Context, args: &Sync, started: Instant) -> ExitCode {
     let session = context.environment.tmux.as_ref();
     let session = session.and_then(|(_, id)| SessionId::parse(&format!("${id}")));
     let trigger = Trigger::Hook { mark, started, session };
-    let Ok(mut place) = context.place_without_tmux() else { return ExitCode::SUCCESS };
-    if let Some(dir) = &args.dir {
-        place.dir = PathBuf::from(dir);
-    }
+    // The plugin settled the folder for this server; a job's environment may be any session's.
+    let place = match &args.dir {
+        Some(dir) => Ok(Place { tmux: context.tmux(), dir: PathBuf::from(dir) }),
+        None => context.place_without_tmux(),
+    };
+    let Ok(mut place) = place else { return ExitCode::SUCCESS };
     if let Some(program) = &args.tmux {
         place.tmux.program = PathBuf::from(program);
     }

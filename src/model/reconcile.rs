@@ -199,14 +199,13 @@ impl<'a> Work<'a> {
 
     /// Closes that their server has outlived are believed; those that it has not are losses.
     fn settle_closes(&mut self) {
-        let known: HashSet<String> = self.pool.keys().cloned().collect();
         let mut kept = Vec::with_capacity(self.closed.closed.len());
         for mut entry in std::mem::take(&mut self.closed.closed) {
-            if known.contains(&entry.session.uuid) {
-                // A crash between two files left it in both: the registry is right.
-                continue;
-            }
+            // A crash between two files left it in both: the registry is right, as far as the
+            // record stays there.
+            let is_recorded = self.pool.contains_key(&entry.session.uuid);
             match entry.unproven {
+                _ if is_recorded => entry.unproven = None,
                 Some(server) if server != self.snapshot.server => {
                     self.event(EventKind::Lost, &entry.session, None);
                     self.pool.insert(entry.session.uuid.clone(), entry.session);
@@ -377,9 +376,8 @@ impl<'a> Work<'a> {
 
         let look = self.close_the_gone(live, &present, &mut memory);
         self.keep_the_lost(live, &mut registry, &mut memory);
-        for uuid in live.values() {
-            self.closed.take(uuid);
-        }
+        let recorded: HashSet<&String> = registry.sessions.values().map(|s| &s.uuid).collect();
+        self.closed.closed.retain(|entry| !recorded.contains(&entry.session.uuid));
         self.closed.trim(self.policy.closed_limit, self.now);
         memory.exact.retain(|uuid, _| {
             registry.by_uuid(uuid).is_some()
@@ -478,10 +476,11 @@ impl<'a> Work<'a> {
     fn edited(&mut self, uuid: &str, known: Option<&Known>) -> Option<Session> {
         let name =
             known.filter(|known| known.uuid == uuid && !known.name.is_empty())?.name.as_str();
-        let stranger = self.before.registry.sessions.get(name)?.uuid.clone();
+        let stranger = self.pool.values().find(|session| session.name == name)?.uuid.clone();
         let is_known = self.before.memory.sessions.values().any(|known| known.uuid == stranger)
             || self.before.memory.lost_since.contains_key(&stranger)
-            || self.snapshot.sessions.iter().any(|live| live.stamp == stranger);
+            || self.snapshot.sessions.iter().any(|live| live.stamp == stranger)
+            || self.before.closed.closed.iter().any(|entry| entry.session.uuid == stranger);
         if is_known {
             return None;
         }

@@ -78,8 +78,24 @@ fn clear_old(path: &Path, kind: &str) {
     }
 }
 
-/// The last good copy of the registry at `path`: replaced with it, not synced.
-pub(super) fn last_good(path: &Path) -> PathBuf {
+/// Keeps the parts as the last good copy, for the day that somebody damages the registry.
+///
+/// A convenience: not synced, and a failure is no error. It is written in place, since a rename
+/// over an old file makes ext4 write it out at once, which took longer than the whole rest. What
+/// a crash leaves half written does not parse and is passed over by [`newest_readable`].
+pub(super) fn keep_last_good(path: &Path, parts: &[&[u8]]) {
+    let copy = last_good(path);
+    let written = file::open_own(&copy).and_then(|mut file| {
+        parts.iter().try_for_each(|part| file.write_all(part))?;
+        file.set_len(parts.iter().map(|part| part.len() as u64).sum())
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&copy);
+    }
+}
+
+/// The last good copy of the registry at `path`.
+fn last_good(path: &Path) -> PathBuf {
     with_suffix(path, ".last")
 }
 

@@ -78,7 +78,8 @@ pub(crate) fn check_owner(path: &Path, found: &fs::Metadata) -> Result<(), Store
     }
 }
 
-/// Makes a folder, and those above it, with mode 0700; one that is there stays as it is.
+/// Makes a folder, and those above it, with mode 0700 whatever the umask; one that is there
+/// stays as it is.
 ///
 /// # Errors
 /// It cannot be made.
@@ -86,7 +87,21 @@ pub fn make_folder(path: &Path) -> Result<(), StoreError> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error("make", path))
+    if let Some(above) = path.parent() {
+        make_folder(above)?;
+    }
+    let made = DirBuilder::new().mode(0o700).create(path).and_then(|()| {
+        let permissions = fs::metadata(path)?.permissions();
+        if permissions.mode() & 0o777 == 0o700 {
+            return Ok(());
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+    });
+    match made {
+        // Somebody else was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.map_err(io_error("make", path)),
+    }
 }
 
 /// Makes a file that was not there before, 0600 less nothing, whatever the umask.
@@ -98,6 +113,24 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens a private file of ours for writing, or makes it. What else stands there (a link, a
+/// second name of some file, a FIFO, another's file, one that others may read) is replaced.
+pub(crate) fn open_own(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let opened = OpenOptions::new().write(true).custom_flags(flags).open(path);
+    if let Ok(file) = opened {
+        let found = file.metadata()?;
+        let private = found.permissions().mode() & 0o7777 == PRIVATE;
+        if found.is_file() && found.nlink() == 1 && private && check_owner(path, &found).is_ok() {
+            return Ok(file);
+        }
+    }
+    if exists(path) {
+        fs::remove_file(path)?;
+    }
+    create_new(path, PRIVATE)
+}
+
 /// Puts `bytes` in the place of the file `path`, or of the file that a link there leads to.
 ///
 /// Whoever opens `path` sees the old bytes or the new ones. With [`Sync::Yes`] the new ones
@@ -107,6 +140,16 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
 /// # Errors
 /// Writing, syncing or renaming fails: the old file is still there.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), StoreError> {
+    replace_with(path, &[bytes], mode, sync)
+}
+
+/// The same for bytes in several parts, one after the other.
+pub(super) fn replace_with(
+    path: &Path,
+    parts: &[&[u8]],
+    mode: u32,
+    sync: Sync,
+) -> Result<(), StoreError> {
     let target = resolve(path).map_err(io_error("follow", path))?;
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -119,7 +162,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), S
     let temporary = folder.join(temporary_name(name));
     let written = (|| {
         let mut file = create_new(&temporary, mode)?;
-        file.write_all(bytes)?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
         if sync == Sync::Yes {
             file.sync_all()?;
         }

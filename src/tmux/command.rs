@@ -38,6 +38,15 @@ pub fn set_hook(hook: &str, has_hidden_environment: bool) -> Vec<u8> {
     line(&[b"set-hook", b"-g", index.as_bytes(), hook_line(has_hidden_environment).as_bytes()])
 }
 
+/// What stands at our place in a hook, as `show-hooks` prints it: nothing, our line or another.
+pub fn our_hook_in(shown: &str, hook: &str, has_hidden_environment: bool) -> Option<bool> {
+    let ours = format!("{hook}[{HOOK_INDEX}] ");
+    let found = shown.lines().find_map(|line| line.strip_prefix(&ours))?;
+    // tmux prints what it parsed, with quotes of its own choice.
+    let bare = |text: &str| text.replace(['"', '\''], "");
+    Some(bare(found.trim_end()) == bare(hook_line(has_hidden_environment)))
+}
+
 /// A command of words, quoted so that tmux's parser gives back exactly these bytes on every
 /// version: in double quotes, all but letters and digits as three octal digits.
 pub fn line(words: &[&[u8]]) -> Vec<u8> {
@@ -118,6 +127,18 @@ pub fn quote_sh(word: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_line_is_known_however_tmux_quotes_it() {
+        let shown = "session-closed\nsession-created[0] display-message x\n\
+             session-created[4242] if-shell -F \"#{!=:#{ROSTER_DUE},#{T:@roster_clock}}\" \
+             \"set-environment -ghF ROSTER_DUE '#{T:@roster_clock}' ; run-shell -b '#{@roster_run}'\"\n\
+             session-renamed[4242] display-message x\n";
+        assert_eq!(our_hook_in(shown, "session-created", true), Some(true));
+        assert_eq!(our_hook_in(shown, "session-created", false), Some(false));
+        assert_eq!(our_hook_in(shown, "session-renamed", true), Some(false));
+        assert_eq!(our_hook_in(shown, "session-closed", true), None);
+    }
 
     #[test]
     fn words_are_quoted_byte_by_byte() {

@@ -118,14 +118,8 @@ impl Tmux {
     /// # Errors
     /// The program cannot be started.
     pub fn start<S: AsRef<std::ffi::OsStr>>(&self, args: &[S]) -> Result<Running, TmuxError> {
-        let child = self
-            .command(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|source| TmuxError::NotStarted { program: self.program.clone(), source })?;
-        Ok(Running { child, started: Instant::now() })
+        Running::start(self.command(args))
+            .map_err(|source| TmuxError::NotStarted { program: self.program.clone(), source })
     }
 
     /// Runs a call to its end and gives what it printed.
@@ -176,6 +170,15 @@ pub struct Running {
 }
 
 impl Running {
+    /// Starts any command whose answer is to be read later.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn start(mut command: Command) -> io::Result<Running> {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(Running { child: command.spawn()?, started: Instant::now() })
+    }
+
     /// Reads what it prints to its end, but not beyond `deadline`: then it is killed.
     ///
     /// # Errors

@@ -76,7 +76,7 @@ impl Server {
         let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin.tmux");
         let binary = format!("set -g @roster-binary '{ROSTER}'\n");
         Server::with_config(&format!(
-            "{binary}run-shell '{} >/dev/null 2>&1 || :'\n{config}\n",
+            "{binary}{config}\nrun-shell '{} >/dev/null 2>&1 || :'\n",
             plugin.display()
         ))
     }
@@ -227,6 +227,19 @@ impl Server {
             || (self.roster(&["sync"]) == "nothing to change\n").then_some(()),
             || "a sync that changes nothing".into(),
         );
+    }
+
+    /// Waits until no sync that a hook started is on its way: it would mend what a test breaks.
+    pub fn wait_until_idle(&self) {
+        let folder = self.folder.path().display().to_string();
+        let is_idle = || {
+            let printed = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output();
+            let text = printed.expect("ps runs").stdout;
+            let text = String::from_utf8_lossy(&text).into_owned();
+            !text.lines().any(|line| line.contains(" sync --hook") && line.contains(&folder))
+        };
+        wait_for(|| is_idle().then_some(()), || "the end of all syncs".into());
+        self.wait_until_quiet();
     }
 
     /// A client that is attached, in a pane of a server of its own.

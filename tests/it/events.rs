@@ -195,6 +195,7 @@ fn a_program_that_is_gone_disturbs_nobody() {
     server.tmux(&["new-session", "-d", "-s", "two"]);
     server.wait_for_names(&["one", "two"]);
     server.wait_until_quiet();
+    server.wait_until_idle();
     std::fs::remove_file(&copy).unwrap();
     let client = server.attach("one");
     server.tmux(&["new-session", "-d", "-s", "three"]);

@@ -1,10 +1,16 @@
 //! Everything against the real thing: a real tmux on a private server, real files, the real
 //! program. `TEST_TMUX` names the tmux to test with (by default the one on PATH).
 
+mod complete;
+mod doctor;
 mod env;
 mod events;
+mod golden;
 mod hostile;
+mod install;
 mod life;
 mod pick;
 mod plugin;
 mod reconcile;
+mod store;
+mod tidy;

@@ -1,0 +1,328 @@
+//! `roster doctor`: what it finds, what `--fix` mends, and that it changes nothing without.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::env::{ROSTER, Server, tmux_program, tmux_version, wait_for};
+
+/// A server with the plugin and the session `one`, in step.
+fn started() -> Server {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
+    server
+}
+
+/// What doctor says: the findings, and whether it ended well.
+fn doctor(server: &Server, args: &[&str]) -> (Vec<Value>, bool) {
+    let args: Vec<&str> = ["doctor", "--json"].iter().chain(args).copied().collect();
+    let output = server.try_roster(&args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(stderr, "", "doctor tells what it has to say in its findings");
+    (serde_json::from_slice(&output.stdout).expect("an array"), output.status.success())
+}
+
+/// The texts of one check at one level.
+fn found(findings: &[Value], check: &str, level: &str) -> Vec<String> {
+    let wanted = |f: &&Value| f["check"] == check && f["level"] == level;
+    let text = |f: &Value| f["found"].as_str().unwrap().to_owned();
+    findings.iter().filter(wanted).map(text).collect()
+}
+
+fn problems(findings: &[Value]) -> Vec<&Value> {
+    findings.iter().filter(|finding| finding["level"] == "problem").collect()
+}
+
+/// Doctor finds this problem and changes nothing; `--fix` mends it, and then all is well.
+fn check_mended(server: &Server, check: &str, text: &str) {
+    let before = files(server);
+    let hooks = server.tmux(&["show-hooks", "-g"]);
+    let (findings, well) = doctor(server, &[]);
+    let texts = found(&findings, check, "problem");
+    assert!(!well && texts.iter().any(|found| found.contains(text)), "{findings:#?}");
+    assert_eq!(files(server), before);
+    assert_eq!(server.tmux(&["show-hooks", "-g"]), hooks);
+    let (findings, well) = doctor(server, &["--fix"]);
+    assert!(well && !found(&findings, "mended", "ok").is_empty(), "{findings:#?}");
+    let (findings, well) = doctor(server, &[]);
+    assert!(well && problems(&findings).is_empty(), "{findings:#?}");
+}
+
+/// The files with their permissions and contents.
+fn files(server: &Server) -> BTreeMap<String, (u32, Vec<u8>)> {
+    let entries = fs::read_dir(server.registry_path().parent().unwrap());
+    let entries = entries.into_iter().flatten().flatten();
+    let read = |path: &Path| {
+        let mode = fs::metadata(path).unwrap().permissions().mode();
+        (mode, fs::read(path).unwrap_or_default())
+    };
+    entries.map(|e| (e.file_name().into_string().unwrap(), read(&e.path()))).collect()
+}
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn all_is_well_on_a_fresh_server() {
+    let server = started();
+    let (findings, well) = doctor(&server, &[]);
+    assert!(well && problems(&findings).is_empty(), "{findings:#?}");
+    for check in
+        ["plugin", "program", "hooks", "options", "permissions", "lock", "registry", "step"]
+    {
+        assert_eq!(found(&findings, check, "ok").len(), 1, "{check}: {findings:#?}");
+    }
+    let old = tmux_version() < (3, 2);
+    assert_eq!(!found(&findings, "tmux", "note").is_empty(), old || tmux_version() == (3, 6));
+    assert!(server.roster(&["doctor"]).ends_with("all is well\n"));
+}
+
+#[test]
+fn a_wiped_hook_is_found_and_put_back() {
+    let server = started();
+    server.tmux(&["set-hook", "-g", "session-created", "set-option -g @theirs 1"]);
+    check_mended(&server, "hooks", "session-created was wiped");
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    assert_eq!(server.tmux(&["show-options", "-gv", "@theirs"]), "1");
+}
+
+#[test]
+fn another_line_at_our_index_is_found() {
+    let server = started();
+    server.tmux(&["set-hook", "-g", "session-closed[4242]", "set-option -g @theirs 1"]);
+    check_mended(&server, "hooks", "session-closed[4242] holds another line");
+}
+
+#[test]
+fn a_session_whose_own_hook_hides_ours_is_found_and_keeps_both() {
+    let server = started();
+    let id = server.id("one");
+    server.tmux(&["set-hook", "-t", &id, "session-renamed", "set-option -g @theirs 1"]);
+    check_mended(&server, "hooks", &format!("session \"one\" ({id}) has a hook session-renamed"));
+    server.tmux(&["rename-session", "-t", &id, "uno"]);
+    server.wait_for_names(&["uno"]);
+    assert_eq!(server.tmux(&["show-options", "-gv", "@theirs"]), "1");
+}
+
+#[test]
+fn a_damaged_registry_is_left_alone_until_fix() {
+    let server = started();
+    let uuid = server.uuid("one");
+    fs::write(server.registry_path(), "{\"schema_version\":1,\"sess").unwrap();
+    check_mended(&server, "registry", "is damaged");
+    assert_eq!(server.uuid("one"), uuid);
+}
+
+#[test]
+fn a_damaged_list_of_closed_sessions_is_left_alone_until_fix() {
+    let server = started();
+    let closed = server.registry_path().with_file_name("closed.json");
+    fs::write(&closed, "{").unwrap();
+    chmod(&closed, 0o600);
+    server.roster(&["list"]);
+    check_mended(&server, "registry", "the list of closed sessions");
+}
+
+#[test]
+fn a_newer_registry_is_told_and_never_touched() {
+    let server = started();
+    let newer = "{\"schema_version\":99,\"sessions\":{}}";
+    fs::write(server.registry_path(), newer).unwrap();
+    for args in [&[][..], &["--fix"]] {
+        let (findings, well) = doctor(&server, args);
+        let texts = found(&findings, "registry", "problem");
+        assert!(!well && texts[0].contains("schema_version 99"), "{findings:#?}");
+        assert_eq!(fs::read_to_string(server.registry_path()).unwrap(), newer);
+    }
+}
+
+#[test]
+fn permissions_are_taken_back() {
+    let server = started();
+    chmod(&server.registry_path(), 0o644);
+    check_mended(&server, "permissions", "is 0644, not 0600");
+    chmod(server.registry_path().parent().unwrap(), 0o755);
+    check_mended(&server, "permissions", "is 0755, not 0700");
+}
+
+#[test]
+fn a_stamp_that_is_gone_is_put_back() {
+    let server = started();
+    let id = server.id("one");
+    server.tmux(&["set-option", "-u", "-t", &id, "@roster_uuid"]);
+    check_mended(&server, "step", "differ");
+    // A second time no sync does it.
+    server.tmux(&["set-option", "-u", "-t", &id, "@roster_uuid"]);
+    server.roster(&["sync"]);
+    check_mended(&server, "stamps", "does not have its @roster_uuid");
+    assert_eq!(server.tmux(&["show-options", "-v", "-t", &id, "@roster_uuid"]), server.uuid("one"));
+}
+
+#[test]
+fn a_stamp_that_a_window_hides_is_told() {
+    let server = started();
+    server.tmux(&["set-option", "-w", "-t", "=one:", "@roster_uuid", "mine"]);
+    server.wait_until_idle();
+    let (findings, well) = doctor(&server, &[]);
+    assert!(well && found(&findings, "stamps", "note").len() == 1, "{findings:#?}");
+}
+
+#[test]
+fn a_program_that_is_gone_or_of_another_version_is_replaced() {
+    let server = started();
+    let other = server.path("it's roster");
+    fs::write(&other, "#!/bin/sh\necho roster 0.0.1\n").unwrap();
+    let run = format!("'{}' sync --hook", other.display().to_string().replace('\'', "'\\''"));
+    chmod(&other, 0o755);
+    server.tmux(&["set-option", "-g", "@roster_run", &run]);
+    let (findings, _) = doctor(&server, &[]);
+    assert!(found(&findings, "program", "problem")[0].contains("0.0.1"), "{findings:#?}");
+    fs::remove_file(&other).unwrap();
+    check_mended(&server, "program", "does not answer");
+}
+
+#[test]
+fn another_version_of_the_plugin_is_found() {
+    let server = started();
+    server.tmux(&["set-option", "-g", "@roster_version", "0.0.1"]);
+    check_mended(&server, "plugin", "0.0.1");
+}
+
+#[test]
+fn a_server_without_the_plugin_gets_it_from_fix() {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    check_mended(&server, "plugin", "not loaded");
+    assert_eq!(server.names(), ["one"]);
+}
+
+#[test]
+fn without_a_server_only_files_are_looked_at() {
+    let server = started();
+    server.crash();
+    let (findings, well) = doctor(&server, &[]);
+    assert!(well && found(&findings, "server", "note").len() == 1, "{findings:#?}");
+    assert_eq!(found(&findings, "registry", "ok").len(), 1, "{findings:#?}");
+    fs::write(server.registry_path(), "junk").unwrap();
+    assert!(!doctor(&server, &[]).1);
+    let (findings, well) = doctor(&server, &["--fix"]);
+    assert!(well, "{findings:#?}");
+    assert_eq!(server.names(), ["one"]);
+}
+
+#[test]
+fn where_nothing_ever_was_nothing_is_made() {
+    let server = Server::with_config("");
+    let (findings, well) = doctor(&server, &[]);
+    assert!(well, "{findings:#?}");
+    assert!(!server.path("home/.local").exists());
+}
+
+#[test]
+fn without_a_home_it_says_so() {
+    let server = Server::with_config("");
+    let output = server
+        .command(ROSTER)
+        .env_remove("HOME")
+        .args(["-L", "s", "doctor", "--fix", "--json"])
+        .output()
+        .unwrap();
+    let findings: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(found(&findings, "folder", "problem")[0].contains("HOME"), "{findings:#?}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_tmux_that_does_not_answer_holds_it_up_for_seconds_only() {
+    let server = started();
+    let bin = server.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let stub = format!(
+        "#!/bin/sh\n[ \"$1\" = -V ] && exec '{}' -V\nexec sleep 60\n",
+        tmux_program().display()
+    );
+    fs::write(bin.join("tmux"), stub).unwrap();
+    chmod(&bin.join("tmux"), 0o755);
+    let before = files(&server);
+    let begun = Instant::now();
+    let output = server
+        .command(ROSTER)
+        .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+        .args(["-L", "s", "doctor", "--fix", "--json"])
+        .output()
+        .unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    let findings: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(found(&findings, "server", "problem")[0].contains("did not answer"), "{findings:#?}");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(files(&server), before);
+}
+
+#[test]
+fn options_that_cannot_be_read_are_told() {
+    let server = started();
+    server.tmux(&["set-option", "-g", "@roster-closed-limit", "many"]);
+    let (findings, well) = doctor(&server, &[]);
+    assert!(!well, "{findings:#?}");
+    assert!(found(&findings, "options", "problem")[0].contains("@roster-closed-limit"));
+}
+
+#[test]
+fn a_key_that_the_user_bound_is_told_and_left_alone() {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.tmux(&["bind-key", "G", "display-message", "mine"]);
+    doctor(&server, &["--fix"]);
+    let (findings, well) = doctor(&server, &["--fix"]);
+    assert!(well, "{findings:#?}");
+    let told = found(&findings, "keys", "note");
+    assert!(told.iter().any(|found| found.contains("prefix G is bound")), "{findings:#?}");
+    // 3.7 prints nothing when asked for one key of a table.
+    let bound = |to: &str| server.tmux(&["list-keys", "-T", "prefix"]).contains(to);
+    assert!(bound("mine") && !bound("} pick "));
+    server.tmux(&["unbind-key", "G"]);
+    doctor(&server, &["--fix"]);
+    assert!(bound("} pick "));
+}
+
+#[test]
+fn continuum_that_restores_as_well_is_told() {
+    let server = started();
+    server.tmux(&["set-option", "-g", "@continuum-restore", "on"]);
+    server.tmux(&["set-option", "-g", "@roster-restore", "on"]);
+    let (findings, well) = doctor(&server, &[]);
+    assert!(well && found(&findings, "plugins", "note").len() == 1, "{findings:#?}");
+}
+
+#[test]
+fn a_lock_that_is_held_is_told() {
+    let server = started();
+    let store = tmux_roster::Store::new(server.registry_path());
+    let locked = store.lock().unwrap();
+    let (findings, well) = doctor(&server, &[]);
+    assert!(!well && found(&findings, "lock", "problem").len() == 1, "{findings:#?}");
+    drop(locked);
+    let free = || doctor(&server, &[]).1.then_some(());
+    wait_for(free, || "a lock that is free".into());
+}
+
+#[test]
+fn what_the_log_says_of_today_is_shown_without_harm() {
+    let server = started();
+    let log = server.registry_path().with_file_name("roster.log");
+    let now = tmux_roster::Timestamp::now();
+    fs::write(&log, format!("2001-01-01T00:00:00Z old\n{now} bad \u{1b}[31m name\n")).unwrap();
+    chmod(&log, 0o600);
+    let (findings, well) = doctor(&server, &[]);
+    let told = found(&findings, "log", "note");
+    assert!(well && told.len() == 1, "{findings:#?}");
+    assert!(told[0].contains("1 lines") && told[0].contains("\\u{1b}[31m"), "{told:?}");
+}

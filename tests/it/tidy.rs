@@ -1,0 +1,145 @@
+//! The rules of the house, as far as a program can check them: who may import whom, and that
+//! the README tells what the code has, and nothing else.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::env::ROSTER;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file below a folder of the project.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+fn readme() -> String {
+    read(&root().join("README.md"))
+}
+
+/// The first cells of the README's table below a heading.
+fn table(heading: &str, column: usize) -> Vec<String> {
+    let readme = readme();
+    let section = readme.split(&format!("\n## {heading}\n")).nth(1).expect("the section");
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
+    rows.map(|row| row.replace("\\|", "¦").split('|').nth(column + 1).unwrap().trim().to_owned())
+        .collect()
+}
+
+/// Words that start with `start` and go on with letters, digits, `-` and what is in `more`.
+fn words(text: &str, start: &str, more: &str) -> BTreeSet<String> {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '-' || more.contains(c);
+    text.match_indices(start)
+        .map(|(at, _)| {
+            let rest = &text[at + start.len()..];
+            let end = rest.find(|c| !part(c)).unwrap_or(rest.len());
+            format!("{start}{}", rest[..end].trim_end_matches('-'))
+        })
+        .collect()
+}
+
+#[test]
+fn the_edges_know_the_model_and_the_model_knows_nobody() {
+    for (folder, allowed) in [
+        ("src/model", &[][..]),
+        ("src/store", &["model", "store"]),
+        ("src/tmux", &["model", "tmux"]),
+    ] {
+        for file in files(folder) {
+            for line in read(&file).lines().filter(|line| line.contains("crate::")) {
+                let imported = line.split("crate::").nth(1).unwrap();
+                let module = imported.split(|c: char| !c.is_alphanumeric()).next().unwrap();
+                assert!(allowed.contains(&module), "{}: {line}", file.display());
+            }
+        }
+    }
+    for file in files("src/model") {
+        let text = read(&file);
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        assert!(!code.contains("std::fs") && !code.contains("std::process"), "{}", file.display());
+    }
+    for file in files("src") {
+        let starts_tmux = read(&file).contains("Command::new(&self.program)");
+        assert!(!starts_tmux || file.ends_with("tmux/mod.rs"), "{}", file.display());
+        assert!(read(&file).starts_with("//!"), "{} says what it is for", file.display());
+    }
+}
+
+#[test]
+fn every_option_stands_in_the_readme_and_every_option_there_is_real() {
+    let mut used = BTreeSet::new();
+    for file in files("src").iter().chain(&files("scripts")).chain([&root().join("plugin.tmux")]) {
+        used.extend(words(&read(file), "@roster-", ""));
+    }
+    used.remove("@roster-");
+    used.remove("@roster");
+    let mut told = BTreeSet::new();
+    for cell in table("Options", 0).iter().chain(&table("Keys", 1)) {
+        told.extend(words(&cell.replace("-<mode>", ""), "@roster-", ""));
+    }
+    assert_eq!(used, told);
+}
+
+#[test]
+fn every_command_stands_in_the_readme_and_every_command_there_is_real() {
+    let help = std::process::Command::new(ROSTER).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands = help.split("Commands:").nth(1).expect("the list of commands");
+    // What plugin.tmux and keys call is no command for people.
+    let hidden = ["load", "run-script", "complete", "key"];
+    let real: BTreeSet<&str> = commands
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("  ")?.split_whitespace().next().filter(|_| !line.starts_with("   "))
+        })
+        .filter(|verb| !hidden.contains(verb))
+        .collect();
+    let rows = table("Commands", 0);
+    let told: BTreeSet<&str> = rows
+        .iter()
+        .filter_map(|row| row.split_whitespace().nth(1))
+        .map(|w| w.trim_end_matches('`'))
+        .collect();
+    assert_eq!(real, told);
+    for verb in real {
+        let help = std::process::Command::new(ROSTER).args([verb, "--help"]).output().unwrap();
+        assert!(help.status.success());
+        let help = String::from_utf8(help.stdout).unwrap();
+        assert!(help.contains(&format!("roster {verb}")), "an example for {verb}: {help}");
+    }
+}
+
+#[test]
+fn the_readme_shows_the_commands_that_try_and_test() {
+    let readme = readme();
+    let (top, _) = readme.split_once("\n## ").unwrap();
+    for command in ["scripts/try", "scripts/test"] {
+        assert!(top.contains(command));
+        assert!(root().join(command).exists());
+    }
+    let gate = read(&root().join(".ci/run"));
+    assert!(gate.contains("scripts/test"));
+    for script in files("scripts").iter().filter(|path| read(path).starts_with("#!")) {
+        let name = script.strip_prefix(root()).unwrap().display().to_string();
+        assert!(gate.contains(&name), "{name} is checked by shellcheck in .ci/run");
+    }
+    let cargo = read(&root().join("Cargo.toml"));
+    let msrv = cargo.split("rust-version = \"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(readme.contains(&format!("Rust {msrv}")));
+}
