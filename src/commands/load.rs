@@ -24,8 +24,12 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
     if let Some(program) = &args.tmux {
         place.tmux.program = PathBuf::from(program);
     }
-    load_into(&context.environment, &place, args.status)?;
-    Ok(ExitCode::SUCCESS)
+    let loaded = load_into(&context.environment, &place, args.status);
+    if let Err(Failure::Error(error)) = &loaded {
+        // tmux and TPM show nobody what is said here.
+        sync::log(&place, &format!("load: {error}"));
+    }
+    loaded.map(|()| ExitCode::SUCCESS)
 }
 
 /// Loads the plugin, with the program that runs now, where the place is settled already; or only
