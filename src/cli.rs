@@ -468,6 +468,9 @@ pub struct Load {
     /// the tmux program of the server
     #[argh(option)]
     pub tmux: Option<String>,
+    /// the user chose this program by @roster-binary: servers call it by its own path
+    #[argh(switch)]
+    pub chosen: bool,
 }
 
 /// run a user's script for an event, for at most 10 seconds

@@ -34,7 +34,7 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
         return Err(Failure::from("tmux-roster needs tmux 3.0 or newer"));
     }
     let keys = String::from_utf8_lossy(&asked).into_owned();
-    let program = program::lasting(&context.environment, &place, deadline)?;
+    let program = program::lasting(&context.environment, args.chosen)?;
     let lines = commands(&place, version, &keys, &program);
     sync::run_lines(&place, &lines, deadline)?;
     Ok(ExitCode::SUCCESS)
