@@ -40,7 +40,7 @@ pub fn load_into(place: &Place, status_only: bool) -> Result<(), Failure> {
     let asked = ask(&place.tmux, deadline)?;
     let lines =
         if status_only { placeholders(&asked, version) } else { commands(place, version, &asked)? };
-    sync::run_lines(place, &lines, deadline)?;
+    sync::run_lines(place, None, &lines, deadline)?;
     Ok(())
 }
 

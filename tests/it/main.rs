@@ -5,6 +5,7 @@ mod complete;
 mod doctor;
 mod env;
 mod events;
+mod faults;
 mod hostile;
 mod life;
 mod pick;
