@@ -12,3 +12,4 @@ mod pick;
 mod plugin;
 mod reconcile;
 mod tidy;
+mod whole;
