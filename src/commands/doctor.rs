@@ -727,7 +727,7 @@ fn make_private(path: &Path, mode: u32) -> Result<(), String> {
 
 fn put_back(place: &Place, line: &[u8]) -> Result<(), String> {
     let lines = [line.to_vec()];
-    sync::run_lines(place, &lines, Instant::now() + TYPED_LIMIT)
+    sync::run_lines(place, None, &lines, Instant::now() + TYPED_LIMIT)
         .map(drop)
         .map_err(|e| e.to_string())
 }

@@ -53,7 +53,7 @@ pub fn load_into(
     } else {
         commands(place, version, &asked, &program)
     };
-    sync::run_lines(place, &lines, deadline)?;
+    sync::run_lines(place, None, &lines, deadline)?;
     Ok(())
 }
 

@@ -156,9 +156,7 @@ pub(super) fn replace_with(
         _ => Path::new("."),
     };
     let name = target.file_name().unwrap_or_default();
-    if sync == Sync::Yes {
-        remove_leftovers(folder, name);
-    }
+    remove_leftovers(folder, name);
     let temporary = folder.join(temporary_name(name));
     let written = (|| {
         let mut file = create_new(&temporary, mode)?;
