@@ -131,7 +131,8 @@ pub(crate) fn open_own(path: &Path) -> io::Result<File> {
     create_new(path, PRIVATE)
 }
 
-/// Puts `bytes` in the place of the file `path`, or of the file that a link there leads to.
+/// Puts `bytes` in the place of the file `path`, or, with [`Sync::Yes`], of the file that a link
+/// there leads to; with [`Sync::No`] of the link itself.
 ///
 /// Whoever opens `path` sees the old bytes or the new ones. With [`Sync::Yes`] the new ones
 /// survive a power cut from the moment that this returns. The caller holds the lock: temporary
@@ -150,7 +151,11 @@ pub(super) fn replace_with(
     mode: u32,
     sync: Sync,
 ) -> Result<(), StoreError> {
-    let target = resolve(path).map_err(io_error("follow", path))?;
+    let target = match sync {
+        Sync::Yes => resolve(path)?,
+        // What nobody would miss nobody has linked to a place of their own.
+        Sync::No => path.to_owned(),
+    };
     let folder = folder_of(&target);
     let name = target.file_name().unwrap_or_default();
     remove_leftovers(folder, name);
@@ -182,17 +187,22 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Where a chain of symbolic links leads, whether or not something is there.
-fn resolve(path: &Path) -> io::Result<PathBuf> {
+/// Where a chain of symbolic links leads, whether or not something is there. A link that
+/// another user planted is refused; those of root (an administrator's, Nix's) are not.
+fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     let mut target = path.to_owned();
     for _ in 0..40 {
-        match fs::read_link(&target) {
-            Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
+        let Ok(next) = fs::read_link(&target) else {
             // Not a link, or not there.
-            Err(_) => return Ok(target),
+            return Ok(target);
+        };
+        let found = fs::symlink_metadata(&target).map_err(io_error("follow", &target))?;
+        if found.uid() != 0 {
+            check_owner(&target, &found)?;
         }
+        target = target.parent().unwrap_or(Path::new("")).join(next);
     }
-    Err(io::Error::other("too many levels of symbolic links"))
+    Err(io_error("follow", path)(io::Error::other("too many levels of symbolic links")))
 }
 
 /// A name for a temporary file that belongs to the file `name`; see [`remove_leftovers`].

@@ -105,7 +105,7 @@ pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
     let mut rest = output;
     while !rest.starts_with(&start_of_end) && rest.starts_with(n) {
         let length = find(rest, &end_of_record)?;
-        sessions.push(record(&split(&rest[n.len()..length], n))?);
+        sessions.push(record(&split(rest.get(n.len()..length)?, n))?);
         rest = &rest[length + end_of_record.len()..];
     }
     let at = find(rest, &start_of_end)?;

@@ -1,6 +1,7 @@
 //! Everything against the real thing: a real tmux on a private server, real files, the real
 //! program. `TEST_TMUX` names the tmux to test with (by default the one on PATH).
 
+mod bytes;
 mod complete;
 mod doctor;
 mod env;
@@ -13,6 +14,7 @@ mod life;
 mod pick;
 mod plugin;
 mod reconcile;
+mod secure;
 mod store;
 mod tidy;
 mod whole;
