@@ -92,13 +92,17 @@ impl Environment {
         self.published.as_ref().filter(|(of, ..)| of == socket).map(|(_, dir, _)| dir.as_path())
     }
 
-    /// The tmux program: the one that the plugin was loaded with, else the one on PATH, else
-    /// one in the usual places, since a tmux server's PATH may lack them.
+    /// The tmux program: the one that the plugin was loaded with, else the one that the server
+    /// runs, else the one on PATH, else one in the usual places, since a tmux server's PATH may
+    /// lack them.
     pub fn tmux_program(&self, socket: &Path) -> PathBuf {
         if let Some((of, _, program)) = &self.published {
             if of == socket && program.exists() {
                 return program.clone();
             }
+        }
+        if let Some(program) = server_program(socket) {
+            return program;
         }
         let usual = ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/local/bin", "/bin"];
         env::split_paths(&self.path)
@@ -133,6 +137,21 @@ impl Environment {
     pub fn home(&self) -> Option<&Path> {
         self.home.as_deref()
     }
+}
+
+/// The program that the server on a socket runs, since a client of another version may hang.
+#[cfg(target_os = "linux")]
+fn server_program(socket: &Path) -> Option<PathBuf> {
+    let stream = std::os::unix::net::UnixStream::connect(socket).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    let program = std::fs::read_link(format!("/proc/{}/exe", peer.pid.as_raw_nonzero())).ok()?;
+    // A program that was replaced meanwhile reads as "... (deleted)".
+    program.is_file().then_some(program)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn server_program(_: &Path) -> Option<PathBuf> {
+    None
 }
 
 fn absolute(path: &Path) -> PathBuf {

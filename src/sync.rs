@@ -623,6 +623,13 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<Remembered, StoreError> {
             session.last_health_at = now;
         }
         locked.commit(&loaded.registry)?;
+    } else if !file::exists(&place.registry()) {
+        // Somebody deleted it. What lives comes back from tmux, the rest from the last copy.
+        if let Some(last) = locked.last_good().filter(|last| !last.sessions.is_empty()) {
+            log(place, "the registry was gone; took its sessions from the last good copy");
+            locked.commit(&last)?;
+            loaded.registry = last;
+        }
     }
     let closed = match read_closed(place) {
         Err(StoreError::Damaged { path, reason }) => {
@@ -667,8 +674,13 @@ pub fn read_closed(place: &Place) -> Result<Closed, StoreError> {
 /// # Errors
 /// The registry or the list of closed sessions cannot be read.
 pub fn peek(place: &Place) -> Result<Remembered, StoreError> {
+    let store = Store::new(place.registry());
+    let gone = !file::exists(store.path());
     Ok(Remembered {
-        registry: Store::new(place.registry()).read()?,
+        registry: match store.last_good().filter(|_| gone) {
+            Some(last) => last,
+            None => store.read()?,
+        },
         closed: match read_closed(place) {
             Err(StoreError::Damaged { .. }) => Closed::default(),
             read => read?,

@@ -102,7 +102,7 @@ pub(super) fn keep_last_good(path: &Path, parts: &[&[u8]]) {
 }
 
 /// The last good copy of the registry at `path`.
-fn last_good(path: &Path) -> PathBuf {
+pub(super) fn last_good(path: &Path) -> PathBuf {
     with_suffix(path, ".last")
 }
 

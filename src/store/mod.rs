@@ -83,9 +83,11 @@ impl fmt::Display for StoreError {
             StoreError::NotFound(name) => write!(f, "session {name:?} not found"),
             StoreError::AlreadyExists(name) => write!(f, "session {name:?} already exists"),
             StoreError::Name(error) => error.fmt(f),
-            StoreError::Damaged { path, reason } => {
-                write!(f, "{} is damaged: {reason}", path.display())
-            }
+            StoreError::Damaged { path, reason } => write!(
+                f,
+                "{} is damaged: {reason}; the next change (or roster sync) keeps it aside and mends it",
+                path.display()
+            ),
             StoreError::Newer { path, version } => write!(
                 f,
                 "{} has schema_version {version}, we know up to {SCHEMA_VERSION}: \
@@ -156,6 +158,13 @@ impl Store {
             Some(bytes) => parse(&self.path, &bytes),
             None => Ok(Registry::default()),
         }
+    }
+
+    /// The last good copy of the registry, if it reads.
+    pub fn last_good(&self) -> Option<Registry> {
+        let copy = backup::last_good(&self.path);
+        let bytes = file::read(&copy).ok()??;
+        parse(&copy, &bytes).ok()
     }
 
     /// Takes the lock that every writer takes, for as long as the result lives.
@@ -414,6 +423,11 @@ impl Locked<'_> {
         file::replace_with(path, parts, file::PRIVATE, file::Sync::Yes)?;
         backup::keep_last_good(path, parts);
         Ok(())
+    }
+
+    /// The last good copy of the registry, if it reads: for the day that the registry is gone.
+    pub fn last_good(&self) -> Option<Registry> {
+        self.store.last_good()
     }
 
     /// When the last query of tmux began under this lock, and when the hooks were last checked.
