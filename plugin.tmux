@@ -35,12 +35,12 @@ is_exact() {
 
 # Sets roster to the program to use; fails if another one is to be installed.
 find_roster() {
-	roster=
+	roster='' is_chosen=''
 	chosen=$("$tmux" show-options -gqv @roster-binary)
 	case $chosen in [~]/*) chosen=${HOME:-}/${chosen#??} ;; esac
 	if [ -n "$chosen" ]; then
 		# What the user chose is never replaced, as long as it can be called.
-		is_exact "$chosen" || [ -n "$roster" ] && return
+		is_exact "$chosen" || [ -n "$roster" ] && is_chosen=--chosen && return
 		tell "@roster-binary is no roster program of version ${series}x: $chosen"
 	fi
 	is_exact "$dir/target/release/roster" && return
@@ -66,7 +66,7 @@ main() {
 	find_roster
 	is_missing=$?
 	if [ -n "$roster" ]; then
-		problem=$("$roster" load --tmux "$tmux" 2>&1 >/dev/null) || tell "${problem#roster: }"
+		problem=$("$roster" load $is_chosen --tmux "$tmux" 2>&1 >/dev/null) || tell "${problem#roster: }"
 	fi
 	# scripts/install ends by running this file: it must not start it again.
 	if [ "$is_missing" != 0 ] && [ -z "${ROSTER_INSTALLING:-}" ]; then

@@ -2,7 +2,6 @@
 //! lock → load → snapshot → reconcile → commit if changed → effects → unlock.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -23,7 +22,7 @@ use crate::model::reconcile::{
     self, Effect, EffectKind, Event, EventKind, LOOK_AFTER, Plan, Remembered, reconcile,
 };
 use crate::model::session::{Session, new_uuid};
-use crate::model::snapshot::{ServerId, SessionId, Snapshot, Workdir};
+use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
 use crate::store::file::{self, PRIVATE, Sync};
 use crate::store::{Locked, Store, StoreError, Times};
@@ -212,6 +211,7 @@ impl<'a> Transaction<'a> {
     /// Writing fails; or tmux does not take the effects in time, in which case the registry is
     /// right and the next sync tells tmux again.
     pub fn bring_into_step(&mut self) -> Result<Report, SyncError> {
+        self.wait_for_directories()?;
         let now = Timestamp::now();
         let policy = &self.settings.policy;
         let mut plan =
@@ -236,19 +236,52 @@ impl<'a> Transaction<'a> {
 
         let mut lines: Vec<Vec<u8>> = plan.effects.iter().map(command::effect).collect();
         lines.extend(self.missing_hooks());
+        self.hooks_asked = false;
         if plan.look && self.version().at_least(3, 2) {
             lines.push(look_line(LOOK_AFTER));
         }
-        self.run(&lines)?;
-        if !plan.effects.is_empty() {
+        let effects = plan.effects.len();
+        let told = self.tell(&lines, &plan.effects, &plan.memory_after);
+        if effects > 0 && told.is_ok() {
             self.remember(plan.memory_after)?;
         }
         let mut events = plan.events;
+        if told.is_err() {
+            // It happened, whether or not tmux could be told of it.
+            run_scripts(&self.settings, &events);
+        }
+        told?;
         if restore && self.settings.restore_at_start {
             events.extend(crate::restore::restore_all(self)?.events);
         }
         run_scripts(&self.settings, &events);
-        Ok(Report { events, changed, effects: plan.effects.len() })
+        Ok(Report { events, changed, effects })
+    }
+
+    /// Tells tmux, piece by piece. Where it stops answering, it is remembered which sessions have
+    /// all that was meant for them, so that the next sync goes on from there: else a server so
+    /// busy that no job gets to the end would be told the same for ever.
+    fn tell(
+        &mut self,
+        lines: &[Vec<u8>],
+        effects: &[Effect],
+        told: &Memory,
+    ) -> Result<(), SyncError> {
+        for (piece, done) in lines.chunks(PIECE).zip((0..).step_by(PIECE)) {
+            if let Err(error) = self.run(piece) {
+                let missing: HashSet<Option<SessionId>> =
+                    effects.iter().skip(done).map(|effect| effect.target).collect();
+                let mut memory = self.remembered.memory.clone();
+                for (id, told) in &told.sessions {
+                    if !missing.contains(&Some(*id)) {
+                        memory.sessions.insert(*id, told.clone());
+                    }
+                }
+                self.remember(memory)?;
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Writes what changed. `memory` is written instead of the memory in `next` if it is given.
@@ -313,7 +346,8 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// tmux fails.
     pub fn look_again(&mut self) -> Result<(), SyncError> {
-        self.answer = ask(self.place, self.trigger.deadline())?;
+        let hooks = std::mem::take(&mut self.answer.hooks);
+        self.answer = Answer { hooks, ..ask(self.place, self.trigger.deadline())? };
         Ok(())
     }
 
@@ -323,7 +357,8 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// The file cannot be written, or tmux does not answer.
     pub fn run(&self, lines: &[Vec<u8>]) -> Result<(), SyncError> {
-        run_lines(self.place, lines, self.trigger.deadline()).map(drop)
+        run_lines(self.place, Some(self.answer.snapshot.server), lines, self.trigger.deadline())
+            .map(drop)
     }
 
     /// The same for one piece whose output is wanted.
@@ -331,7 +366,7 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// As for [`Transaction::run`].
     pub fn run_printing(&self, lines: &[Vec<u8>]) -> Result<String, SyncError> {
-        run_lines(self.place, lines, self.trigger.deadline())
+        run_lines(self.place, Some(self.answer.snapshot.server), lines, self.trigger.deadline())
     }
 
     /// What the hooks lack, if they were asked for.
@@ -365,6 +400,25 @@ impl<'a> Transaction<'a> {
                 live.workdir = Workdir::Guess(here.as_os_str().as_bytes().to_vec());
             }
         }
+    }
+
+    /// Before 3.2 a session's directory is that of its pane's process, and for a moment there is
+    /// none yet: a new session is asked for again.
+    fn wait_for_directories(&mut self) -> Result<(), SyncError> {
+        for _ in 0..5 {
+            let known = &self.remembered.memory.sessions;
+            let lacks_one = |live: &LiveSession| {
+                live.workdir == Workdir::Unknown && !live.pane_dead && !known.contains_key(&live.id)
+            };
+            let is_old = !self.version().at_least(3, 2);
+            if !is_old || !self.answer.snapshot.sessions.iter().any(lacks_one) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            self.look_again()?;
+            self.use_job_directory();
+        }
+        Ok(())
     }
 
     /// Checks the sessions that were just attached to, within the same commit.
@@ -692,17 +746,23 @@ fn look_line(seconds: i64) -> Vec<u8> {
     command::line(&[b"run-shell", b"-b", b"-d", delay.as_bytes(), b"#{@roster_run}"])
 }
 
-/// Sends commands to tmux by `source-file`, in pieces; gives what they print.
+/// Sends commands to tmux by `source-file`, in pieces; gives what they print. If `server` is
+/// given, another server on the same socket does nothing: to it, `$3` is another session.
 ///
 /// # Errors
 /// The file cannot be written, or tmux does not answer. That a command fails is no error.
-pub fn run_lines(place: &Place, lines: &[Vec<u8>], deadline: Instant) -> Result<String, SyncError> {
+pub fn run_lines(
+    place: &Place,
+    server: Option<ServerId>,
+    lines: &[Vec<u8>],
+    deadline: Instant,
+) -> Result<String, SyncError> {
     let mut printed = String::new();
     for piece in lines.chunks(PIECE) {
         // Not named after the registry: a sync that commits meanwhile would clear it away, and a
         // plugin that loads without the lock would not be loaded.
         let path = place.dir.join(file::temporary_name("commands".as_ref()));
-        let ran = run_piece(place, &path, &piece.concat(), deadline);
+        let ran = run_piece(place, server, &path, &piece.concat(), deadline);
         let _ = fs::remove_file(&path);
         printed.push_str(&ran?);
     }
@@ -711,6 +771,7 @@ pub fn run_lines(place: &Place, lines: &[Vec<u8>], deadline: Instant) -> Result<
 
 fn run_piece(
     place: &Place,
+    server: Option<ServerId>,
     path: &Path,
     commands: &[u8],
     deadline: Instant,
@@ -718,11 +779,8 @@ fn run_piece(
     file::create_new(path, PRIVATE)
         .and_then(|mut file| file.write_all(commands))
         .map_err(file::io_error("write", path))?;
-    let escaped = command::escape_glob(path);
-    let output = place
-        .tmux
-        .start(&[OsStr::new("source-file"), OsStr::from_bytes(&escaped)])?
-        .finish(deadline)?;
+    let words = command::source_file(path, server);
+    let output = place.tmux.start(&words)?.finish(deadline)?;
     // That a target has gone meanwhile is no failure of the whole; that the server has, is.
     let gone = |stderr: &str| {
         stderr.starts_with("no server")

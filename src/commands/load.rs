@@ -24,7 +24,7 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
     if let Some(program) = &args.tmux {
         place.tmux.program = PathBuf::from(program);
     }
-    let loaded = load_into(&context.environment, &place, args.status);
+    let loaded = load_into(&context.environment, &place, args.status, args.chosen);
     if let Err(Failure::Error(error)) = &loaded {
         // tmux and TPM show nobody what is said here.
         sync::log(&place, &format!("load: {error}"));
@@ -38,6 +38,7 @@ pub fn load_into(
     environment: &Environment,
     place: &Place,
     status_only: bool,
+    chosen: bool,
 ) -> Result<(), Failure> {
     let deadline = Instant::now() + LIMIT;
     let version = program_version(place, deadline)?;
@@ -46,13 +47,13 @@ pub fn load_into(
     }
     file::make_folder(&place.dir)?;
     let asked = ask(&place.tmux, deadline)?;
-    let program = program::lasting(environment, place, deadline)?;
+    let program = program::lasting(environment, chosen)?;
     let lines = if status_only {
         placeholders(&asked, version)
     } else {
         commands(place, version, &asked, &program)
     };
-    sync::run_lines(place, &lines, deadline)?;
+    sync::run_lines(place, None, &lines, deadline)?;
     Ok(())
 }
 

@@ -4,9 +4,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use tmux_roster::config::{Environment, Place};
+use tmux_roster::config::Environment;
 use tmux_roster::store::file;
 
 use super::Failure;
@@ -20,14 +19,9 @@ const SCRIPTS: [(&str, &str); 2] = [
 /// The path that a server is told: a link in the data folder, which now leads to the program
 /// that runs. Servers that were told of it before follow. It is the program's own path where the
 /// user named one by `@roster-binary`, and where the data folder cannot be written.
-pub fn lasting(
-    environment: &Environment,
-    place: &Place,
-    deadline: Instant,
-) -> Result<PathBuf, Failure> {
+pub fn lasting(environment: &Environment, is_chosen: bool) -> Result<PathBuf, Failure> {
     let own = fs::canonicalize(std::env::current_exe()?)?;
-    let chosen = place.tmux.run(&["show-options", "-gqv", "@roster-binary"], deadline)?;
-    if !chosen.trim_ascii().is_empty() {
+    if is_chosen {
         return Ok(own);
     }
     let link = environment.data_dir().and_then(|dir| point(&dir, &own).ok());

@@ -180,10 +180,14 @@ impl<'a> Work<'a> {
                 duplicates.push(session);
                 continue;
             }
-            let remembered = (self.before.memory.sessions.values())
-                .any(|known| known.uuid == session.uuid && known.name == *key);
+            // Asked for a duplicate only: for every record it made a thousand sessions a million
+            // comparisons.
+            let remembered = || {
+                (self.before.memory.sessions.values())
+                    .any(|known| known.uuid == session.uuid && known.name == *key)
+            };
             match self.pool.get(&session.uuid) {
-                Some(_) if !remembered => duplicates.push(session),
+                Some(_) if !remembered() => duplicates.push(session),
                 _ => duplicates.extend(self.pool.insert(session.uuid.clone(), session)),
             }
         }

@@ -151,14 +151,9 @@ pub(super) fn replace_with(
     sync: Sync,
 ) -> Result<(), StoreError> {
     let target = resolve(path).map_err(io_error("follow", path))?;
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(&target);
     let name = target.file_name().unwrap_or_default();
-    if sync == Sync::Yes {
-        remove_leftovers(folder, name);
-    }
+    remove_leftovers(folder, name);
     let temporary = folder.join(temporary_name(name));
     let written = (|| {
         let mut file = create_new(&temporary, mode)?;
@@ -177,6 +172,14 @@ pub(super) fn replace_with(
         synced.map_err(io_error("sync the folder of", path))?;
     }
     Ok(())
+}
+
+/// The folder that a file is in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Where a chain of symbolic links leads, whether or not something is there.
@@ -205,7 +208,7 @@ pub(crate) fn temporary_name(name: &OsStr) -> OsString {
 
 /// Removes what a crash left of the file `name` and its companions: nobody but the holder of the
 /// lock makes files of such names.
-fn remove_leftovers(folder: &Path, name: &OsStr) {
+pub(super) fn remove_leftovers(folder: &Path, name: &OsStr) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let start = [b".", name.as_bytes(), b"."].concat();
     for entry in entries.flatten() {

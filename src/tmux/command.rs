@@ -1,10 +1,12 @@
 //! Commands as text for `source-file`: one a line, so that one that fails (its target has gone)
 //! does not stop those behind it, as it would in an argument list.
 
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use crate::model::reconcile::{Effect, EffectKind};
+use crate::model::snapshot::ServerId;
 
 /// How many commands go in one piece: tmux answers nobody while it works through a file.
 pub const PIECE: usize = 100;
@@ -104,6 +106,23 @@ pub fn escape_glob(path: &Path) -> Vec<u8> {
         escaped.push(*byte);
     }
     escaped
+}
+
+/// The call that runs a file of commands; if `server` is given, on that very server alone: the
+/// server asks itself, so none can take its place between the question and the commands.
+pub fn source_file(path: &Path, server: Option<ServerId>) -> Vec<OsString> {
+    let path = escape_glob(path);
+    let Some(server) = server else {
+        return vec!["source-file".into(), OsString::from_vec(path)];
+    };
+    // Before 3.2 a server without sessions could not say when it started.
+    let condition = match server.start_time {
+        0 => format!("#{{==:#{{pid}},{}}}", server.pid),
+        start => format!("#{{==:#{{pid}}/#{{start_time}},{}/{start}}}", server.pid),
+    };
+    let command = line(&[b"source-file", &path]);
+    let command = command.strip_suffix(b"\n").unwrap_or(&command).to_vec();
+    vec!["if-shell".into(), "-F".into(), condition.into(), OsString::from_vec(command)]
 }
 
 /// Text that a tmux format shows as it is: every `#` doubled.

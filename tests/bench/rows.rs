@@ -196,7 +196,7 @@ fn count_of(place: &Place<'_>, which: &str, command: &Command) -> String {
         return "?".into();
     }
     let text = fs::read_to_string(&trace).unwrap_or_default();
-    text.lines().filter(|line| line.contains(") = ")).count().to_string()
+    text.lines().filter(|line| line.contains("sync(")).count().to_string()
 }
 
 fn registry_of(records: usize, path: &Path) {
