@@ -32,6 +32,16 @@ enum Found {
     Closed(ClosedSession),
 }
 
+impl Found {
+    /// What people call it, even where a key gave its UUID.
+    fn name(&self) -> &str {
+        match self {
+            Found::Live(_, session) | Found::Lost(session) => &session.name,
+            Found::Closed(entry) => &entry.session.name,
+        }
+    }
+}
+
 /// Looks a name up, or a UUID: live ones first, then lost, then the newest closed one.
 fn find(transaction: &Transaction<'_>, name: &str) -> Result<Found, Failure> {
     let is_it = |session: &Session| session.name == name;
@@ -360,6 +370,7 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
         begun => begun?,
     };
     let found = find(&transaction, &args.old)?;
+    let old = found.name().to_owned();
     if transaction.remembered.registry.sessions.contains_key(&args.new) {
         return Err(tmux_roster::StoreError::AlreadyExists(args.new.clone()).into());
     }
@@ -377,7 +388,7 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
             transaction.look_again()?;
             transaction.bring_into_step()?;
             if !transaction.remembered.registry.sessions.contains_key(&args.new) {
-                return Err(format!("tmux did not rename {:?} to {:?}", args.old, args.new).into());
+                return Err(format!("tmux did not rename {old:?} to {:?}", args.new).into());
             }
         }
         Found::Lost(session) => {
@@ -388,8 +399,8 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
             transaction.commit(next, None)?;
         }
         Found::Closed(_) => {
-            let hint = format!("roster reopen {} --as {}", args.old, args.new);
-            return Err(format!("session {:?} is closed: {hint}", args.old).into());
+            let hint = format!("roster reopen {old} --as {}", args.new);
+            return Err(format!("session {old:?} is closed: {hint}").into());
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -401,11 +412,13 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
     let mut transaction = begin(&place, &store).map_err(require_server(&place))?;
     let (id, session) = match find(&transaction, &args.name)? {
         Found::Live(id, session) => (id, session),
-        Found::Lost(_) => {
-            let hint = format!("roster forget {} lets it go", args.name);
-            return Err(format!("session {:?} does not live: {hint}", args.name).into());
+        Found::Lost(Session { name, .. }) => {
+            let hint = format!("roster forget {name} lets it go");
+            return Err(format!("session {name:?} does not live: {hint}").into());
         }
-        Found::Closed(_) => return Err(format!("session {:?} is closed", args.name).into()),
+        Found::Closed(entry) => {
+            return Err(format!("session {:?} is closed", entry.session.name).into());
+        }
     };
     let mut lines = Vec::new();
     if let Ok(Some(client)) = client(context, &place, args.client.as_deref()) {
@@ -461,7 +474,7 @@ pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
             if !args.force {
                 return Err(format!(
                     "session {:?} lives: roster kill {} ends it, --force leaves it untracked",
-                    args.name, args.name
+                    session.name, session.name
                 )
                 .into());
             }

@@ -117,7 +117,7 @@ pub fn seat(context: &Context, place: &Place, from: Option<&str>) -> Result<Seat
     match from {
         Some(from) => Seat::parse(from),
         None => Seat::of_pane(context, place)?
-            .ok_or_else(|| "a menu needs a tmux client: roster help lists the commands".into()),
+            .ok_or_else(|| "a menu needs a tmux client: roster --help lists what does not".into()),
     }
 }
 

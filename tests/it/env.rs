@@ -321,13 +321,19 @@ impl<'a> Client<'a> {
     /// The same with a terminal of so many columns and rows.
     pub fn start_sized(server: &'a Server, size: (u32, u32), command: &str) -> Client<'a> {
         let (columns, rows) = (size.0.to_string(), size.1.to_string());
-        let output = server
-            .command(tmux_program())
-            .args(["-u", "-L", "outer", "-f", "/dev/null", "new-session", "-d", "-x", &columns])
-            .args(["-y", &rows, "-P", "-F", "#{pane_id}"])
-            .arg(format!("unset TMUX TMUX_PANE; {command}"))
-            .output()
-            .expect("tmux runs");
+        let start = || {
+            let output = server
+                .command(tmux_program())
+                .args(["-u", "-L", "outer", "-f", "/dev/null", "new-session", "-d", "-x", &columns])
+                .args(["-y", &rows, "-P", "-F", "#{pane_id}"])
+                .arg(format!("unset TMUX TMUX_PANE; {command}"))
+                .output()
+                .expect("tmux runs");
+            // The server may just be ending with the client before this one.
+            let ending = String::from_utf8_lossy(&output.stderr).contains("server exited");
+            (!ending).then_some(output)
+        };
+        let output = wait_for(start, || "a server for the client".into());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let pane = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let client = Client { server, pane };
