@@ -1,63 +1,76 @@
 #!/bin/sh
 # What TPM runs when tmux loads its configuration: no arguments, output discarded, and tmux
-# waits for it. Finds the tmux program and the roster program, and lets the latter do the rest.
+# waits for it. Finds the tmux program and the roster program, and lets the latter do the rest;
+# where none of this plugin's version is there, one is installed in the background.
 
 set -u
 
-# The folder of this file, links followed (`ln -s` and Nix put it elsewhere).
-plugin_dir() {
+# Goes to the folder of this file, links followed (`ln -s` and Nix put it elsewhere).
+enter_plugin_dir() {
 	file=$0
 	while [ -L "$file" ]; do
 		link=$(readlink "$file") || break
 		case $link in
 		/*) file=$link ;;
-		*) file=$(dirname "$file")/$link ;;
+		*) file=${file%/*}/$link ;;
 		esac
 	done
-	CDPATH='' cd -- "$(dirname -- "$file")" && pwd -P
+	case $file in */*) dir=${file%/*} ;; *) dir=. ;; esac
+	CDPATH='' cd -P -- "${dir:-/}" 2>/dev/null && dir=$PWD
 }
 
-# The program that the server runs, since another version's client may hang for ever.
-tmux_program() {
-	pid=${TMUX%,*}
-	pid=${pid##*,}
-	if program=$(readlink "/proc/$pid/exe" 2>/dev/null) && [ -x "$program" ]; then
-		printf '%s\n' "$program"
-		return
-	fi
-	program=$(ps -o comm= -p "$pid" 2>/dev/null)
-	case $program in
-	/*) [ -x "$program" ] && printf '%s\n' "$program" && return ;;
+# Whether a program is of this very version. The first that is only compatible (another patch)
+# is remembered, and works until there is one; any other is not called.
+is_exact() {
+	[ -f "$1" ] && [ -x "$1" ] || return 1
+	case $("$1" --version 2>/dev/null </dev/null) in
+	"roster $version") roster=$1 ;;
+	"roster $series"*)
+		roster=${roster:-$1}
+		return 1
+		;;
+	*) return 1 ;;
 	esac
-	PATH="$PATH:/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin" command -v tmux
 }
 
-roster_program() {
+# Sets roster to the program to use; fails if another one is to be installed.
+find_roster() {
+	roster='' is_chosen=''
 	chosen=$("$tmux" show-options -gqv @roster-binary)
-	for program in "$chosen" "$dir/target/release/roster" "$(command -v roster)"; do
-		if [ -n "$program" ] && [ -f "$program" ] && [ -x "$program" ]; then
-			printf '%s\n' "$program"
-			return
-		fi
-	done
-	return 1
-}
-
-# No client is there yet to see a message: the first one that comes sees it, once.
-tell_how_to_build() {
-	"$tmux" set-hook -g 'client-session-changed[4243]' \
-		"set-hook -gu 'client-session-changed[4243]' ; display-message 'tmux-roster: the program is not built yet: run scripts/build in the plugin folder, then reload tmux.conf'"
+	case $chosen in [~]/*) chosen=${HOME:-}/${chosen#??} ;; esac
+	if [ -n "$chosen" ]; then
+		# What the user chose is never replaced, as long as it can be called.
+		is_exact "$chosen" || [ -n "$roster" ] && is_chosen=--chosen && return
+		tell "@roster-binary is no roster program of version ${series}x: $chosen"
+	fi
+	is_exact "$dir/target/release/roster" && return
+	if [ -n "$data" ]; then
+		is_exact "$data/$version/roster" && return
+		for program in "$data/$series"*/roster; do
+			is_exact "$program" && return
+		done
+	fi
+	is_exact "$(command -v roster)"
 }
 
 main() {
 	[ -n "${TMUX:-}" ] || exit 0
 	unset TMUX_PANE
-	dir=$(plugin_dir) || exit 0
+	# A server that systemd, cron or a desktop started may know none of these.
+	PATH=${PATH:+$PATH:}/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin
+	enter_plugin_dir && [ -r scripts/common.sh ] || exit 0
+	. scripts/common.sh
 	tmux=$(tmux_program) || exit 0
-	if roster=$(roster_program); then
-		"$roster" load --tmux "$tmux"
-	else
-		tell_how_to_build
+	read_version .
+	find_data
+	find_roster
+	is_missing=$?
+	if [ -n "$roster" ]; then
+		problem=$("$roster" load $is_chosen --tmux "$tmux" 2>&1 >/dev/null) || tell "${problem#roster: }"
+	fi
+	# scripts/install ends by running this file: it must not start it again.
+	if [ "$is_missing" != 0 ] && [ -z "${ROSTER_INSTALLING:-}" ]; then
+		ROSTER_TMUX=$tmux scripts/install --auto </dev/null >/dev/null 2>&1 &
 	fi
 }
 

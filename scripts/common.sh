@@ -1,5 +1,7 @@
 # shellcheck shell=sh
-# What the scripts share; sourced, never run. POSIX sh.
+# shellcheck disable=SC2034,SC2154 # set here for those who source this, or by them
+# What plugin.tmux and the scripts share; sourced, never run. POSIX sh, as dash and bash 3.2
+# have it, with the tools of GNU and of BSD.
 
 # Says what went wrong and stops.
 die() {
@@ -9,6 +11,75 @@ die() {
 
 have() {
 	command -v "$1" >/dev/null 2>&1
+}
+
+# Sets version to the plugin's (Cargo.toml's) and series to what a compatible program's begins
+# with. No process: tmux's start waits for this.
+read_version() {
+	version=
+	[ ! -r "$1/Cargo.toml" ] || while read -r key _ value; do
+		case $key in version)
+			value=${value#\"}
+			version=${value%\"}
+			break
+			;;
+		esac
+	done <"$1/Cargo.toml"
+	series=${version:+${version%.*}.}
+}
+
+# Sets data to the folder of installed programs; empty where there is no home.
+find_data() {
+	data=
+	case ${XDG_DATA_HOME:-} in
+	/*) data=$XDG_DATA_HOME/tmux-roster ;;
+	*) [ -z "${HOME:-}" ] || data=$HOME/.local/share/tmux-roster ;;
+	esac
+}
+
+# The program that the server runs, since another version's client may hang for ever.
+tmux_program() {
+	pid=${TMUX:-}
+	pid=${pid%,*}
+	pid=${pid##*,}
+	if program=$(readlink "/proc/$pid/exe" 2>/dev/null) && [ -x "$program" ]; then
+		printf '%s\n' "$program"
+		return
+	fi
+	program=$(ps -o comm= -p "$pid" 2>/dev/null)
+	case $program in
+	/*) [ -x "$program" ] && printf '%s\n' "$program" && return ;;
+	esac
+	command -v tmux
+}
+
+# Shows a message to every client of the server; while there is none (tmux is loading its
+# configuration, say), the first one that comes sees it, once. The hook is set before the
+# clients are asked for, so that none slips through in between.
+tell() {
+	hook='client-session-changed[4243]'
+	text="tmux-roster: $(printf '%s' "$1" | LC_ALL=C tr -c 'A-Za-z0-9 ._:/,()@+=-' '?')"
+	"$tmux" set-hook -g "$hook" "set-hook -gu '$hook' ; display-message '$text'" 2>/dev/null
+	clients=$("$tmux" list-clients -F '#{client_name}')
+	[ -n "$clients" ] || return 0
+	"$tmux" set-hook -gu "$hook" 2>/dev/null
+	printf '%s\n' "$clients" | while read -r client; do
+		"$tmux" display-message -c "$client" "$text" </dev/null
+	done
+}
+
+# Runs a command for so many seconds at most, with nothing to read. macOS has no timeout(1), but
+# perl, whose alarm outlives exec. (A watchdog of sh alone loses signals, or leaves its sleep.)
+limited() {
+	seconds=$1
+	shift
+	if have timeout; then
+		timeout "$seconds" "$@"
+	elif have perl; then
+		perl -e 'alarm shift; exec { $ARGV[0] } @ARGV' "$seconds" "$@"
+	else
+		"$@"
+	fi </dev/null
 }
 
 # Makes sure of a program: installs its package where that can be done, after a question on a
@@ -36,7 +107,7 @@ need() {
 }
 
 need_cargo() {
-	have cargo || [ ! -x "$HOME/.cargo/bin/cargo" ] || PATH="$HOME/.cargo/bin:$PATH"
+	have cargo || [ ! -x "${HOME:-}/.cargo/bin/cargo" ] || PATH="$HOME/.cargo/bin:$PATH"
 	have cargo || die "cargo is needed: install Rust 1.85 or newer (rustup, or your package manager)"
 	have cc || die "a C compiler is needed: install gcc or clang"
 }

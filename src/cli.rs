@@ -508,6 +508,9 @@ pub struct Load {
     /// only look for #{roster_mode} and the like in the status line
     #[argh(switch)]
     pub status: bool,
+    /// the user chose this program by @roster-binary: servers call it by its own path
+    #[argh(switch)]
+    pub chosen: bool,
 }
 
 /// run a user's script for an event, for at most 10 seconds

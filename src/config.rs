@@ -49,6 +49,7 @@ pub struct Environment {
     tmux_tmpdir: Option<PathBuf>,
     home: Option<PathBuf>,
     state_home: Option<PathBuf>,
+    data_home: Option<PathBuf>,
     path: OsString,
     /// What the plugin told the programs of its server: socket, folder, tmux program.
     published: Option<(PathBuf, PathBuf, PathBuf)>,
@@ -67,6 +68,7 @@ impl Environment {
             tmux_tmpdir: path("TMUX_TMPDIR"),
             home: absolute("HOME"),
             state_home: absolute("XDG_STATE_HOME"),
+            data_home: absolute("XDG_DATA_HOME"),
             path: env::var_os("PATH").unwrap_or_default(),
             published: match published {
                 (Some(socket), Some(dir), Some(tmux)) => Some((socket, dir, tmux)),
@@ -90,13 +92,17 @@ impl Environment {
         self.published.as_ref().filter(|(of, ..)| of == socket).map(|(_, dir, _)| dir.as_path())
     }
 
-    /// The tmux program: the one that the plugin was loaded with, else the one on PATH, else
-    /// one in the usual places, since a tmux server's PATH may lack them.
+    /// The tmux program: the one that the plugin was loaded with, else the one that the server
+    /// runs, else the one on PATH, else one in the usual places, since a tmux server's PATH may
+    /// lack them.
     pub fn tmux_program(&self, socket: &Path) -> PathBuf {
         if let Some((of, _, program)) = &self.published {
             if of == socket && program.exists() {
                 return program.clone();
             }
+        }
+        if let Some(program) = server_program(socket) {
+            return program;
         }
         let usual = ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/local/bin", "/bin"];
         env::split_paths(&self.path)
@@ -117,10 +123,35 @@ impl Environment {
         Some(state.join("tmux-roster").join(server_name(socket)))
     }
 
+    /// The folder of installed programs, and of what goes with them.
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        let data = match (&self.data_home, &self.home) {
+            (Some(data), _) => data.clone(),
+            (None, Some(home)) => home.join(".local/share"),
+            (None, None) => return None,
+        };
+        Some(data.join("tmux-roster"))
+    }
+
     /// The home folder.
     pub fn home(&self) -> Option<&Path> {
         self.home.as_deref()
     }
+}
+
+/// The program that the server on a socket runs, since a client of another version may hang.
+#[cfg(target_os = "linux")]
+fn server_program(socket: &Path) -> Option<PathBuf> {
+    let stream = std::os::unix::net::UnixStream::connect(socket).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    let program = std::fs::read_link(format!("/proc/{}/exe", peer.pid.as_raw_nonzero())).ok()?;
+    // A program that was replaced meanwhile reads as "... (deleted)".
+    program.is_file().then_some(program)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn server_program(_: &Path) -> Option<PathBuf> {
+    None
 }
 
 fn absolute(path: &Path) -> PathBuf {
@@ -265,7 +296,6 @@ mod tests {
         let own = socket_folder(None);
         assert_eq!(server_name(&own.join("default")), "default");
         assert_eq!(server_name(&own.join("work")), "work");
-        assert_eq!(server_name(&own.join("..")), "%2E.");
         assert_eq!(server_name(Path::new("/a/default")), "%2Fa%2Fdefault");
         assert_eq!(server_name(&own.join("%2Fa%2Fdefault")), "%252Fa%252Fdefault");
     }

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::health;
-use crate::model::memory::from_hex;
+use crate::model::memory::{ClosedSession, from_hex};
 use crate::model::reconcile::{Event, EventKind};
 use crate::model::session::Session;
 use crate::model::snapshot::SessionId;
@@ -89,6 +89,10 @@ pub fn make_new(
         blueprint.command = command.to_vec();
     }
     carry_out(transaction, vec![blueprint], "", &mut done)?;
+    for (_, session) in &done.sessions {
+        let session = session.clone();
+        done.events.push(Event { kind: EventKind::Created, session, old_name: None });
+    }
     Ok(done)
 }
 
@@ -114,6 +118,14 @@ fn carry_out(
         let Some(blueprint) = blueprints.iter().find(|b| b.record.uuid == *uuid) else { continue };
         let mode = blueprint.record.mode.as_bytes();
         lines.push(line(&[b"set-option", b"-t", target.as_bytes(), b"@roster_mode", mode]));
+        if next.registry.by_uuid(uuid).is_none() {
+            // Recorded here, since before tmux 3.2 nobody else can tell its directory. A lost
+            // session of its name steps aside.
+            let record = blueprint.record.clone();
+            if let Some(lost) = next.registry.sessions.insert(record.name.clone(), record) {
+                next.closed.push(ClosedSession { session: lost, closed_at: now, unproven: None });
+            }
+        }
         let recorded = next.registry.sessions.values_mut().find(|s| s.uuid == *uuid);
         if let Some(recorded) = recorded {
             // A directory that is gone was noted when the blueprint was drawn.

@@ -22,7 +22,7 @@ use crate::model::reconcile::{
     self, Effect, EffectKind, Event, EventKind, LOOK_AFTER, Plan, Remembered, reconcile,
 };
 use crate::model::session::{Session, new_uuid};
-use crate::model::snapshot::{ServerId, SessionId, Snapshot, Workdir};
+use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
 use crate::store::file::{self, PRIVATE, Sync};
 use crate::store::{Locked, Store, StoreError, Times};
@@ -211,6 +211,7 @@ impl<'a> Transaction<'a> {
     /// Writing fails; or tmux does not take the effects in time, in which case the registry is
     /// right and the next sync tells tmux again.
     pub fn bring_into_step(&mut self) -> Result<Report, SyncError> {
+        self.wait_for_directories()?;
         let now = Timestamp::now();
         let policy = &self.settings.policy;
         let mut plan =
@@ -235,6 +236,7 @@ impl<'a> Transaction<'a> {
 
         let mut lines: Vec<Vec<u8>> = plan.effects.iter().map(command::effect).collect();
         lines.extend(self.missing_hooks());
+        self.hooks_asked = false;
         if plan.look && self.version().at_least(3, 2) {
             lines.push(look_line(LOOK_AFTER));
         }
@@ -344,7 +346,8 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// tmux fails.
     pub fn look_again(&mut self) -> Result<(), SyncError> {
-        self.answer = ask(self.place, self.trigger.deadline())?;
+        let hooks = std::mem::take(&mut self.answer.hooks);
+        self.answer = Answer { hooks, ..ask(self.place, self.trigger.deadline())? };
         Ok(())
     }
 
@@ -397,6 +400,25 @@ impl<'a> Transaction<'a> {
                 live.workdir = Workdir::Guess(here.as_os_str().as_bytes().to_vec());
             }
         }
+    }
+
+    /// Before 3.2 a session's directory is that of its pane's process, and for a moment there is
+    /// none yet: a new session is asked for again.
+    fn wait_for_directories(&mut self) -> Result<(), SyncError> {
+        for _ in 0..5 {
+            let known = &self.remembered.memory.sessions;
+            let lacks_one = |live: &LiveSession| {
+                live.workdir == Workdir::Unknown && !live.pane_dead && !known.contains_key(&live.id)
+            };
+            let is_old = !self.version().at_least(3, 2);
+            if !is_old || !self.answer.snapshot.sessions.iter().any(lacks_one) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            self.look_again()?;
+            self.use_job_directory();
+        }
+        Ok(())
     }
 
     /// Checks the sessions that were just attached to, within the same commit.
@@ -491,14 +513,10 @@ fn empty_answer(
     trigger: Trigger,
 ) -> Option<Answer> {
     let TmuxError::Empty = error else { return None };
-    let pid = match trigger {
-        Trigger::Hook { .. } => job_server()?,
-        Trigger::Person => {
-            let printed =
-                place.tmux.run(&["run-shell", "echo \"$TMUX\""], trigger.deadline()).ok()?;
-            pid_in(String::from_utf8_lossy(&printed).trim())?
-        }
-    };
+    // Not what started this job: that server may be gone, and the one that answers be loading its
+    // configuration, which is no proof that anything was closed.
+    let printed = place.tmux.run(&["run-shell", "echo \"$TMUX\""], trigger.deadline()).ok()?;
+    let pid = pid_in(String::from_utf8_lossy(&printed).trim())?;
     let server = memory.server.filter(|server| server.pid == pid).or_else(|| {
         matches!(trigger, Trigger::Person).then_some(ServerId { pid, start_time: 0 })
     })?;
@@ -605,6 +623,13 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<Remembered, StoreError> {
             session.last_health_at = now;
         }
         locked.commit(&loaded.registry)?;
+    } else if !file::exists(&place.registry()) {
+        // Somebody deleted it. What lives comes back from tmux, the rest from the last copy.
+        if let Some(last) = locked.last_good().filter(|last| !last.sessions.is_empty()) {
+            log(place, "the registry was gone; took its sessions from the last good copy");
+            locked.commit(&last)?;
+            loaded.registry = last;
+        }
     }
     let closed = match read_closed(place) {
         Err(StoreError::Damaged { path, reason }) => {
@@ -649,8 +674,13 @@ pub fn read_closed(place: &Place) -> Result<Closed, StoreError> {
 /// # Errors
 /// The registry or the list of closed sessions cannot be read.
 pub fn peek(place: &Place) -> Result<Remembered, StoreError> {
+    let store = Store::new(place.registry());
+    let gone = !file::exists(store.path());
     Ok(Remembered {
-        registry: Store::new(place.registry()).read()?,
+        registry: match store.last_good().filter(|_| gone) {
+            Some(last) => last,
+            None => store.read()?,
+        },
         closed: match read_closed(place) {
             Err(StoreError::Damaged { .. }) => Closed::default(),
             read => read?,
@@ -741,7 +771,9 @@ pub fn run_lines(
 ) -> Result<String, SyncError> {
     let mut printed = String::new();
     for piece in lines.chunks(PIECE) {
-        let path = place.dir.join(file::temporary_name("sessions.json".as_ref()));
+        // Not named after the registry: a sync that commits meanwhile would clear it away, and a
+        // plugin that loads without the lock would not be loaded.
+        let path = place.dir.join(file::temporary_name("commands".as_ref()));
         let ran = run_piece(place, server, &path, &piece.concat(), deadline);
         let _ = fs::remove_file(&path);
         printed.push_str(&ran?);

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
-use tmux_roster::config::{OPTIONS, Place, Settings};
+use tmux_roster::config::{Environment, OPTIONS, Place, Settings};
 use tmux_roster::model::reconcile::{Remembered, reconcile};
 use tmux_roster::model::registry::{FileVersion, RegistryFile, SCHEMA_VERSION};
 use tmux_roster::model::session::new_uuid;
@@ -680,33 +680,35 @@ fn mend(examined: &Examination) -> Vec<Finding> {
             Repair::Tell(..) | Repair::Load => store.lock().ok(),
             Repair::Private(..) | Repair::Sync => None,
         };
-        let (what, done) = match repair {
-            Repair::Private(path, mode) => {
-                (format!("made {} {mode:04o}", path.display()), make_private(path, *mode))
-            }
-            Repair::Tell(what, line) => (format!("put {what} back"), put_back(place, line)),
-            Repair::Load => {
-                let loaded = load::load_into(place, false).map_err(|failure| match failure {
-                    Failure::Usage(message) => message,
-                    Failure::Error(error) => error.to_string(),
-                });
-                ("loaded the plugin".to_owned(), loaded)
-            }
-            Repair::Sync => {
-                let synced = sync::sync(place, Trigger::Person).map(drop);
-                let synced = match synced {
-                    // Reading under the lock is what mends a damaged file.
-                    Err(sync::SyncError::Tmux(TmuxError::NoServer { .. })) => {
-                        sync::change_offline(place, |_| false).map(drop)
-                    }
-                    synced => synced,
-                };
-                (
-                    "brought registry and tmux into step".to_owned(),
-                    synced.map_err(|e| e.to_string()),
-                )
-            }
-        };
+        let (what, done) =
+            match repair {
+                Repair::Private(path, mode) => {
+                    (format!("made {} {mode:04o}", path.display()), make_private(path, *mode))
+                }
+                Repair::Tell(what, line) => (format!("put {what} back"), put_back(place, line)),
+                Repair::Load => {
+                    let loaded = load::load_into(&Environment::read(), place, false, false)
+                        .map_err(|failure| match failure {
+                            Failure::Usage(message) => message,
+                            Failure::Error(error) => error.to_string(),
+                        });
+                    ("loaded the plugin".to_owned(), loaded)
+                }
+                Repair::Sync => {
+                    let synced = sync::sync(place, Trigger::Person).map(drop);
+                    let synced = match synced {
+                        // Reading under the lock is what mends a damaged file.
+                        Err(sync::SyncError::Tmux(TmuxError::NoServer { .. })) => {
+                            sync::change_offline(place, |_| false).map(drop)
+                        }
+                        synced => synced,
+                    };
+                    (
+                        "brought registry and tmux into step".to_owned(),
+                        synced.map_err(|e| e.to_string()),
+                    )
+                }
+            };
         match done {
             Ok(()) => exam.ok("mended", &what),
             Err(error) => exam.problem("mended", &format!("not {what}: {error}"), ""),

@@ -3,6 +3,7 @@
 //! Names are looked up exactly, in what lives at that moment; tmux is told ids.
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -88,6 +89,15 @@ fn with_server<T>(
     done
 }
 
+/// Refuses, before anything is done, to go somewhere where nothing can be attached.
+fn require_terminal(context: &Context, client: Option<&str>) -> Result<(), Failure> {
+    if client.is_some() || context.is_inside() || std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err("there is no terminal to attach: run it in one (roster new -d makes a session without)"
+        .into())
+}
+
 fn require_server(place: &Place) -> impl FnOnce(SyncError) -> Failure + use<> {
     let socket = place.tmux.socket.clone();
     move |error| match error {
@@ -156,7 +166,11 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
                 .iter()
                 .find(|entry| entry.session.name == *name)
                 .or_else(|| closed.iter().find(|entry| entry.session.uuid == *name))
-                .ok_or_else(|| not_found(name, closed.iter().map(|e| e.session.name.as_str())))?,
+                .ok_or_else(|| {
+                    format!(
+                        "no closed session is named {name:?}: roster closed lists those there are"
+                    )
+                })?,
         };
         let entry = entry.clone();
         bring_back(transaction, vec![entry.session], args.new_name.as_deref())
@@ -220,6 +234,9 @@ fn report(done: &Restored, verb: &str) -> Outcome {
 }
 
 pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
+    if !args.detached {
+        require_terminal(context, args.client.as_deref())?;
+    }
     let place = context.place()?;
     let here = match &args.pane {
         Some(pane) => pane_directory(&place, pane)?,
@@ -260,6 +277,7 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
         let mode = args.mode.clone().unwrap_or_else(|| default.clone());
         let record = Session::with(&name, &workdir, &mode, new_uuid(), Timestamp::now());
         let done = restore::make_new(transaction, record, command)?;
+        transaction.run_scripts(&done.events);
         first(&done)
     })?;
     if args.detached {
@@ -298,6 +316,7 @@ fn free_name(transaction: &Transaction<'_>, directory: &Path) -> String {
 }
 
 pub fn go(context: &Context, args: &cli::Go) -> Outcome {
+    require_terminal(context, args.client.as_deref())?;
     let place = context.place()?;
     let id = with_server(&place, |transaction| match find(transaction, &args.name)? {
         Found::Live(id, _) => Ok(id),
@@ -308,6 +327,7 @@ pub fn go(context: &Context, args: &cli::Go) -> Outcome {
 }
 
 pub fn last(context: &Context, args: &cli::Last) -> Outcome {
+    require_terminal(context, args.client.as_deref())?;
     let place = context.place()?;
     let client = client(context, &place, args.client.as_deref());
     let id = with_server(&place, |transaction| {

@@ -17,7 +17,7 @@ use tmux_roster::{Session, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
 use super::store::json;
-use super::{Context, Failure, Outcome, not_found, print, store_of};
+use super::{Context, Failure, Outcome, not_found, print, store_of, warn};
 use crate::cli;
 
 /// The states of design.md.
@@ -74,7 +74,13 @@ pub fn view(place: &Place) -> Result<View, Failure> {
     let mut remembered = sync::peek(place)?;
     let answer = match sync::ask(place, Instant::now() + TYPED_LIMIT) {
         Ok(answer) => answer,
-        Err(TmuxError::NoServer { .. }) => return Ok(without_server(remembered)),
+        Err(TmuxError::NoServer { socket }) => {
+            if !place.registry().exists() && remembered == Remembered::default() {
+                let socket = socket.display();
+                warn(&format!("no tmux server is running on {socket}, and it has no registry"));
+            }
+            return Ok(without_server(remembered));
+        }
         // Before 3.2, a server without sessions.
         Err(TmuxError::Empty) => return Ok(without_server(remembered)),
         Err(error) => return Err(error.into()),

@@ -2,18 +2,18 @@
 //! configuration and so has no client that could see anything.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use tmux_roster::config::Place;
+use tmux_roster::config::{Environment, Place};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::store::file;
 use tmux_roster::sync;
 use tmux_roster::tmux::command::{HOOKS, line, quote_sh, set_hook};
 use tmux_roster::tmux::{Tmux, Version};
 
-use super::{Context, Failure, Outcome, key};
+use super::{Context, Failure, Outcome, key, program};
 use crate::cli;
 
 /// How long loading may take: tmux's start waits for it.
@@ -24,13 +24,22 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
     if let Some(program) = &args.tmux {
         place.tmux.program = PathBuf::from(program);
     }
-    load_into(&place, args.status)?;
-    Ok(ExitCode::SUCCESS)
+    let loaded = load_into(&context.environment, &place, args.status, args.chosen);
+    if let Err(Failure::Error(error)) = &loaded {
+        // tmux and TPM show nobody what is said here.
+        sync::log(&place, &format!("load: {error}"));
+    }
+    loaded.map(|()| ExitCode::SUCCESS)
 }
 
 /// Loads the plugin, with the program that runs now, where the place is settled already; or only
 /// replaces the placeholders of the status line.
-pub fn load_into(place: &Place, status_only: bool) -> Result<(), Failure> {
+pub fn load_into(
+    environment: &Environment,
+    place: &Place,
+    status_only: bool,
+    chosen: bool,
+) -> Result<(), Failure> {
     let deadline = Instant::now() + LIMIT;
     let version = program_version(place, deadline)?;
     if !version.at_least(3, 0) {
@@ -38,8 +47,12 @@ pub fn load_into(place: &Place, status_only: bool) -> Result<(), Failure> {
     }
     file::make_folder(&place.dir)?;
     let asked = ask(&place.tmux, deadline)?;
-    let lines =
-        if status_only { placeholders(&asked, version) } else { commands(place, version, &asked)? };
+    let program = program::lasting(environment, chosen)?;
+    let lines = if status_only {
+        placeholders(&asked, version)
+    } else {
+        commands(place, version, &asked, &program)
+    };
     sync::run_lines(place, None, &lines, deadline)?;
     Ok(())
 }
@@ -50,11 +63,10 @@ fn program_version(place: &Place, deadline: Instant) -> Result<Version, Failure>
 }
 
 /// What tmux is told.
-fn commands(place: &Place, version: Version, asked: &Asked) -> Result<Vec<Vec<u8>>, Failure> {
-    let program = std::env::current_exe()?;
-    let quoted = |path: &std::path::Path| quote_sh(path.as_os_str().as_bytes());
+fn commands(place: &Place, version: Version, asked: &Asked, program: &Path) -> Vec<Vec<u8>> {
+    let quoted = |path: &Path| quote_sh(path.as_os_str().as_bytes());
     let hidden = version.at_least(3, 2);
-    let mut run = quoted(&program);
+    let mut run = quoted(program);
     run.extend_from_slice(b" sync --hook --dir ");
     run.extend(quoted(&place.dir));
     run.extend_from_slice(b" --tmux ");
@@ -71,7 +83,7 @@ fn commands(place: &Place, version: Version, asked: &Asked) -> Result<Vec<Vec<u8
         option("@roster_clock", b"%H%M%S"),
         option("@roster_run", &run),
         // Bindings and menus are the same text for everybody; tmux inserts the path unexpanded.
-        option("@roster_program", &quoted(&program)),
+        option("@roster_program", &quoted(program)),
         option("@roster_from", key::FROM.as_bytes()),
         option("@roster_dir", place.dir.as_os_str().as_bytes()),
         option("@roster_version", env!("CARGO_PKG_VERSION").as_bytes()),
@@ -87,7 +99,7 @@ fn commands(place: &Place, version: Version, asked: &Asked) -> Result<Vec<Vec<u8
     let again = b"set-hook -gu 'client-session-changed[4244]' ; run-shell -b \"#{@roster_program} load --status >/dev/null 2>&1 || :\"";
     lines.push(line(&[b"set-hook", b"-g", b"client-session-changed[4244]", again]));
     lines.push(line(&[b"run-shell", b"-b", b"#{@roster_run}"]));
-    Ok(lines)
+    lines
 }
 
 /// Whose a key is that we would bind.

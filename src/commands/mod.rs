@@ -8,6 +8,7 @@ mod list;
 mod load;
 mod menu;
 mod pick;
+mod program;
 mod script;
 mod state;
 mod store;

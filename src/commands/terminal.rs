@@ -80,7 +80,7 @@ pub fn show(text: &str) -> io::Result<()> {
     let lines: Vec<&str> = text.lines().collect();
     let mut out = io::stdout().lock();
     for (at, page) in lines.chunks(rows).enumerate() {
-        write!(out, "{CLEAR}{}\n", page.join("\n"))?;
+        writeln!(out, "{CLEAR}{}", page.join("\n"))?;
         let more = (at + 1) * rows < lines.len();
         write!(out, "\x1b[2m{}\x1b[0m", if more { "a key: more" } else { "a key: back" })?;
         out.flush()?;

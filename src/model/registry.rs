@@ -49,6 +49,14 @@ impl FileVersion {
         digits.then(|| text.parse().map_or(FileVersion::Huge, FileVersion::Known))
     }
 
+    /// The same for reading alone, where a negative number counts as version 0, as it does for
+    /// the reference. A migration cannot know where such a file stands, and refuses it.
+    pub fn parse_leniently(json: &str) -> Option<FileVersion> {
+        let text = json.trim();
+        FileVersion::parse(text)
+            .or_else(|| text.parse::<i64>().is_ok().then_some(FileVersion::Known(0)))
+    }
+
     /// Whether the file was written by a newer version of the format than ours.
     pub fn is_newer(self) -> bool {
         !matches!(self, FileVersion::Known(version) if version <= SCHEMA_VERSION)
@@ -100,12 +108,13 @@ impl<'de> Deserialize<'de> for RegistryFile {
                     match key.as_str() {
                         "schema_version" => {
                             let value: Box<RawValue> = map.next_value()?;
-                            version = FileVersion::parse(value.get()).ok_or_else(|| {
-                                de::Error::custom(format_args!(
-                                    "schema_version is {}, not a whole number from 0",
-                                    value.get()
-                                ))
-                            })?;
+                            version =
+                                FileVersion::parse_leniently(value.get()).ok_or_else(|| {
+                                    de::Error::custom(format_args!(
+                                        "schema_version is {}, not a whole number",
+                                        value.get()
+                                    ))
+                                })?;
                         }
                         "sessions" => {
                             // A second "sessions" adds to the first, and of two records with

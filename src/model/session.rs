@@ -144,17 +144,17 @@ impl<'de> Deserialize<'de> for Session {
             // A field that is missing or null is read as empty, as the reference does.
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Session, A::Error> {
                 let mut s = Session::with("", "", "", String::new(), Timestamp::ZERO);
-                while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-                    match &*key {
-                        "name" => read(&mut map, &mut s.name)?,
-                        "uuid" => read(&mut map, &mut s.uuid)?,
-                        "mode" => read(&mut map, &mut s.mode)?,
-                        "workdir" => read(&mut map, &mut s.workdir)?,
-                        "created_at" => read(&mut map, &mut s.created_at)?,
-                        "last_attached_at" => read(&mut map, &mut s.last_attached_at)?,
-                        "last_health_status" => read(&mut map, &mut s.last_health_status)?,
-                        "last_health_at" => read(&mut map, &mut s.last_health_at)?,
-                        _ => s.extra.keep(key.into_owned(), map.next_value()?),
+                while let Some(key) = map.next_key::<Key>()? {
+                    match key {
+                        Key::Name => read(&mut map, &mut s.name)?,
+                        Key::Uuid => read(&mut map, &mut s.uuid)?,
+                        Key::Mode => read(&mut map, &mut s.mode)?,
+                        Key::Workdir => read(&mut map, &mut s.workdir)?,
+                        Key::CreatedAt => read(&mut map, &mut s.created_at)?,
+                        Key::LastAttachedAt => read(&mut map, &mut s.last_attached_at)?,
+                        Key::LastHealthStatus => read(&mut map, &mut s.last_health_status)?,
+                        Key::LastHealthAt => read(&mut map, &mut s.last_health_at)?,
+                        Key::Other(key) => s.extra.keep(key, map.next_value()?),
                     }
                 }
                 Ok(s)
@@ -173,5 +173,44 @@ impl<'de> Deserialize<'de> for Session {
             Ok(())
         }
         deserializer.deserialize_map(Visitor)
+    }
+}
+
+/// The name of a field. (A `Cow<str>` would allocate each of them: serde does not borrow there.)
+enum Key {
+    Name,
+    Uuid,
+    Mode,
+    Workdir,
+    CreatedAt,
+    LastAttachedAt,
+    LastHealthStatus,
+    LastHealthAt,
+    Other(String),
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Key;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a field")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Key, E> {
+                Ok(match text {
+                    "name" => Key::Name,
+                    "uuid" => Key::Uuid,
+                    "mode" => Key::Mode,
+                    "workdir" => Key::Workdir,
+                    "created_at" => Key::CreatedAt,
+                    "last_attached_at" => Key::LastAttachedAt,
+                    "last_health_status" => Key::LastHealthStatus,
+                    "last_health_at" => Key::LastHealthAt,
+                    other => Key::Other(other.to_owned()),
+                })
+            }
+        }
+        deserializer.deserialize_identifier(Visitor)
     }
 }

@@ -26,19 +26,27 @@ pub struct Backup {
     pub bytes: u64,
 }
 
-/// Writes `bytes` to a new `<path><kind>.<nanoseconds>` and syncs it; old ones are cleared.
+/// Puts `bytes` into a new `<path><kind>.<nanoseconds>`, whole or not at all, and syncs file and
+/// folder; old ones are cleared. The caller holds the lock, so nobody else picks that name.
 pub(super) fn write(path: &Path, kind: &str, bytes: &[u8]) -> Result<PathBuf, StoreError> {
     let mut nanos = Timestamp::now().unix_nanos();
-    let (copy, mut file) = loop {
-        let copy = with_suffix(path, &format!("{kind}.{nanos}"));
-        match create_new(&copy, PRIVATE) {
-            Ok(file) => break (copy, file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => nanos += 1,
-            Err(error) => return Err(io_error("make the backup", &copy)(error)),
-        }
-    };
-    if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_all()) {
-        let _ = fs::remove_file(&copy);
+    let mut copy = with_suffix(path, &format!("{kind}.{nanos}"));
+    while file::exists(&copy) {
+        nanos += 1;
+        copy = with_suffix(path, &format!("{kind}.{nanos}"));
+    }
+    let (folder, name) = (file::folder_of(path), path.file_name().unwrap_or_default());
+    file::remove_leftovers(folder, name);
+    let temporary = folder.join(file::temporary_name(name));
+    let written = (|| {
+        let mut file = create_new(&temporary, PRIVATE)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &copy)?;
+        fs::File::open(folder)?.sync_all()
+    })();
+    if let Err(error) = written {
+        let _ = fs::remove_file(&temporary);
         return Err(io_error("write the backup", &copy)(error));
     }
     clear_old(path, kind);
@@ -47,8 +55,7 @@ pub(super) fn write(path: &Path, kind: &str, bytes: &[u8]) -> Result<PathBuf, St
 
 /// The copies of this kind, newest first.
 pub(super) fn list(path: &Path, kind: &str) -> Result<Vec<Backup>, StoreError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = file::folder_of(path);
     let prefix = format!("{}{kind}.", path.file_name().unwrap_or_default().to_string_lossy());
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -78,7 +85,23 @@ fn clear_old(path: &Path, kind: &str) {
     }
 }
 
-/// The last good copy of the registry at `path`: replaced with it, not synced.
+/// Keeps the parts as the last good copy, for the day that somebody damages the registry.
+///
+/// A convenience: not synced, and a failure is no error. It is written in place, since a rename
+/// over an old file makes ext4 write it out at once, which took longer than the whole rest. What
+/// a crash leaves half written does not parse and is passed over by [`newest_readable`].
+pub(super) fn keep_last_good(path: &Path, parts: &[&[u8]]) {
+    let copy = last_good(path);
+    let written = file::open_own(&copy).and_then(|mut file| {
+        parts.iter().try_for_each(|part| file.write_all(part))?;
+        file.set_len(parts.iter().map(|part| part.len() as u64).sum())
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&copy);
+    }
+}
+
+/// The last good copy of the registry at `path`.
 pub(super) fn last_good(path: &Path) -> PathBuf {
     with_suffix(path, ".last")
 }

@@ -78,7 +78,8 @@ pub(crate) fn check_owner(path: &Path, found: &fs::Metadata) -> Result<(), Store
     }
 }
 
-/// Makes a folder, and those above it, with mode 0700; one that is there stays as it is.
+/// Makes a folder, and those above it, with mode 0700 whatever the umask; one that is there
+/// stays as it is.
 ///
 /// # Errors
 /// It cannot be made.
@@ -86,7 +87,21 @@ pub fn make_folder(path: &Path) -> Result<(), StoreError> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error("make", path))
+    if let Some(above) = path.parent() {
+        make_folder(above)?;
+    }
+    let made = DirBuilder::new().mode(0o700).create(path).and_then(|()| {
+        let permissions = fs::metadata(path)?.permissions();
+        if permissions.mode() & 0o777 == 0o700 {
+            return Ok(());
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+    });
+    match made {
+        // Somebody else was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.map_err(io_error("make", path)),
+    }
 }
 
 /// Makes a file that was not there before, 0600 less nothing, whatever the umask.
@@ -96,6 +111,24 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
         file.set_permissions(fs::Permissions::from_mode(mode))?;
     }
     Ok(file)
+}
+
+/// Opens a private file of ours for writing, or makes it. What else stands there (a link, a
+/// second name of some file, a FIFO, another's file, one that others may read) is replaced.
+pub(crate) fn open_own(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let opened = OpenOptions::new().write(true).custom_flags(flags).open(path);
+    if let Ok(file) = opened {
+        let found = file.metadata()?;
+        let private = found.permissions().mode() & 0o7777 == PRIVATE;
+        if found.is_file() && found.nlink() == 1 && private && check_owner(path, &found).is_ok() {
+            return Ok(file);
+        }
+    }
+    if exists(path) {
+        fs::remove_file(path)?;
+    }
+    create_new(path, PRIVATE)
 }
 
 /// Puts `bytes` in the place of the file `path`, or, with [`Sync::Yes`], of the file that a link
@@ -108,21 +141,28 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
 /// # Errors
 /// Writing, syncing or renaming fails: the old file is still there.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), StoreError> {
+    replace_with(path, &[bytes], mode, sync)
+}
+
+/// The same for bytes in several parts, one after the other.
+pub(super) fn replace_with(
+    path: &Path,
+    parts: &[&[u8]],
+    mode: u32,
+    sync: Sync,
+) -> Result<(), StoreError> {
     let target = match sync {
         Sync::Yes => resolve(path)?,
         // What nobody would miss nobody has linked to a place of their own.
         Sync::No => path.to_owned(),
     };
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(&target);
     let name = target.file_name().unwrap_or_default();
     remove_leftovers(folder, name);
     let temporary = folder.join(temporary_name(name));
     let written = (|| {
         let mut file = create_new(&temporary, mode)?;
-        file.write_all(bytes)?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
         if sync == Sync::Yes {
             file.sync_all()?;
         }
@@ -137,6 +177,14 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), S
         synced.map_err(io_error("sync the folder of", path))?;
     }
     Ok(())
+}
+
+/// The folder that a file is in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Where a chain of symbolic links leads, whether or not something is there. A link that
@@ -170,7 +218,7 @@ pub(crate) fn temporary_name(name: &OsStr) -> OsString {
 
 /// Removes what a crash left of the file `name` and its companions: nobody but the holder of the
 /// lock makes files of such names.
-fn remove_leftovers(folder: &Path, name: &OsStr) {
+pub(super) fn remove_leftovers(folder: &Path, name: &OsStr) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let start = [b".", name.as_bytes(), b"."].concat();
     for entry in entries.flatten() {

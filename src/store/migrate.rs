@@ -50,6 +50,9 @@ pub struct Document {
 }
 
 impl Document {
+    const EMPTY: Document =
+        Document { version: Some(FileVersion::Known(0)), fields: Extra(Vec::new()) };
+
     /// The JSON text of a field.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.fields.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.get())
@@ -88,8 +91,7 @@ impl<'de> Deserialize<'de> for Document {
                 f.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
-                let absent = Some(FileVersion::Known(0));
-                let mut document = Document { version: absent, fields: Extra::default() };
+                let mut document = Document::EMPTY;
                 while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
                     if key == "schema_version" {
                         document.version = FileVersion::parse(value.get());
@@ -99,14 +101,18 @@ impl<'de> Deserialize<'de> for Document {
                 }
                 Ok(document)
             }
+            fn visit_unit<E: de::Error>(self) -> Result<Document, E> {
+                // As for a reader: nothing is there, so nothing can be lost.
+                Ok(Document::EMPTY)
+            }
         }
-        deserializer.deserialize_map(Visitor)
+        deserializer.deserialize_any(Visitor)
     }
 }
 
 /// The version that a JSON object says, whatever else is in it.
-pub(super) fn version_of(json: &[u8]) -> Option<FileVersion> {
-    serde_json::from_slice::<Document>(json).ok()?.version
+pub(super) fn version_of(json: &str) -> Option<FileVersion> {
+    serde_json::from_str::<Document>(json).ok()?.version
 }
 
 pub(super) fn run(store: &Store, plan: &Plan) -> Result<Migrated, StoreError> {

@@ -6,6 +6,7 @@ mod backup;
 pub mod file;
 mod lock;
 pub mod migrate;
+mod scan;
 
 use std::fmt;
 use std::io;
@@ -82,9 +83,11 @@ impl fmt::Display for StoreError {
             StoreError::NotFound(name) => write!(f, "session {name:?} not found"),
             StoreError::AlreadyExists(name) => write!(f, "session {name:?} already exists"),
             StoreError::Name(error) => error.fmt(f),
-            StoreError::Damaged { path, reason } => {
-                write!(f, "{} is damaged: {reason}", path.display())
-            }
+            StoreError::Damaged { path, reason } => write!(
+                f,
+                "{} is damaged: {reason}; the next change (or roster sync) keeps it aside and mends it",
+                path.display()
+            ),
             StoreError::Newer { path, version } => write!(
                 f,
                 "{} has schema_version {version}, we know up to {SCHEMA_VERSION}: \
@@ -157,6 +160,13 @@ impl Store {
         }
     }
 
+    /// The last good copy of the registry, if it reads.
+    pub fn last_good(&self) -> Option<Registry> {
+        let copy = backup::last_good(&self.path);
+        let bytes = file::read(&copy).ok()??;
+        parse(&copy, &bytes).ok()
+    }
+
     /// Takes the lock that every writer takes, for as long as the result lives.
     ///
     /// Excludes other processes and threads that come this way, not a program that locks with
@@ -205,7 +215,11 @@ impl Store {
     /// # Errors
     /// As for [`Store::read`].
     pub fn names(&self) -> Result<Vec<String>, StoreError> {
-        Ok(self.read()?.sessions.into_keys().collect())
+        let Some(bytes) = file::read(&self.path)? else { return Ok(Vec::new()) };
+        match scan::names(&bytes) {
+            Some(names) => Ok(names),
+            None => Ok(parse(&self.path, &bytes)?.sessions.into_keys().collect()),
+        }
     }
 
     /// Removes the session of this name.
@@ -317,14 +331,16 @@ impl Store {
         migrate::run(self, plan)
     }
 
-    fn update(&self, name: &str, change: impl FnOnce(&mut Session)) -> Result<(), StoreError> {
-        self.change(|registry| match registry.sessions.get_mut(name) {
-            Some(session) => {
-                change(session);
-                Ok(())
-            }
-            None => Err(StoreError::NotFound(name.to_owned())),
-        })
+    fn update(&self, name: &str, change: impl Fn(&mut Session)) -> Result<(), StoreError> {
+        let locked = self.lock()?;
+        let bytes = file::read(&self.path)?.unwrap_or_default();
+        if let Some((place, record)) = scan::edit(&bytes, name, &change) {
+            return locked.replace(&[&bytes[..place.start], &record, &bytes[place.end..]]);
+        }
+        let mut registry = locked.load()?.registry;
+        let found = registry.sessions.get_mut(name);
+        change(found.ok_or_else(|| StoreError::NotFound(name.to_owned()))?);
+        locked.commit(&registry)
     }
 
     fn change(
@@ -394,16 +410,24 @@ impl Locked<'_> {
     /// # Errors
     /// Writing fails: the old registry is still there.
     pub fn commit(&self, registry: &Registry) -> Result<(), StoreError> {
-        let path = &self.store.path;
         let bytes = serde_json::to_vec(registry).map_err(|error| StoreError::Io {
             verb: "write",
-            path: path.clone(),
+            path: self.store.path.clone(),
             source: error.into(),
         })?;
-        file::replace(path, &bytes, file::PRIVATE, file::Sync::Yes)?;
-        // A convenience for the day that somebody damages the registry: no sync, no error.
-        let _ = file::replace(&backup::last_good(path), &bytes, file::PRIVATE, file::Sync::No);
+        self.replace(&[&bytes])
+    }
+
+    fn replace(&self, parts: &[&[u8]]) -> Result<(), StoreError> {
+        let path = &self.store.path;
+        file::replace_with(path, parts, file::PRIVATE, file::Sync::Yes)?;
+        backup::keep_last_good(path, parts);
         Ok(())
+    }
+
+    /// The last good copy of the registry, if it reads: for the day that the registry is gone.
+    pub fn last_good(&self) -> Option<Registry> {
+        self.store.last_good()
     }
 
     /// When the last query of tmux began under this lock, and when the hooks were last checked.
@@ -426,13 +450,16 @@ pub use lock::{Times, peek};
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Registry, StoreError> {
     let json = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let newer = |version| StoreError::Newer { path: path.to_owned(), version };
-    match serde_json::from_slice::<RegistryFile>(json) {
+    let damaged = |reason| StoreError::Damaged { path: path.to_owned(), reason };
+    // Once for the whole file is cheaper than for each string of it.
+    let json = std::str::from_utf8(json).map_err(|error| damaged(error.to_string()))?;
+    match serde_json::from_str::<RegistryFile>(json) {
         Ok(read) if read.version.is_newer() => Err(newer(read.version)),
         Ok(read) => Ok(read.registry),
         Err(error) => match migrate::version_of(json) {
             // A newer format may well have another shape.
             Some(version) if version.is_newer() => Err(newer(version)),
-            _ => Err(StoreError::Damaged { path: path.to_owned(), reason: error.to_string() }),
+            _ => Err(damaged(error.to_string())),
         },
     }
 }

@@ -425,3 +425,46 @@ fn commands_without_a_server_say_so_and_lose_nothing() {
     assert_eq!(server.registry(), before);
     assert!(tmux_program().exists());
 }
+
+#[test]
+fn a_deleted_registry_comes_back_even_without_its_server() {
+    let server = five();
+    let before = server.registry();
+    std::fs::remove_file(server.registry_path()).unwrap();
+    server.crash();
+    assert_eq!(names_in(&server, "lost"), ["v", "w", "x", "y", "z"]);
+    check_all_come_back(&server, &before, &["v", "w", "x", "y", "z"]);
+}
+
+#[test]
+fn a_damaged_registry_is_reported_by_readers_and_mended_by_the_next_change() {
+    let server = five();
+    let before = server.registry();
+    std::fs::write(server.registry_path(), "garbage").unwrap();
+    let output = server.try_roster(&["list"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("damaged") && said.contains("roster sync"), "{said}");
+    assert_eq!(std::fs::read(server.registry_path()).unwrap(), b"garbage");
+    server.tmux(&["new-session", "-d", "-s", "zz"]);
+    wait_for(
+        || {
+            let bytes = std::fs::read(server.registry_path()).ok()?;
+            let read: Value = serde_json::from_slice(&bytes).ok()?;
+            read["sessions"]["zz"].is_object().then_some(())
+        },
+        || "the registry mended".into(),
+    );
+    for name in ["v", "w", "x", "y", "z"] {
+        assert_eq!(before["sessions"][name]["uuid"], server.uuid(name));
+    }
+}
+
+#[test]
+fn going_somewhere_needs_a_terminal_and_makes_nothing_without_one() {
+    let server = five();
+    let output = server.try_roster(&["new", "made"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("-d"), "{output:?}");
+    assert_eq!(server.names(), ["v", "w", "x", "y", "z"]);
+}

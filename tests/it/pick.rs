@@ -205,7 +205,8 @@ fn the_picker_renames_kills_forgets_and_changes_the_mode() {
 
         client.choose(with, "two");
         client.press(if with == With::Fzf { &["C-r"] } else { &["r"] });
-        client.wait_to_see(if tmux_version() >= (3, 2) { "> two" } else { "new name:" });
+        client.wait_to_see(if tmux_version() >= (3, 2) { "New name for" } else { "new name:" });
+        client.wait_to_see("two");
         client.press(&["C-u", "zwei", "Enter"]);
         server.wait_for_names(&["one", "three", "zwei"]);
         assert_eq!(server.uuid("zwei"), uuid);
@@ -308,6 +309,7 @@ fn every_action_of_the_menu_does_what_it_says() {
     let server = started(With::Menu, "");
     let client = server.attach("one");
     let act = |key: &str| {
+        client.wait_until_gone("└");
         client.prefix("A");
         client.wait_to_see("list of backups");
         client.press(&[key]);

@@ -7,12 +7,29 @@ use crate::env::{ROSTER, Server, tmux_version, wait_for};
 
 const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
 
-/// A server that loads a copy of plugin.tmux in `folder`, with nothing else in it.
+/// What plugin.tmux needs beside it.
+const FILES: [&str; 6] = [
+    "plugin.tmux",
+    "Cargo.toml",
+    "scripts/common.sh",
+    "scripts/install",
+    "scripts/uninstall",
+    "scripts/sums",
+];
+
+/// Copies the plugin without a program, as a clone has it.
+pub fn copy_plugin(folder: &Path) {
+    std::fs::create_dir_all(folder.join("scripts")).unwrap();
+    for file in FILES {
+        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), folder.join(file)).unwrap();
+    }
+}
+
+/// A server that loads a copy of the plugin in `folder`, which has no program.
 fn with_copy(folder: &str, config: &str) -> Server {
     let server = Server::with_config("");
     let folder = server.path(folder);
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::copy(PLUGIN, folder.join("plugin.tmux")).unwrap();
+    copy_plugin(&folder);
     // TPM runs every *.tmux file of the folder, and throws away what it prints.
     let quoted = folder.display().to_string().replace('\'', "'\\''");
     let tpm = server.path("tpm");
@@ -24,13 +41,17 @@ fn with_copy(folder: &str, config: &str) -> Server {
 
 #[test]
 fn without_a_program_the_first_client_is_told_once_and_nothing_else_is_set() {
-    let server = with_copy("plugin", "");
+    let server = with_copy("plugin", "set -g @roster-install none");
     server.tmux(&["new-session", "-d", "-s", "one"]);
+    wait_for(
+        || server.tmux(&["show-hooks", "-g"]).contains("[4243]").then_some(()),
+        || "the message for the first client".into(),
+    );
     let client = server.attach("one");
-    client.wait_to_see("not built yet");
+    client.wait_to_see("@roster-install is none");
     let hooks = server.tmux(&["show-hooks", "-g"]);
     wait_for(
-        || (!server.tmux(&["show-hooks", "-g"]).contains("not built")).then_some(()),
+        || (!server.tmux(&["show-hooks", "-g"]).contains("[4243]")).then_some(()),
         || "the message's own end".into(),
     );
     assert!(!hooks.contains("4242"), "{hooks}");
@@ -59,7 +80,7 @@ fn a_read_only_folder_behind_a_link_works() {
     let server = Server::with_config("");
     let folder = server.path("store");
     std::fs::create_dir_all(folder.join("target/release")).unwrap();
-    std::fs::copy(PLUGIN, folder.join("plugin.tmux")).unwrap();
+    copy_plugin(&folder);
     std::fs::copy(ROSTER, folder.join("target/release/roster")).unwrap();
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o555)).unwrap();
     std::os::unix::fs::symlink("store/plugin.tmux", server.path("link.tmux")).unwrap();

@@ -1,0 +1,901 @@
+//! Getting the program, upgrading it with tmux running, and taking everything out again.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::env::{Folder, ROSTER, Server, tmux_program, wait_for};
+use crate::plugin::copy_plugin;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn write_executable(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A program that says it is of another version, and is ours in all else.
+fn program_of(version: &str) -> String {
+    format!(
+        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'roster {version}'; exit; fi\nexec '{ROSTER}' \"$@\"\n"
+    )
+}
+
+fn program_named(version: &str, program: &str) -> Answer {
+    Answer::Programs(vec![(version.to_owned(), program.to_owned())])
+}
+
+/// The version with another patch number: compatible.
+fn other_patch() -> String {
+    let series = VERSION.rsplit_once('.').unwrap().0;
+    format!("{series}.99")
+}
+
+/// The plugin in a folder with a space, as a clone has it, loaded by tmux as TPM does.
+struct Installation {
+    server: Server,
+}
+
+impl Installation {
+    /// `config` stands before the plugin's line.
+    fn new(config: &str) -> Installation {
+        Installation::with_environment(config, "")
+    }
+
+    fn with_environment(config: &str, environment: &str) -> Installation {
+        let installation = Installation { server: Server::with_config("") };
+        copy_plugin(&installation.plugin());
+        // Whatever cargo this machine has, nothing is really built.
+        stub_cargo(&installation, "exit 101");
+        installation.configure(config, environment);
+        installation
+    }
+
+    fn configure(&self, config: &str, environment: &str) {
+        let plugin = self.plugin();
+        write_executable(
+            &self.server.path("tpm"),
+            &format!(
+                "#!/bin/sh\n{environment} '{}/plugin.tmux' >/dev/null 2>&1\n",
+                plugin.display()
+            ),
+        );
+        self.server.write_config(&format!("{config}\nrun-shell '{}'\n", self.server.dir("tpm")));
+    }
+
+    fn plugin(&self) -> PathBuf {
+        self.server.path("the plugin")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.server.path("home/.local/share/tmux-roster")
+    }
+
+    fn installed(&self) -> PathBuf {
+        self.data().join(VERSION).join("roster")
+    }
+
+    fn failure(&self) -> Option<String> {
+        std::fs::read_to_string(self.data().join("install-failed")).ok()
+    }
+
+    /// Says by which checksum the plugin knows the program for this machine.
+    fn commit_sum(&self, program: &str) {
+        write_sum(&self.plugin(), VERSION, program);
+    }
+
+    fn start(&self) {
+        self.server.tmux(&["new-session", "-d", "-s", "one"]);
+    }
+
+    /// Nothing runs any more: the lock is gone, as is what was half done.
+    fn wait_for_end_of_install(&self) {
+        wait_for(
+            || {
+                let names = std::fs::read_dir(self.data()).into_iter().flatten().flatten();
+                let names: Vec<_> = names.map(|e| e.file_name().into_string().unwrap()).collect();
+                let busy = |name: &String| name == "install.lock" || name.starts_with("new.");
+                (!names.iter().any(busy)).then_some(())
+            },
+            || "the end of the installation".into(),
+        );
+    }
+
+    fn wait_for_failure(&self) -> String {
+        let failure = wait_for(|| self.failure(), || "a remembered failure".into());
+        self.wait_for_end_of_install();
+        let lines: Vec<&str> = failure.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (3, VERSION), "{failure}");
+        assert!(lines[1].parse::<u64>().is_ok(), "{failure}");
+        assert!(!self.installed().exists());
+        assert_eq!(self.server.tmux(&["show-options", "-gqv", "@roster_run"]), "");
+        lines[2].to_owned()
+    }
+
+    /// What the first client is shown.
+    fn message(&self, part: &str) {
+        wait_for(
+            || self.server.tmux(&["show-hooks", "-g"]).contains(part).then_some(()),
+            || format!("{part:?} in {}", self.server.tmux(&["show-hooks", "-g"])),
+        );
+        self.server.attach("one").wait_to_see(part);
+    }
+}
+
+/// The name of the file for this machine.
+fn asset(version: &str) -> String {
+    let system = if cfg!(target_os = "macos") { "apple-darwin" } else { "unknown-linux-musl" };
+    format!("roster-{version}-{}-{system}", std::env::consts::ARCH)
+}
+
+/// Writes the checksum of a program where the plugin in `folder` has it.
+fn write_sum(folder: &Path, version: &str, program: &str) {
+    let sums = folder.join("scripts/sums");
+    std::fs::write(&sums, program).unwrap();
+    let by = |program: &str, args: &[&str]| Command::new(program).args(args).arg(&sums).output();
+    let printed = by("sha256sum", &[]).or_else(|_| by("shasum", &["-a", "256"])).unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let sum = printed.split(' ').next().unwrap();
+    std::fs::write(&sums, format!("{sum}  {}\n", asset(version))).unwrap();
+}
+
+/// What the release server does.
+#[derive(Clone)]
+enum Answer {
+    /// These programs, each of a version.
+    Programs(Vec<(String, String)>),
+    Missing,
+    /// Takes the request and says nothing.
+    Silence,
+}
+
+/// A release on a local port; counts the requests.
+struct Release {
+    url: String,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Release {
+    fn serve(answer: Answer) -> Release {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/releases", listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&requests);
+        // It ends with the test's process.
+        std::thread::spawn(move || {
+            let mut silent = Vec::new();
+            for stream in listener.incoming().flatten() {
+                counter.fetch_add(1, Ordering::SeqCst);
+                match &answer {
+                    Answer::Silence => silent.push(stream),
+                    answer => respond(stream, answer),
+                }
+            }
+        });
+        Release { url, requests }
+    }
+
+    fn option(&self) -> String {
+        format!("set -g @roster-release-url '{}'", self.url)
+    }
+}
+
+fn respond(mut stream: TcpStream, answer: &Answer) {
+    let mut request = Vec::new();
+    let mut buffer = [0; 1024];
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => return,
+            Ok(count) => request.extend_from_slice(&buffer[..count]),
+        }
+    }
+    let wants = |version: &str| {
+        let line = format!("GET /releases/v{version}/{} ", asset(version));
+        request.starts_with(line.as_bytes())
+    };
+    let found = match answer {
+        Answer::Programs(programs) => programs.iter().find(|(version, _)| wants(version)),
+        _ => None,
+    };
+    let (status, body) = match found {
+        Some((_, body)) => ("200 OK", body.as_str()),
+        None => ("404 Not Found", "not here"),
+    };
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+}
+
+/// A cargo that does what `body` says, where scripts/install looks for one.
+fn stub_cargo(installation: &Installation, body: &str) {
+    let cargo = installation.server.path("home/.cargo/bin/cargo");
+    write_executable(&cargo, &format!("#!/bin/sh\n{body}\n"));
+}
+
+/// A cargo that builds what it is given, and leaves its arguments in the home folder.
+fn stub_build(installation: &Installation) {
+    let program = installation.server.path("built");
+    write_executable(&program, &program_of(VERSION));
+    let body = format!(
+        "echo \"$*\" >>\"$HOME/cargo-called\"\nmkdir -p \"$CARGO_TARGET_DIR/release\"\ncp '{}' \"$CARGO_TARGET_DIR/release/roster\"",
+        program.display()
+    );
+    stub_cargo(installation, &body);
+}
+
+#[test]
+fn a_release_is_downloaded_checked_and_loaded() {
+    let program = program_of(VERSION);
+    let release = Release::serve(program_named(VERSION, &program));
+    let installation = Installation::new(&release.option());
+    installation.commit_sum(&program);
+    installation.start();
+    let server = &installation.server;
+    // No hook of ours saw this session come: the plugin was loaded after it.
+    server.wait_for_names(&["one"]);
+    installation.message(&format!("version {VERSION} is ready"));
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    installation.wait_for_end_of_install();
+    assert_eq!(installation.failure(), None);
+    // What is there is used from now on, and nothing is fetched again.
+    server.kill_server();
+    installation.start();
+    server.wait_until_quiet();
+    assert_eq!(release.requests.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn without_a_client_to_see_it_a_message_waits_for_the_first() {
+    let installation = Installation::new("");
+    installation.start();
+    let reason = installation.wait_for_failure();
+    assert!(reason.contains("no prebuilt program of version"), "{reason}");
+    assert!(reason.contains("cargo build failed"), "{reason}");
+    installation.message("could not be installed: there is no prebuilt program");
+}
+
+#[test]
+fn a_wrong_sum_is_refused() {
+    let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
+    let installation = Installation::new(&release.option());
+    installation.commit_sum("another program");
+    installation.start();
+    let reason = installation.wait_for_failure();
+    assert!(reason.contains("checksum") && reason.contains("is wrong"), "{reason}");
+}
+
+#[test]
+fn a_download_that_says_another_version_is_refused() {
+    let program = program_of(&other_patch());
+    let release = Release::serve(program_named(VERSION, &program));
+    let installation = Installation::new(&release.option());
+    installation.commit_sum(&program);
+    installation.start();
+    let reason = installation.wait_for_failure();
+    assert!(reason.contains("does not run here"), "{reason}");
+}
+
+#[test]
+fn a_missing_file_and_a_dead_server_are_told() {
+    let release = Release::serve(Answer::Missing);
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = dead.local_addr().unwrap().port();
+    drop(dead);
+    let dead = format!("set -g @roster-release-url http://127.0.0.1:{port}");
+    for option in [release.option(), dead] {
+        let installation = Installation::new(&option);
+        installation.commit_sum("x");
+        installation.start();
+        let reason = installation.wait_for_failure();
+        assert!(reason.starts_with("could not download http://127.0.0.1:"), "{reason}");
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up() {
+    let release = Release::serve(Answer::Silence);
+    let limit = "ROSTER_DOWNLOAD_LIMIT=1";
+    let installation = Installation::with_environment(&release.option(), limit);
+    installation.commit_sum("x");
+    installation.start();
+    let reason = installation.wait_for_failure();
+    assert!(reason.starts_with("could not download"), "{reason}");
+}
+
+#[test]
+fn a_failure_is_not_tried_again_before_a_day_or_another_version() {
+    let release = Release::serve(Answer::Missing);
+    let installation = Installation::new(&release.option());
+    installation.commit_sum("x");
+    installation.start();
+    installation.wait_for_failure();
+    let requests = || release.requests.load(Ordering::SeqCst);
+    assert_eq!(requests(), 1);
+    let reload = || {
+        let config = installation.server.dir("tmux.conf");
+        installation.server.tmux(&["set-hook", "-gu", "client-session-changed[4243]"]);
+        installation.server.tmux(&["source-file", &config]);
+    };
+    reload();
+    installation.message("could not be installed: could not download");
+    installation.wait_for_end_of_install();
+    assert_eq!(requests(), 1);
+    let day_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(86401);
+    let day_ago = day_ago.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let file = installation.data().join("install-failed");
+    for (count, text) in [
+        (2, format!("{VERSION}\n{day_ago}\nwhatever\n")),
+        (3, format!("9.9.9\n{}\nwhatever\n", day_ago + 86400)),
+    ] {
+        std::fs::write(&file, &text).unwrap();
+        reload();
+        wait_for(|| installation.failure().filter(|now| *now != text), || "another attempt".into());
+        assert_eq!(requests(), count);
+        installation.wait_for_end_of_install();
+    }
+}
+
+#[test]
+fn cargo_builds_where_there_is_nothing_to_download() {
+    let installation = Installation::new("");
+    stub_build(&installation);
+    installation.start();
+    installation.server.wait_for_names(&["one"]);
+    installation.wait_for_end_of_install();
+    assert!(installation.installed().exists());
+    let called = std::fs::read_to_string(installation.server.path("home/cargo-called")).unwrap();
+    assert_eq!(called, "build --release --locked\n");
+}
+
+#[test]
+fn a_plugin_folder_that_cannot_be_written_is_built_elsewhere() {
+    let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
+    let config = format!("{}\nset -g @roster-install build", release.option());
+    let installation = Installation::new(&config);
+    installation.commit_sum(&program_of(VERSION));
+    stub_build(&installation);
+    // The tests may run as root, whom no mode stops.
+    std::fs::write(installation.plugin().join("target"), "").unwrap();
+    installation.start();
+    installation.server.wait_for_names(&["one"]);
+    installation.wait_for_end_of_install();
+    assert!(installation.installed().exists());
+    assert!(!installation.data().join("build").exists());
+    assert_eq!(release.requests.load(Ordering::SeqCst), 0, "build does not download");
+}
+
+#[test]
+fn a_broken_cargo_is_told_and_its_words_are_kept() {
+    let installation = Installation::new("");
+    stub_cargo(&installation, "echo 'error: no' >&2; exit 101");
+    installation.start();
+    let reason = installation.wait_for_failure();
+    assert!(reason.contains("cargo build failed"), "{reason}");
+    let log = std::fs::read_to_string(installation.data().join("build.log")).unwrap();
+    assert_eq!(log, "error: no\n");
+}
+
+#[test]
+fn a_cargo_without_end_is_ended() {
+    let installation = Installation::with_environment("", "ROSTER_BUILD_LIMIT=1");
+    stub_cargo(&installation, "exec sleep 600");
+    installation.start();
+    assert!(installation.wait_for_failure().contains("cargo build failed"));
+}
+
+#[test]
+fn none_means_none() {
+    let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
+    let config = format!("{}\nset -g @roster-install none", release.option());
+    let installation = Installation::new(&config);
+    installation.commit_sum(&program_of(VERSION));
+    stub_build(&installation);
+    installation.start();
+    installation.message("@roster-install is none");
+    assert!(!installation.data().exists());
+    assert!(!installation.server.path("home/cargo-called").exists());
+    assert_eq!(release.requests.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn two_installations_at_a_time_do_the_work_once() {
+    let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
+    let installation = Installation::new(&release.option());
+    installation.commit_sum(&program_of(VERSION));
+    // Slow enough for both to be there.
+    installation
+        .configure(&release.option(), &format!("PATH='{}':$PATH", installation.server.dir("slow")));
+    let curl = "#!/bin/sh\ntouch \"$HOME/asked\"\nwhile [ ! -e \"$HOME/go\" ]; do sleep 0.1; done\nexec /usr/bin/env PATH=/usr/bin:/bin:/opt/homebrew/bin curl \"$@\"\n";
+    write_executable(&installation.server.path("slow/curl"), curl);
+    installation.start();
+    wait_for(
+        || installation.server.path("home/asked").exists().then_some(()),
+        || "the first download".into(),
+    );
+    installation.server.tmux(&["run-shell", &installation.server.dir("tpm")]);
+    // By hand, beside them: a second one at the same time.
+    let mut second = installation.server.command(installation.plugin().join("scripts/install"));
+    let second = second.spawn();
+    std::fs::write(installation.server.path("home/go"), "").unwrap();
+    installation.server.wait_for_names(&["one"]);
+    assert!(second.unwrap().wait().unwrap().success());
+    installation.wait_for_end_of_install();
+    assert_eq!(release.requests.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_lock_that_a_crash_left_is_taken() {
+    let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
+    let installation = Installation::new(&release.option());
+    installation.commit_sum(&program_of(VERSION));
+    std::fs::create_dir_all(installation.data()).unwrap();
+    let mut gone = Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    symlink(gone.id().to_string(), installation.data().join("install.lock")).unwrap();
+    installation.start();
+    installation.server.wait_for_names(&["one"]);
+}
+
+#[test]
+fn an_older_compatible_program_works_while_the_new_one_is_fetched() {
+    let release = Release::serve(Answer::Missing);
+    let installation = Installation::new(&release.option());
+    installation.commit_sum("x");
+    let older = installation.plugin().join("target/release/roster");
+    write_executable(&older, &program_of(&other_patch()));
+    installation.start();
+    installation.server.wait_for_names(&["one"]);
+    wait_for(|| installation.failure(), || "an attempt".into());
+}
+
+#[test]
+fn an_incompatible_program_is_not_called() {
+    let installation = Installation::new("set -g @roster-install none");
+    for version in ["0.0.9", "9.9.9", "1", ""] {
+        let program = installation.plugin().join("target/release/roster");
+        let text = program_of(version).replace("exec ", "touch \"$HOME/called\"; exec ");
+        write_executable(&program, &text);
+        installation.start();
+        installation.message("there is no roster program of version");
+        assert!(!installation.server.path("home/called").exists());
+        installation.server.kill_server();
+    }
+}
+
+#[test]
+fn the_chosen_program_is_used_and_nothing_is_fetched() {
+    let release = Release::serve(Answer::Missing);
+    let installation = Installation::new("");
+    installation
+        .configure(&format!("{}\nset -g @roster-binary '~/my roster'", release.option()), "");
+    installation.commit_sum("x");
+    write_executable(&installation.server.path("home/my roster"), &program_of(&other_patch()));
+    installation.start();
+    installation.server.wait_for_names(&["one"]);
+    assert!(!installation.data().exists(), "no link: the user's program is called by its path");
+    assert_eq!(release.requests.load(Ordering::SeqCst), 0);
+}
+
+/// Puts a copy of the program where the plugin finds it.
+fn put_program(folder: &Path) -> PathBuf {
+    let program = folder.join("target/release/roster");
+    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+    std::fs::copy(ROSTER, &program).unwrap();
+    program
+}
+
+#[test]
+fn running_servers_follow_an_upgrade_and_a_downgrade() {
+    let installation = Installation::new("");
+    put_program(&installation.plugin());
+    installation.start();
+    let server = &installation.server;
+    server.wait_for_names(&["one"]);
+    let link = installation.data().join("roster");
+    let run = server.tmux(&["show-options", "-gqv", "@roster_run"]);
+    assert!(run.contains(&format!("'{}' sync", link.display())), "{run}");
+    let before = std::fs::read_link(&link).unwrap();
+    // The plugin moves (another server loads it from elsewhere), while events go on.
+    let other = server.path("other");
+    copy_plugin(&other);
+    put_program(&other);
+    let mut names = vec!["one".to_owned()];
+    for count in 0..6 {
+        let folder = if count % 2 == 0 { &other } else { &installation.plugin() };
+        for event in 0..5 {
+            let name = format!("s{count}{event}");
+            server.tmux(&["new-session", "-d", "-s", &name]);
+            if event == 2 {
+                server.tmux(&["run-shell", &format!("'{}/plugin.tmux'", folder.display())]);
+                assert_eq!(
+                    *std::fs::read_link(&link).unwrap(),
+                    *folder.join("target/release/roster")
+                );
+            }
+            names.push(name);
+        }
+    }
+    assert_eq!(std::fs::read_link(&link).unwrap(), before);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    server.wait_for_names(&names);
+    assert_eq!(server.tmux(&["show-options", "-gqv", "@roster_run"]), run);
+    assert_eq!(server.tmux(&["display-message", "-p", "-t", "=one:", "#{pane_mode}"]), "");
+}
+
+#[test]
+fn hooks_stay_silent_when_the_folder_is_gone() {
+    let installation = Installation::new("");
+    put_program(&installation.plugin());
+    installation.start();
+    let server = &installation.server;
+    server.wait_for_names(&["one"]);
+    server.wait_until_quiet();
+    let client = server.attach("one");
+    wait_for(
+        || (!server.field("one", "last_attached_at").is_empty()).then_some(()),
+        || "the sync for the client".into(),
+    );
+    server.wait_until_quiet();
+    // What `prefix + alt + u` does.
+    std::fs::remove_dir_all(installation.plugin()).unwrap();
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.tmux(&["rename-session", "-t", &server.id("two"), "three"]);
+    // A job that comes after theirs, and so ends after them.
+    server.tmux(&["run-shell", "true"]);
+    assert_eq!(server.tmux(&["display-message", "-p", "-t", "=one:", "#{pane_mode}"]), "");
+    assert!(!client.screen().contains("roster"), "{}", client.screen());
+    assert_eq!(server.names(), ["one"]);
+    let mut uninstall = server.command(installation.data().join("scripts/uninstall"));
+    assert!(uninstall.output().unwrap().status.success());
+    assert!(!server.tmux(&["show-hooks", "-g"]).contains("roster"));
+}
+
+#[test]
+fn uninstalling_leaves_nothing_but_the_registry() {
+    let installation = Installation::new(
+        "set -g @roster-default-mode build\nset-hook -g 'session-created[7]' 'set -g @theirs 1'\nbind-key X display-message roster",
+    );
+    put_program(&installation.plugin());
+    let server = &installation.server;
+    let before = |what: &[&str]| server.tmux(what);
+    installation.start();
+    server.wait_for_names(&["one"]);
+    server.wait_until_quiet();
+    // Another server of the same user, by another name.
+    let other = |args: &[&str]| {
+        let mut command = server.command(tmux_program());
+        command.args(["-L", "other", "-f"]).arg(server.path("tmux.conf")).args(args);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    other(&["new-session", "-d", "-s", "two"]);
+    wait_for(
+        || other(&["show-options", "-t", "two"]).contains("@roster_uuid").then_some(()),
+        || "the other server's stamp".into(),
+    );
+    let keys = before(&["list-keys"]);
+    let uninstall = |args: &[&str]| {
+        let script = installation.plugin().join("scripts/uninstall");
+        let output = server.command(script).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = uninstall(&[]);
+    assert_eq!(said.matches("Removed from the server on").count(), 2, "{said}");
+    for ask in [&other as &dyn Fn(&[&str]) -> String, &|args: &[&str]| server.tmux(args)] {
+        for what in [
+            &["show-hooks", "-g"][..],
+            &["show-environment", "-g"],
+            &["show-options", "-g"],
+            &["list-sessions", "-F", "#{@roster_uuid}#{@roster_mode}#{@roster_health}"],
+        ] {
+            let shown = ask(what);
+            let ours = |line: &&str| line.contains("roster_") || line.contains("ROSTER");
+            let left: Vec<&str> = shown.lines().filter(ours).collect();
+            assert!(left.is_empty(), "{what:?}: {left:?}");
+            if what[0] == "show-hooks" {
+                assert!(
+                    !shown.contains("[4242]") && shown.contains("session-created[7]"),
+                    "{shown}"
+                );
+            }
+        }
+    }
+    let id = server.id("one");
+    for what in ["show-options", "show-environment"] {
+        let shown = server.tmux(&[what, "-t", &id]);
+        assert!(!shown.to_lowercase().contains("roster"), "{shown}");
+    }
+    assert_eq!(server.tmux(&["show-options", "-gv", "@roster-default-mode"]), "build");
+    let left = server.tmux(&["list-keys"]);
+    assert!(!left.contains("@roster_"), "{left}");
+    assert!(left.contains("display-message roster"), "{left}");
+    let ours = keys.lines().filter(|line| line.contains("@roster_")).count();
+    assert_eq!(ours, 3, "{keys}");
+    assert_eq!(left.lines().count(), keys.lines().count() - ours);
+    assert!(!installation.data().exists());
+    assert_eq!(server.names(), ["one"]);
+    assert!(uninstall(&["--purge"]).contains("Removed the registries"));
+    assert!(!server.registry_path().exists());
+    other(&["kill-server"]);
+}
+
+#[test]
+fn without_a_home_the_user_is_told_and_nothing_is_set() {
+    let installation = Installation::with_environment("", "env -u HOME");
+    put_program(&installation.plugin());
+    installation.start();
+    installation.message("neither HOME nor XDG_STATE_HOME is set");
+    assert!(!installation.server.tmux(&["show-hooks", "-g"]).contains("4242"));
+    assert_eq!(installation.server.tmux(&["show-options", "-gqv", "@roster_run"]), "");
+}
+
+#[test]
+fn without_a_home_nothing_is_installed() {
+    let installation = Installation::with_environment("", "env -u HOME");
+    installation.start();
+    installation.message("cannot be installed: HOME is not set");
+}
+
+#[test]
+fn homes_behind_links_and_xdg_folders_are_used_as_they_are_named() {
+    let installation = Installation::new("");
+    let server = &installation.server;
+    put_program(&installation.plugin());
+    symlink("home", server.path("link")).unwrap();
+    for (environment, data) in [
+        (format!("HOME='{}'", server.dir("link")), "link/.local/share/tmux-roster"),
+        (
+            format!(
+                "XDG_DATA_HOME='{}' XDG_STATE_HOME='{}'",
+                server.dir("my data"),
+                server.dir("b")
+            ),
+            "my data/tmux-roster",
+        ),
+    ] {
+        installation.configure("", &environment);
+        installation.start();
+        wait_for(
+            || server.tmux(&["show-options", "-t", "one"]).contains("@roster_uuid").then_some(()),
+            || "a stamp".into(),
+        );
+        let run = server.tmux(&["show-options", "-gqv", "@roster_run"]);
+        assert!(run.starts_with(&format!("'{}/roster' sync", server.dir(data))), "{run}");
+        server.kill_server();
+    }
+    assert!(server.path("b/tmux-roster").is_dir());
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_made_does_not_matter() {
+    let installation = Installation::with_environment("", "XDG_DATA_HOME=/dev/null/x");
+    let program = put_program(&installation.plugin());
+    installation.start();
+    installation.server.wait_for_names(&["one"]);
+    let run = installation.server.tmux(&["show-options", "-gqv", "@roster_run"]);
+    assert!(run.starts_with(&format!("'{}' sync", program.display())), "{run}");
+    std::fs::remove_file(&program).unwrap();
+    installation.server.kill_server();
+    installation.start();
+    installation.message("/dev/null/x/tmux-roster cannot be written");
+}
+
+#[test]
+fn a_bare_environment_is_enough() {
+    let installation = Installation::new("");
+    put_program(&installation.plugin());
+    for environment in ["env -i PATH=/usr/bin:/bin", "env -i", "env -i PATH="] {
+        // TMUX is what tmux itself sets.
+        installation.configure(
+            "",
+            &format!("{environment} TMUX=\"$TMUX\" HOME='{}'", installation.server.dir("home")),
+        );
+        installation.start();
+        wait_for(
+            || {
+                let shown = installation.server.tmux(&["show-options", "-t", "one"]);
+                shown.contains("@roster_uuid").then_some(())
+            },
+            || format!("a stamp with {environment}"),
+        );
+        installation.server.kill_server();
+    }
+}
+
+#[test]
+fn before_3_0_the_plugin_says_what_it_needs() {
+    for with_program in [true, false] {
+        let installation = Installation::new("");
+        if with_program {
+            put_program(&installation.plugin());
+        }
+        // In its place, a server whose program says that it is old.
+        let stub = installation.server.path("bin/tmux");
+        let text = "#!/bin/sh\nfor last; do :; done\n[ \"$last\" = -V ] && echo 'tmux 2.9' && exit\nexec 'TMUX' \"$@\"\n";
+        write_executable(&stub, &text.replace("TMUX", &tmux_program().display().to_string()));
+        let found = installation.plugin().join("scripts/common.sh");
+        let common = std::fs::read_to_string(&found).unwrap();
+        let stubbed =
+            format!("{common}\ntmux_program() {{ printf '%s\\n' '{}'; }}\n", stub.display());
+        std::fs::write(&found, stubbed).unwrap();
+        installation.start();
+        installation.message("needs tmux 3.0 or newer");
+        assert!(!installation.server.tmux(&["show-hooks", "-g"]).contains("4242"));
+        assert!(!installation.server.tmux(&["show-options", "-g"]).contains("@roster_"));
+        assert_eq!(installation.failure(), None);
+    }
+}
+
+#[test]
+fn the_release_checklist_refuses_what_disagrees() {
+    let folder = Folder::new();
+    let at = |name: &str| folder.path().join(name);
+    copy_plugin(folder.path());
+    for file in ["Cargo.lock", "scripts/release"] {
+        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), at(file)).unwrap();
+    }
+    let lock = std::fs::read_to_string(at("Cargo.lock")).unwrap();
+    let changelog =
+        format!("# Changelog\n\n## [Unreleased]\n\n## [{VERSION}] - 2026-01-31\n\n- x\n");
+    let readme = format!("roster {VERSION}, tmux 3.0, jq 1.6.9, v{VERSION}\n");
+    let sum = "0123456789abcdef".repeat(4);
+    let platforms = ["unknown-linux-musl", "apple-darwin"];
+    let sums: String = ["x86_64", "aarch64"]
+        .iter()
+        .flat_map(|machine| platforms.map(|p| format!("{sum}  roster-{VERSION}-{machine}-{p}\n")))
+        .collect();
+    let right = [
+        ("Cargo.lock", lock.clone()),
+        ("CHANGELOG.md", changelog.clone()),
+        ("README.md", readme.clone()),
+        ("scripts/sums", sums.clone()),
+    ];
+    let check = |file: &str, text: &str| {
+        for (file, text) in &right {
+            std::fs::write(at(file), text).unwrap();
+        }
+        std::fs::write(at(file), text).unwrap();
+        let output = Command::new(at("scripts/release")).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(check("README.md", &readme), (true, format!("Ready to release {VERSION}\n")));
+    let other = other_patch();
+    let name = "name = \"tmux-roster\"\nversion = \"";
+    for (file, text) in [
+        ("Cargo.lock", lock.replace(&format!("{name}{VERSION}"), &format!("{name}{other}"))),
+        ("CHANGELOG.md", changelog.replace(" - 2026-01-31", "")),
+        ("CHANGELOG.md", changelog.replace(VERSION, &other)),
+        ("CHANGELOG.md", changelog.replace("[Unreleased]\n", "[Unreleased]\n\n- more\n")),
+        ("README.md", readme.replace(&format!("v{VERSION}"), &format!("v{other}"))),
+        ("scripts/sums", sums.replacen(VERSION, &other, 1)),
+        ("scripts/sums", sums.replacen("0123", "012X", 1)),
+        ("scripts/sums", format!("{sums}{sum}  another\n")),
+        ("scripts/sums", String::new()),
+    ] {
+        let (ready, said) = check(file, &text);
+        assert!(!ready && said.contains(file), "{file}: {text}: {said}");
+    }
+}
+
+/// Commits the plugin in `folder` as of this version, as its authors would.
+fn publish(folder: &Path, version: &str) {
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let (before, after) = manifest.split_once("\nversion = \"").unwrap();
+    let after = after.split_once('"').unwrap().1;
+    let manifest = format!("{before}\nversion = \"{version}\"{after}");
+    std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    write_sum(folder, version, &program_of(version));
+    for args in [&["init", "-q"][..], &["add", "."], &["commit", "-q", "-m", version]] {
+        let output = Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-C"])
+            .arg(folder)
+            .args(args)
+            .output()
+            .expect("git runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "git {args:?}: {stderr}");
+    }
+}
+
+/// `TEST_TPM` names a folder with clones of tpm and of the others; nothing of theirs is in here.
+#[test]
+fn with_the_real_tpm_and_its_neighbours() {
+    let Some(clones) = std::env::var_os("TEST_TPM").filter(|f| !f.is_empty()) else {
+        println!("skipped: TEST_TPM names no folder with clones of tpm and other plugins");
+        return;
+    };
+    let clones = PathBuf::from(clones);
+    let others = ["tmux-sensible", "tmux-resurrect", "tmux-continuum"];
+    for ours_at in 0..=others.len() {
+        let server = Server::with_config("");
+        let home = server.path("home");
+        let origin = server.path("tmux-roster");
+        copy_plugin(&origin);
+        publish(&origin, VERSION);
+        let newer = other_patch();
+        let release = Release::serve(Answer::Programs(vec![
+            (VERSION.to_owned(), program_of(VERSION)),
+            (newer.clone(), program_of(&newer)),
+        ]));
+        let plugins = home.join(".tmux/plugins");
+        std::fs::create_dir_all(&plugins).unwrap();
+        let mut clone = Command::new("git");
+        clone.args(["clone", "-q"]).arg(clones.join("tpm")).arg(plugins.join("tpm"));
+        assert!(clone.status().unwrap().success());
+        let line = |folder: &Path| format!("set -g @plugin 'file://{}'\n", folder.display());
+        let mut lines: Vec<String> = others.iter().map(|name| line(&clones.join(name))).collect();
+        lines.insert(ours_at, line(&origin));
+        let config = format!(
+            "set -g status-right 'mine'\nset-hook -g 'session-created[3]' 'set -g @mine 1'\n{}\n{}run '{}'\n",
+            release.option(),
+            lines.concat(),
+            plugins.join("tpm/tpm").display(),
+        );
+        server.write_config(&config);
+        symlink("../tmux.conf", home.join(".tmux.conf")).unwrap();
+        server.tmux(&["new-session", "-d", "-s", "one"]);
+        let client = server.attach("one");
+        let look_at_theirs = || {
+            let keys = server.tmux(&["list-keys", "-T", "prefix"]);
+            for theirs in
+                ["tpm/bindings/install_plugins", "/scripts/save.sh", "/scripts/restore.sh"]
+            {
+                assert!(keys.contains(theirs), "{theirs} in {keys}");
+            }
+            let hooks = server.tmux(&["show-hooks", "-g"]);
+            assert!(hooks.contains("session-created[3]"), "{hooks}");
+            let right = server.tmux(&["show-options", "-gv", "status-right"]);
+            assert!(right.contains("continuum_save.sh") && right.contains("mine"), "{right}");
+        };
+        let wait_for_tpm = || {
+            client.wait_to_see("Done, press");
+            client.press(&["Escape"]);
+            // A key that came too soon after would be taken as one with Meta.
+            wait_for(
+                || server.tmux(&["display-message", "-p", "#{pane_mode}"]).is_empty().then_some(()),
+                || "the end of view mode".into(),
+            );
+        };
+        let data = home.join(".local/share/tmux-roster");
+        let installed = |version: &str| data.join(version).join("roster").exists();
+
+        client.press(&["C-b", "I"]);
+        wait_for_tpm();
+        server.wait_for_names(&["one"]);
+        assert!(installed(VERSION));
+        look_at_theirs();
+        assert_eq!(server.tmux(&["show-hooks", "-g"]).matches("[4242]").count(), 5);
+        server.tmux(&["new-session", "-d", "-s", "two"]);
+        server.wait_for_names(&["one", "two"]);
+        let uuid = server.uuid("one");
+
+        publish(&origin, &newer);
+        client.press(&["C-b", "U"]);
+        client.wait_to_see("plugin update:");
+        client.press(&["-l", "tmux-roster"]);
+        client.press(&["Enter"]);
+        wait_for(|| installed(&newer).then_some(()), || "the newer program".into());
+        wait_for_tpm();
+        look_at_theirs();
+        server.tmux(&["new-session", "-d", "-s", "three"]);
+        server.wait_for_names(&["one", "three", "two"]);
+        assert_eq!(server.uuid("one"), uuid);
+
+        server.write_config(&config.replace(&line(&origin), ""));
+        client.press(&["C-b", "M-u"]);
+        wait_for_tpm();
+        assert!(!plugins.join("tmux-roster").exists());
+        look_at_theirs();
+        let output = server.command(data.join("scripts/uninstall")).output().unwrap();
+        assert!(output.status.success());
+        look_at_theirs();
+        assert!(!server.tmux(&["show-hooks", "-g"]).contains("[4242]"));
+        assert_eq!(server.names(), ["one", "three", "two"]);
+    }
+}

@@ -1,0 +1,759 @@
+//! The store on real files and with real processes: what it keeps, what it refuses, and what
+//! is left after a crash.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use tmux_roster::store::migrate::Step;
+use tmux_roster::store::{KEPT_BACKUPS, KEPT_DAYS, StoreError};
+use tmux_roster::{MigrationPlan, Registry, Session, Store, Timestamp, migration_plan};
+
+use crate::env::{Folder, ROSTER};
+
+const EMPTY: &str = "{\"schema_version\":1,\"sessions\":{}}";
+const DAY: i128 = 86_400 * 1_000_000_000;
+
+/// A registry in a folder of its own.
+struct Place {
+    folder: Folder,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { folder: Folder::new() }
+    }
+
+    fn with(bytes: impl AsRef<[u8]>) -> Place {
+        let place = Place::new();
+        place.write("sessions.json", bytes);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn registry(&self) -> PathBuf {
+        self.path("sessions.json")
+    }
+
+    fn store(&self) -> Store {
+        Store::new(self.registry())
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.path(name), bytes).expect("a file of the test");
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(ROSTER);
+        command.args(["store", "--file"]).arg(self.registry()).args(args).env_clear();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("roster runs")
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", said(&output));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// What it says when it ends with exit code 1 and prints nothing.
+    fn fails(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", said(&output));
+        assert!(output.stdout.is_empty(), "{args:?}");
+        said(&output)
+    }
+
+    fn files(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.folder.path())
+            .expect("the folder")
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn files_with(&self, part: &str) -> Vec<String> {
+        self.files().into_iter().filter(|name| name.contains(part)).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.store().names().expect("the registry reads")
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).expect("a file").permissions().mode() & 0o7777
+}
+
+fn record(name: &str) -> String {
+    format!(
+        "\"{name}\":{{\"name\":\"{name}\",\"uuid\":\"11111111-1111-4111-8111-111111111111\",\
+         \"mode\":\"safe\",\"workdir\":\"/w\",\"created_at\":\"2026-04-18T19:22:22.5Z\",\
+         \"last_attached_at\":\"0001-01-01T00:00:00Z\",\"last_health_at\":\"0001-01-01T00:00:00Z\"}}"
+    )
+}
+
+fn registry(records: &[String]) -> String {
+    format!("{{\"schema_version\":1,\"sessions\":{{{}}}}}", records.join(","))
+}
+
+// What goes in and comes out.
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Save(String, String),
+    Delete(String),
+    Rename(String, String),
+    Mode(String, String),
+    Health(String, String),
+    Attached(String),
+    Backup,
+    DeleteAll,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let name = || {
+        prop_oneof![
+            8 => "[a-e]",
+            1 => Just("x<&>\u{2028}".to_owned()),
+            1 => Just("日本 \"語\"\\".to_owned()),
+            1 => Just(String::new()),
+        ]
+    };
+    let text = || "[a-z\\\\\" é]{0,4}";
+    prop_oneof![
+        4 => (name(), text()).prop_map(|(name, text)| Operation::Save(name, text)),
+        2 => name().prop_map(Operation::Delete),
+        2 => (name(), name()).prop_map(|(old, new)| Operation::Rename(old, new)),
+        2 => (name(), text()).prop_map(|(name, text)| Operation::Mode(name, text)),
+        2 => (name(), text()).prop_map(|(name, text)| Operation::Health(name, text)),
+        2 => name().prop_map(Operation::Attached),
+        1 => Just(Operation::Backup),
+        1 => Just(Operation::DeleteAll),
+    ]
+}
+
+/// Does the same to the model; false where the store must refuse.
+fn apply(model: &mut BTreeMap<String, Session>, operation: &Operation, at: Timestamp) -> bool {
+    let mut change =
+        |name: &String, change: &dyn Fn(&mut Session)| model.get_mut(name).map(change).is_some();
+    match operation {
+        Operation::Save(..) | Operation::Backup => true,
+        Operation::Delete(name) => model.remove(name).is_some(),
+        Operation::Rename(old, new) => {
+            let valid = tmux_roster::validate_name(new).is_ok() && !model.contains_key(new);
+            let Some(mut session) = model.get(old).filter(|_| valid).cloned() else { return false };
+            model.remove(old);
+            session.name.clone_from(new);
+            model.insert(new.clone(), session);
+            true
+        }
+        Operation::Mode(name, mode) => change(name, &|session| session.mode.clone_from(mode)),
+        Operation::Health(name, status) => change(name, &|session| {
+            session.last_health_status.clone_from(status);
+            session.last_health_at = at;
+        }),
+        Operation::Attached(name) => change(name, &|session| session.last_attached_at = at),
+        Operation::DeleteAll => {
+            model.clear();
+            true
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn the_store_does_what_a_map_does(operations in proptest::collection::vec(operation(), 1..20)) {
+        let place = Place::new();
+        let mut model = BTreeMap::new();
+        let mut backups = 0;
+        for operation in &operations {
+            let store = place.store();
+            let at = Timestamp::now();
+            let existed = place.registry().exists();
+            let done = match operation {
+                Operation::Save(name, text) => {
+                    let session = Session::new(name, text, text);
+                    model.insert(name.clone(), session.clone());
+                    store.save(&session)
+                }
+                Operation::Delete(name) => store.delete(name),
+                Operation::Rename(old, new) => store.rename(old, new),
+                Operation::Mode(name, mode) => store.update_mode(name, mode),
+                Operation::Health(name, status) => store.update_health(name, status, at),
+                Operation::Attached(name) => store.update_attached(name, at),
+                Operation::Backup => store.backup().map(|made| backups += made.iter().count()),
+                Operation::DeleteAll => store.delete_all().map(|_| backups += usize::from(existed)),
+            };
+            prop_assert_eq!(done.is_ok(), apply(&mut model, operation, at), "{:?}", operation);
+            let reopened = place.store();
+            prop_assert_eq!(reopened.list().unwrap(), model.values().cloned().collect::<Vec<_>>());
+            prop_assert_eq!(reopened.names().unwrap(), model.keys().cloned().collect::<Vec<_>>());
+            for (name, session) in &model {
+                prop_assert_eq!(&reopened.get(name).unwrap(), session);
+            }
+            prop_assert_eq!(reopened.backups().unwrap().len(), backups);
+            if place.registry().exists() {
+                let whole = Registry { sessions: model.clone(), ..Default::default() };
+                prop_assert_eq!(place.bytes("sessions.json"), serde_json::to_vec(&whole).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn odd_files_are_read_right_or_reported_and_their_bytes_kept() {
+    let deep = |open: &str, close: &str| open.repeat(10_000) + &close.repeat(10_000);
+    let a = record("a");
+    let with = |field: &str| a.replace("\"/w\"", &format!("\"/w\",{field}"));
+    let many: Vec<String> = (0..23_000).map(|n| record(&format!("n{n:05}"))).collect();
+    let large = registry(&many);
+    assert!(large.len() > 4_900_000, "{}", large.len());
+    let twice = registry(&[record("b"), a.clone(), a.replace("/w", "/x")]);
+    // A lone surrogate inside an unknown value is only copied, so nothing is lost.
+    let right: Vec<(&str, Vec<u8>, Option<usize>)> = vec![
+        (
+            "a byte order mark",
+            ["\u{feff}", &registry(std::slice::from_ref(&a))].concat().into(),
+            Some(1),
+        ),
+        ("5 MB", large.into(), Some(23_000)),
+        ("the last of two wins", twice.into(), Some(2)),
+        ("10,000 levels unknown", with(&format!("\"x\":{}", deep("[", "]"))).into(), None),
+        (
+            "10,000 objects unknown",
+            with(&format!("\"x\":{}", deep("{\"x\":", "}").replace(":}", ":1}"))).into(),
+            None,
+        ),
+        (
+            "a number too large",
+            with("\"x\":1e999999,\"y\":123456789012345678901234567890").into(),
+            None,
+        ),
+        ("an unknown lone surrogate", with("\"x\":\"\\ud800\"").into(), None),
+        (
+            "spaces and lines",
+            registry(std::slice::from_ref(&a)).replace(',', " ,\n\t").into(),
+            Some(1),
+        ),
+    ];
+    for (what, bytes, names) in right {
+        let bytes = match names {
+            Some(_) => bytes,
+            None => registry(&[String::from_utf8(bytes).unwrap()]).into_bytes(),
+        };
+        let place = Place::with(&bytes);
+        let names = names.unwrap_or(1);
+        assert_eq!(place.names().len(), names, "{what}");
+        place.ok(&["list"]);
+        place.ok(&["attached", if names == 23_000 { "n00007" } else { "a" }]);
+        place.ok(&["save", "z", "/z", "safe"]);
+        assert_eq!(place.names().len(), names + 1, "{what}");
+        let text = String::from_utf8(place.bytes("sessions.json")).unwrap();
+        let start = std::str::from_utf8(&bytes).unwrap().find(",\"x\":").map(|at| at + 1);
+        if let Some(start) = start {
+            let end = bytes.len() - 3;
+            let unknown = std::str::from_utf8(&bytes[start..end]).unwrap();
+            let unknown = unknown.split_once(",\"created_at\"").unwrap().0;
+            assert!(text.contains(unknown), "{what} is not kept");
+        }
+        assert!(place.files_with(".corrupt.").is_empty(), "{what}");
+    }
+
+    let mut bad_utf8 = registry(std::slice::from_ref(&a)).into_bytes();
+    bad_utf8.splice(60..61, [0xff]);
+    let damaged: Vec<(&str, Vec<u8>)> = vec![
+        ("nothing at all", Vec::new()),
+        ("zeros, as a crash leaves them", vec![0; 4096]),
+        ("zeros behind", [registry(std::slice::from_ref(&a)).into_bytes(), vec![0; 10]].concat()),
+        ("bad UTF-8", bad_utf8),
+        ("a lone surrogate", registry(&[a.replace("/w", "\\ud800")]).into()),
+        ("a NUL in a name", registry(&[a.replace("/w", "\0")]).into()),
+        ("10,000 levels", deep("[", "]").into()),
+        ("10,000 levels, unclosed", "[".repeat(10_000).into()),
+        ("10,000 objects, unclosed", "{\"sessions\":".repeat(10_000).into()),
+        ("10,000 levels of sessions", registry(&[deep("[", "]")]).into()),
+        ("sessions are 10,000 levels", EMPTY.replace("{}", &deep("[", "]")).into()),
+        ("a name of 10,000 levels", registry(&[a.replace("\"/w\"", &deep("[", "]"))]).into()),
+        ("a version of 10,000 levels", EMPTY.replacen('1', &deep("[", "]"), 1).into()),
+        ("a version with a fraction", EMPTY.replacen('1', "1.5", 1).into()),
+        ("a version that does not fit", EMPTY.replacen('1', "1e400", 1).into()),
+        ("a number for a name", registry(&[a.replace("\"/w\"", "1e999")]).into()),
+        ("two registries", EMPTY.repeat(2).into()),
+    ];
+    for (what, bytes) in damaged {
+        let place = Place::with(&bytes);
+        for args in [&["list"][..], &["names"], &["get", "a"]] {
+            assert!(place.fails(args).contains("is damaged: "), "{what}");
+        }
+        assert_eq!(place.files(), ["sessions.json"], "{what}: a read touches nothing");
+        assert_eq!(place.bytes("sessions.json"), bytes, "{what}");
+        // A migration knows the version and the outermost fields alone.
+        if !place.run(&["migrate"]).status.success() {
+            assert_eq!(place.files(), ["sessions.json", "sessions.json.lock"], "{what}");
+        }
+        assert_eq!(place.bytes("sessions.json"), bytes, "{what}");
+        let backup = place.ok(&["backup"]);
+        assert_eq!(fs::read(backup.trim_end()).unwrap(), bytes, "{what}");
+        place.ok(&["save", "z", "/z", "safe"]);
+        let kept = place.files_with(".corrupt.");
+        assert_eq!((kept.len(), place.bytes(&kept[0])), (1, bytes), "{what}");
+        assert_eq!(place.names(), ["z"], "{what}");
+    }
+}
+
+#[test]
+fn what_is_no_readable_file_is_an_error_and_left_alone() {
+    let folder = Place::new();
+    fs::create_dir(folder.registry()).unwrap();
+    let fifo = Place::new();
+    let made = Command::new("mkfifo").arg(fifo.registry()).status().expect("mkfifo runs");
+    assert!(made.success());
+    let device = Place::new();
+    symlink("/dev/zero", device.registry()).unwrap();
+    let ring = Place::new();
+    symlink("sessions.json", ring.registry()).unwrap();
+    for place in [folder, fifo, device, ring] {
+        let before = fs::symlink_metadata(place.registry()).unwrap();
+        for args in [
+            &["list"][..],
+            &["names"],
+            &["get", "a"],
+            &["save", "a", "/a", "safe"],
+            &["attached", "a"],
+            &["delete-all"],
+            &["backup"],
+            &["migrate"],
+        ] {
+            let said = place.fails(args);
+            assert!(said.contains("sessions.json: "), "{args:?}: {said}");
+        }
+        let after = fs::symlink_metadata(place.registry()).unwrap();
+        assert_eq!((before.ino(), before.mode()), (after.ino(), after.mode()));
+        assert!(place.files_with(".corrupt.").is_empty());
+    }
+}
+
+#[test]
+fn a_file_without_permission_is_an_error_and_left_alone() {
+    let place = Place::with(EMPTY);
+    fs::set_permissions(place.registry(), fs::Permissions::from_mode(0o0)).unwrap();
+    fs::set_permissions(place.folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    for args in [&["list"][..], &["save", "a", "/a", "safe"], &["delete-all"], &["backup"]] {
+        let mut command = place.command(args);
+        if fs::metadata(place.folder.path()).unwrap().uid() == 0 {
+            // Root may read anything.
+            command.uid(65_534);
+        }
+        let output = command.output().expect("roster runs as another user");
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(said.contains("could not read ") && said.contains("sessions.json: "), "{said}");
+    }
+    fs::set_permissions(place.registry(), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(place.bytes("sessions.json"), EMPTY.as_bytes());
+    assert!(place.files_with(".corrupt.").is_empty());
+}
+
+// Migration.
+
+fn plan(steps: Vec<Step>) -> MigrationPlan {
+    MigrationPlan { target: steps.len() as u64, steps }
+}
+
+#[test]
+fn a_migration_of_nothing_makes_nothing() {
+    let place = Place::new();
+    let migrated = place.store().migrate(&migration_plan()).unwrap();
+    assert_eq!(migrated.backup, None);
+    assert!(place.files().is_empty());
+}
+
+#[test]
+fn a_migration_takes_each_step_and_keeps_everything_else() {
+    let before = "{\"zeta\": [1,  2],\"sessions\":{},\"alpha\":{\"b\":1e999,\"a\":2}}";
+    let place = Place::with(before);
+    fs::set_permissions(place.registry(), fs::Permissions::from_mode(0o640)).unwrap();
+    let step = |document: &mut tmux_roster::store::migrate::Document| {
+        let steps: usize = document.get("steps").unwrap_or("0").parse().unwrap();
+        document.set("steps", &(steps + 1).to_string())
+    };
+    let migrated = place.store().migrate(&plan(vec![step, step, step])).unwrap();
+    assert_eq!((migrated.before, migrated.after), (0, 3));
+    assert_eq!(fs::read(migrated.backup.unwrap()).unwrap(), before.as_bytes());
+    let after = "{\"schema_version\":3,\"zeta\":[1,  2],\"sessions\":{},\
+                 \"alpha\":{\"b\":1e999,\"a\":2},\"steps\":3}";
+    assert_eq!(String::from_utf8(place.bytes("sessions.json")).unwrap(), after);
+    assert_eq!(mode(&place.registry()), 0o640);
+
+    // From the middle of the plan only the rest is done.
+    place.write("sessions.json", "{\"schema_version\":2}");
+    place.store().migrate(&plan(vec![step, step, step])).unwrap();
+    assert_eq!(place.bytes("sessions.json"), b"{\"schema_version\":3,\"steps\":1}");
+    assert_eq!(place.store().backups().unwrap().len(), 2);
+    // And at its end nothing.
+    let again = place.store().migrate(&plan(vec![step, step, step])).unwrap();
+    assert_eq!((again.before, again.after, again.backup), (3, 3, None));
+    assert_eq!(place.bytes("sessions.json"), b"{\"schema_version\":3,\"steps\":1}");
+}
+
+#[test]
+fn a_migration_that_cannot_be_done_leaves_the_file() {
+    let fails: Step = |_| Err("no way".into());
+    let fine: Step = |_| Ok(());
+    let short = MigrationPlan { target: 2, steps: vec![fine] };
+    let no_json: Step = |document| document.set("x", "{");
+    for (text, plan, reason) in [
+        ("{}", short.clone(), "has 1 steps"),
+        ("{\"schema_version\":2}", short, "has 1 steps"),
+        ("{}", plan(vec![fine, fails]), "from version 1 to 2: no way"),
+        ("{}", plan(vec![no_json]), "from version 0 to 1: "),
+        ("{\"schema_version\":2}", migration_plan(), "we know up to 1"),
+        ("{\"schema_version\":99999999999999999999}", migration_plan(), "we know up to 1"),
+        ("{\"schema_version\":-1}", migration_plan(), "is damaged"),
+        ("{\"schema_version\":\"0\"}", migration_plan(), "is damaged"),
+        ("{\"schema_version\":0.5}", migration_plan(), "is damaged"),
+        ("{\"schema_version\":", migration_plan(), "is damaged"),
+        ("[]", migration_plan(), "is damaged"),
+        ("", migration_plan(), "is damaged"),
+    ] {
+        let place = Place::with(text);
+        let error = place.store().migrate(&plan).unwrap_err().to_string();
+        assert!(error.contains(reason), "{text}: {error}");
+        assert_eq!(place.bytes("sessions.json"), text.as_bytes());
+        assert!(place.files_with(".bak.").is_empty(), "{text}");
+    }
+}
+
+// Damage, copies and leftovers.
+
+#[test]
+fn a_damaged_registry_is_rebuilt_from_the_last_good_copy() {
+    let place = Place::new();
+    for name in ["a", "b"] {
+        place.ok(&["save", name, "/w", "safe"]);
+    }
+    let good = place.bytes("sessions.json");
+    // In place, as an editor or a full disk does it: a copy that shared the file would go too.
+    place.write("sessions.json", &good[..good.len() / 2]);
+    place.ok(&["mode", "b", "yolo"]);
+    let kept = place.files_with(".corrupt.");
+    assert_eq!(place.bytes(&kept[0]), good[..good.len() / 2]);
+    assert_eq!(mode(&place.path(&kept[0])), 0o600);
+    assert_eq!(place.names(), ["a", "b"]);
+    let good = String::from_utf8(good).unwrap();
+    let text = String::from_utf8(place.bytes("sessions.json")).unwrap();
+    let at = good.find("\"b\":").unwrap();
+    assert_eq!(text[..at], good[..at]);
+    assert_eq!(text[at..], good[at..].replacen("safe", "yolo", 1));
+}
+
+#[test]
+fn without_it_the_newest_backup_that_reads_is_taken() {
+    let place = Place::with(registry(&[record("a")]));
+    place.ok(&["backup"]);
+    place.write("sessions.json", registry(&[record("b")]));
+    place.ok(&["backup"]);
+    place.write("sessions.json", "{\"schema_version\":7}");
+    place.ok(&["backup"]);
+    place.write("sessions.json", "{");
+    place.ok(&["backup"]);
+    place.write("sessions.json.last", "{\"schema_ver");
+    place.ok(&["save", "c", "/c", "safe"]);
+    assert_eq!(place.names(), ["b", "c"]);
+}
+
+#[test]
+fn backups_of_one_moment_do_not_collide() {
+    let place = Place::with("{ damaged");
+    let mut made: Vec<String> = (0..20).map(|_| place.ok(&["backup"])).collect();
+    made.sort();
+    made.dedup();
+    assert_eq!(made.len(), 20);
+    for path in made {
+        let path = PathBuf::from(path.trim_end());
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"{ damaged".to_vec(), 0o600));
+    }
+}
+
+#[test]
+fn the_newest_copies_and_those_of_a_month_are_kept() {
+    let now = Timestamp::now().unix_nanos();
+    let month = KEPT_DAYS * DAY;
+    for (kind, args) in [(".bak", &["backup"][..]), (".corrupt", &["save", "a", "/", "safe"])] {
+        let copies = |place: &Place, from: i128, count: i128| {
+            for n in 0..count {
+                place.write(&format!("sessions.json{kind}.{}", from - n), "{}");
+            }
+        };
+        let place = Place::with("{ damaged");
+        copies(&place, now - month - DAY, 30);
+        place.ok(args);
+        assert_eq!(place.files_with(&format!("{kind}.")).len(), KEPT_BACKUPS, "{kind}");
+
+        let place = Place::with("{ damaged");
+        copies(&place, now - month + DAY, 30);
+        copies(&place, now - month - DAY, 30);
+        // What is not one of ours stays, whatever it is called.
+        place.write(&format!("sessions.json{kind}.mine"), "");
+        place.ok(args);
+        assert_eq!(place.files_with(&format!("{kind}.")).len(), 32, "{kind}");
+    }
+}
+
+#[test]
+fn delete_all_needs_its_backup() {
+    let place = Place::new();
+    place.ok(&["delete-all"]);
+    assert!(place.files_with(".bak.").is_empty());
+    // A name that leaves no room for the suffix of a backup, but for that of the lock.
+    let path = place.path(&"n".repeat(249));
+    fs::write(&path, registry(&[record("a")])).unwrap();
+    let error = Store::new(&path).delete_all().unwrap_err();
+    assert!(matches!(error, StoreError::NoBackup(_)), "{error}");
+    assert!(error.to_string().starts_with("nothing was deleted: "), "{error}");
+    assert_eq!(Store::new(&path).names().unwrap(), ["a"]);
+}
+
+#[test]
+fn what_a_crash_left_is_cleaned_by_the_next_writer() {
+    let place = Place::new();
+    place.write("victim", "mine");
+    place.write(".sessions.json.tmp.1.2.3", "half");
+    place.write(".sessions.json.last.tmp.1.2.3", "half");
+    symlink("victim", place.path(".sessions.json.tmp.4.5.6")).unwrap();
+    place.write(".sessions.json.swp", "an editor's");
+    place.ok(&["list"]);
+    assert_eq!(place.files_with(".tmp.").len(), 3);
+    place.ok(&["save", "a", "/a", "safe"]);
+    assert!(place.files_with(".tmp.").is_empty());
+    assert_eq!(place.bytes("victim"), b"mine");
+    assert_eq!(place.bytes(".sessions.json.swp"), b"an editor's");
+}
+
+// Links and modes.
+
+#[test]
+fn a_link_to_the_registry_stays() {
+    let place = Place::new();
+    fs::create_dir(place.path("dotfiles")).unwrap();
+    symlink("dotfiles/s.json", place.path("middle")).unwrap();
+    symlink("middle", place.registry()).unwrap();
+    // First it leads nowhere.
+    for name in ["a", "b"] {
+        place.ok(&["save", name, "/w", "safe"]);
+    }
+    place.ok(&["attached", "a"]);
+    assert_eq!(fs::read_link(place.registry()).unwrap(), Path::new("middle"));
+    assert_eq!(fs::read_link(place.path("middle")).unwrap(), Path::new("dotfiles/s.json"));
+    assert!(fs::symlink_metadata(place.path("dotfiles/s.json")).unwrap().is_file());
+    assert_eq!(place.names(), ["a", "b"]);
+    let unversioned = EMPTY.replace("\"schema_version\":1,", "");
+    place.write("dotfiles/s.json", unversioned);
+    place.ok(&["migrate"]);
+    assert_eq!(place.bytes("dotfiles/s.json"), EMPTY.as_bytes());
+    assert!(fs::symlink_metadata(place.registry()).unwrap().is_symlink());
+}
+
+#[test]
+fn planted_links_are_refused_or_replaced_and_never_followed() {
+    let place = Place::with(EMPTY);
+    place.write("victim", "mine");
+    symlink("victim", place.path("sessions.json.lock")).unwrap();
+    let said = place.fails(&["save", "a", "/a", "safe"]);
+    assert!(said.contains("refused to use ") && said.contains(".lock"), "{said}");
+    fs::remove_file(place.path("sessions.json.lock")).unwrap();
+    symlink("nowhere", place.path("sessions.json.lock")).unwrap();
+    place.fails(&["save", "a", "/a", "safe"]);
+    assert!(!place.path("nowhere").exists());
+    fs::remove_file(place.path("sessions.json.lock")).unwrap();
+
+    let last = place.path("sessions.json.last");
+    let plant: [fn(&Place, &Path); 3] = [
+        |_, last| symlink("victim", last).unwrap(),
+        |place, last| fs::hard_link(place.path("victim"), last).unwrap(),
+        |_, last| assert!(Command::new("mkfifo").arg(last).status().unwrap().success()),
+    ];
+    for plant in plant {
+        plant(&place, &last);
+        place.ok(&["save", "a", "/a", "safe"]);
+        assert_eq!(fs::read(&last).unwrap(), place.bytes("sessions.json"));
+        assert_eq!(mode(&last), 0o600);
+        assert_eq!(place.bytes("victim"), b"mine");
+        fs::remove_file(&last).unwrap();
+    }
+}
+
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    for umask in ["000", "077", "777"] {
+        let folder = Folder::new();
+        let registry = folder.path().join("new/deep/sessions.json");
+        let roster = |args: &[&str]| {
+            let script = format!("umask {umask}; exec \"$0\" store --file \"$@\"");
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", &script, ROSTER]).arg(&registry).args(args).env_clear();
+            let output = command.output().expect("sh runs");
+            assert!(output.status.success(), "{umask} {args:?}: {}", said(&output));
+        };
+        roster(&["save", "a", "/a", "safe"]);
+        roster(&["backup"]);
+        fs::write(&registry, "{").unwrap();
+        roster(&["save", "b", "/b", "safe"]);
+        let deep = registry.parent().unwrap();
+        assert_eq!((mode(deep), mode(&folder.path().join("new"))), (0o700, 0o700), "{umask}");
+        let files: Vec<PathBuf> = fs::read_dir(deep).unwrap().map(|e| e.unwrap().path()).collect();
+        assert_eq!(files.len(), 5, "{files:?}");
+        for file in files {
+            assert_eq!(mode(&file), 0o600, "{umask}: {}", file.display());
+        }
+    }
+}
+
+// Processes.
+
+#[test]
+fn of_many_that_save_at_once_none_is_lost() {
+    let place = Place::new();
+    for round in 0..3 {
+        let names: Vec<String> = (0..64).map(|n| format!("r{round}-{n:02}")).collect();
+        let start = |name: &String| {
+            place.command(&["save", name, "/w", "safe"]).spawn().expect("roster runs")
+        };
+        let children: Vec<Child> = names.iter().map(start).collect();
+        for child in children {
+            let output = child.wait_with_output().expect("it ends");
+            assert!(output.status.success(), "{}", said(&output));
+        }
+        let saved = place.names();
+        assert_eq!(saved.len(), 64 * (round + 1));
+        assert!(names.iter().all(|name| saved.contains(name)));
+    }
+}
+
+#[test]
+fn killed_writers_leave_the_registry_whole_and_the_lock_free() {
+    let many: Vec<String> = (0..300).map(|n| record(&format!("n{n:03}"))).collect();
+    let place = Place::with(registry(&many));
+    let start = Instant::now();
+    place.ok(&["attached", "n007"]);
+    let whole = start.elapsed();
+    let (mut killed, mut fresh) = (0, 0);
+    for n in 0..300_u32 {
+        let (args, name) = (["attached", "mode", "save"][n as usize % 3], format!("k{n:03}"));
+        let args: &[&str] = match args {
+            "attached" => &["attached", "n007"],
+            "mode" => &["mode", "n299", &name],
+            _ => &["save", &name, "/w", "safe"],
+        };
+        let mut child = place.command(args).spawn().expect("roster runs");
+        // Spread over the life of a writer; a prime keeps the three kinds apart.
+        std::thread::sleep(whole * (n * 37 % 100) / 100);
+        child.kill().expect("kill");
+        let ended = child.wait().expect("it ends");
+        killed += usize::from(!ended.success());
+        let registry = place.store().read().expect("the registry is whole");
+        fresh = registry.sessions.len();
+        assert!(fresh >= 300, "{n}");
+        // Other tests of this process may hold its mutex for a moment.
+        let lock = place.store().waiting(Duration::from_secs(10));
+        lock.lock().unwrap_or_else(|error| panic!("{n}: {error}"));
+    }
+    assert!(killed > 30 && fresh > 300, "{killed} were killed, {} saved", fresh - 300);
+    place.ok(&["save", "z", "/z", "safe"]);
+    assert!(place.files_with(".tmp.").is_empty());
+    assert!(place.files_with(".corrupt.").is_empty());
+}
+
+/// The holder of a lock, in a process of its own: this test binary once more.
+struct Holder(Child);
+
+impl Holder {
+    fn of(place: &Place) -> Holder {
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "store::hold_the_lock_for_another_test", "--nocapture"])
+            .env("ROSTER_TEST_HOLD", place.registry())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the test binary runs");
+        let lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+        let held = lines.map_while(Result::ok).any(|line| line.contains("holding"));
+        assert!(held, "the holder got the lock");
+        Holder(child)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn hold_the_lock_for_another_test() {
+    let Some(path) = std::env::var_os("ROSTER_TEST_HOLD") else { return };
+    let store = Store::new(path);
+    let _locked = store.lock().expect("the lock");
+    println!("holding");
+    // Until the other test has gone.
+    let _ = std::io::stdin().read(&mut [0]);
+}
+
+#[test]
+fn a_holder_that_never_lets_go_is_named_after_two_seconds() {
+    let place = Place::with(registry(&[record("a")]));
+    let holder = Holder::of(&place);
+    for args in [&["save", "b", "/b", "safe"][..], &["delete-all"], &["backup"], &["migrate"]] {
+        let start = Instant::now();
+        let said = place.fails(args);
+        let waited = start.elapsed().as_secs_f64();
+        assert!(said.contains("sessions.json.lock") && said.contains("could not get"), "{said}");
+        assert!((1.9..4.0).contains(&waited), "{waited} s");
+    }
+    // Readers do not wait.
+    assert_eq!(place.ok(&["names"]), "[\"a\"]\n");
+    // Nor do threads of one process get in each other's way for ever.
+    let store = place.store().waiting(Duration::from_millis(50));
+    assert!(matches!(store.delete("a"), Err(StoreError::Busy { .. })));
+    drop(holder);
+    place.ok(&["delete", "a"]);
+    assert!(place.names().is_empty());
+}
+
+#[test]
+fn threads_of_one_process_exclude_each_other() {
+    let place = Place::new();
+    std::thread::scope(|scope| {
+        for n in 0..16 {
+            let store = place.store().waiting(Duration::from_secs(20));
+            scope.spawn(move || store.save(&Session::new(&format!("t{n}"), "/", "safe")).unwrap());
+        }
+    });
+    assert_eq!(place.names().len(), 16);
+}
