@@ -25,6 +25,8 @@ fn main() {
         && var("CARGO_CFG_TARGET_ENV") == "gnu"
         && var("HOST") == var("TARGET")
         && !var("CARGO_CFG_TARGET_FEATURE").contains("crt-static")
+        // A sanitizer (tests/fuzz) puts itself between a program and the shared library.
+        && !var("CARGO_ENCODED_RUSTFLAGS").contains("sanitizer")
         && var("ROSTER_LINK") != "dynamic";
     let folder = PathBuf::from(var("OUT_DIR")).join("static");
     if wanted && collect(&folder).is_ok() && links(&folder, &[]) {
