@@ -771,14 +771,31 @@ pub fn run_lines(
 ) -> Result<String, SyncError> {
     let mut printed = String::new();
     for piece in lines.chunks(PIECE) {
-        // Not named after the registry: a sync that commits meanwhile would clear it away, and a
-        // plugin that loads without the lock would not be loaded.
-        let path = place.dir.join(file::temporary_name("commands".as_ref()));
+        // Under the lock it is named after the registry, whose next writer clears away what a
+        // crash left. A plugin that loads has no lock, and a sync that commits meanwhile must
+        // not clear its file away.
+        let name = if server.is_some() { "sessions.json" } else { "commands" };
+        if server.is_none() {
+            clear_old_commands(place);
+        }
+        let path = place.dir.join(file::temporary_name(name.as_ref()));
         let ran = run_piece(place, server, &path, &piece.concat(), deadline);
         let _ = fs::remove_file(&path);
         printed.push_str(&ran?);
     }
     Ok(printed)
+}
+
+/// Removes the files of loads that were killed a while ago.
+fn clear_old_commands(place: &Place) {
+    let Ok(entries) = fs::read_dir(&place.dir) else { return };
+    for entry in entries.flatten() {
+        let is_commands = entry.file_name().as_bytes().starts_with(b".commands.tmp.");
+        let age = entry.metadata().and_then(|found| found.modified()).map(|then| then.elapsed());
+        if is_commands && age.is_ok_and(|age| age.is_ok_and(|age| age > HOOKS_CHECK)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn run_piece(

@@ -255,7 +255,7 @@ fn a_tmux_that_does_not_answer_holds_it_up_for_seconds_only() {
     let begun = Instant::now();
     let output = server
         .command(ROSTER)
-        .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+        .envs(server.published(&bin.join("tmux")))
         .args(["-L", "s", "doctor", "--fix", "--json"])
         .output()
         .unwrap();

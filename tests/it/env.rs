@@ -128,6 +128,17 @@ impl Server {
         command
     }
 
+    /// What the plugin publishes to the programs of its server, with another tmux program.
+    pub fn published(&self, tmux: &Path) -> [(&'static str, PathBuf); 3] {
+        let folder = format!("tmp/tmux-{}", rustix::process::getuid().as_raw());
+        let dir = self.registry_path().parent().expect("a folder").to_owned();
+        [
+            ("ROSTER_SOCKET", self.path(&folder).join(self.name)),
+            ("ROSTER_DIR", dir),
+            ("ROSTER_TMUX", tmux.to_owned()),
+        ]
+    }
+
     /// tmux with these arguments, whatever comes of it.
     pub fn try_tmux<S: AsRef<OsStr>>(&self, args: &[S]) -> Output {
         self.command(tmux_program())

@@ -394,7 +394,7 @@ fn a_tmux_that_never_answers_holds_nobody_up() {
     let started = Instant::now();
     let job = hook_job(&server, &server.path("bin/tmux")).spawn().unwrap();
     let mut typed = server.command(ROSTER);
-    let typed = typed.env("PATH", format!("{}:/usr/bin:/bin", server.dir("bin")));
+    let typed = typed.envs(server.published(&server.path("bin/tmux")));
     let typed = typed.args(["-L", "s", "list"]).output().unwrap();
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     assert_eq!(typed.status.code(), Some(1));
