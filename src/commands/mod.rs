@@ -206,15 +206,16 @@ fn sync_for_hook(context: &Context, args: &Sync, started: Instant) -> ExitCode {
     let session = context.environment.tmux.as_ref();
     let session = session.and_then(|(_, id)| SessionId::parse(&format!("${id}")));
     let trigger = Trigger::Hook { mark, started, session };
-    // The plugin settled the folder for this server; a job's environment may be any session's.
-    let place = match &args.dir {
-        Some(dir) => Ok(Place { tmux: context.tmux(), dir: PathBuf::from(dir) }),
-        None => context.place_without_tmux(),
+    // The plugin settled both for this server: a job's environment may be any session's, and
+    // looking for either would cost every event something.
+    let place = match (&args.dir, &args.tmux) {
+        (Some(dir), Some(program)) => {
+            let tmux = Tmux { program: PathBuf::from(program), socket: context.socket() };
+            Ok(Place { tmux, dir: PathBuf::from(dir) })
+        }
+        _ => context.place_without_tmux(),
     };
-    let Ok(mut place) = place else { return ExitCode::SUCCESS };
-    if let Some(program) = &args.tmux {
-        place.tmux.program = PathBuf::from(program);
-    }
+    let Ok(place) = place else { return ExitCode::SUCCESS };
     match sync::sync(&place, trigger) {
         Ok(_) | Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
         // What the server's end interrupts is found at the next start.
