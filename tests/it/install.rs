@@ -542,6 +542,7 @@ fn hooks_stay_silent_when_the_folder_is_gone() {
         || "the sync for the client".into(),
     );
     server.wait_until_quiet();
+    server.wait_until_idle();
     // What `prefix + alt + u` does.
     std::fs::remove_dir_all(installation.plugin()).unwrap();
     server.tmux(&["new-session", "-d", "-s", "two"]);

@@ -671,8 +671,9 @@ fn killed_writers_leave_the_registry_whole_and_the_lock_free() {
             _ => &["save", &name, "/w", "safe"],
         };
         let mut child = place.command(args).spawn().expect("roster runs");
-        // Spread over the life of a writer; a prime keeps the three kinds apart.
-        std::thread::sleep(whole * (n * 37 % 100) / 100);
+        // Spread over several lives of a writer, so that some end by themselves however much
+        // slower they are than the first; a prime keeps the three kinds apart.
+        std::thread::sleep(whole * (n * 37 % 100) / 25);
         child.kill().expect("kill");
         let ended = child.wait().expect("it ends");
         killed += usize::from(!ended.success());
