@@ -315,7 +315,7 @@ fn bursts(subject: &Subject) -> Vec<String> {
             // The hook's jobs and the sessions' shells are the server's children.
             let pid = nothing.server_pid();
             let drained = || children(&pid) == wanted;
-            let plain = timed(&nothing, BURSTS[which].1, drained);
+            let plain = timed_to_the_last_job(&nothing, BURSTS[which].1, drained);
             let own = timed(&ours, BURSTS[which].1, || ours.count() == wanted);
             let _ = fs::remove_file(&count);
             timed(&counted, BURSTS[which].1, || counted.count() == wanted);
@@ -348,8 +348,26 @@ fn timed(place: &Place<'_>, burst: Burst, done: impl FnMut() -> bool) -> Duratio
     wait_until(done);
     let time = start.elapsed();
     // What else is under way (effects, scripts) does not count for the next burst.
-    rest(150);
+    rest(500);
     time
+}
+
+/// The same until `done` has begun to hold for good: while some sessions' shells and others' jobs
+/// stand side by side, the number of children may be right by chance.
+fn timed_to_the_last_job(
+    place: &Place<'_>,
+    burst: Burst,
+    mut done: impl FnMut() -> bool,
+) -> Duration {
+    const CALM: Duration = Duration::from_millis(50);
+    let start = Instant::now();
+    burst(place);
+    let mut since = None;
+    wait_until(|| {
+        since = if done() { since.or_else(|| Some(Instant::now())) } else { None };
+        since.is_some_and(|since| since.elapsed() > CALM)
+    });
+    since.map_or_else(|| start.elapsed(), |since| since - start)
 }
 
 fn children(pid: &str) -> usize {
