@@ -90,25 +90,49 @@ fn check_job(child: Child, started: Instant) {
     assert!(output.stderr.is_empty(), "{}", stderr(&output));
 }
 
-/// Runs `command` again and again, killed at its first system call, its second, and so on to its
-/// end; `check` is asked after each.
+/// Runs `command` once to its end, and then once more for each system call that it made, killed
+/// there; `check` is asked after each, with the number of the run.
+///
+/// strace counts for each kind of call by itself (`inject=all:when=3` is the third `read` or the
+/// third `write`, whichever comes first, and never the only `rename`), so each call is named by
+/// its kind and its place among those.
 fn kill_at_every_call(mut command: impl FnMut() -> Command, mut check: impl FnMut(usize)) {
-    for call in 1..2000 {
+    let folder = Folder::new();
+    let trace = folder.path().join("trace");
+    let mut run = |options: &[&str]| {
         let plain = command();
         let mut strace = Command::new("strace");
-        strace.args(["-o", "/dev/null", "-e", &format!("inject=all:signal=KILL:when={call}")]);
+        strace.arg("-o").arg(&trace).args(options);
         strace.arg(plain.get_program()).args(plain.get_args());
         for (name, value) in plain.get_envs() {
             value.map(|value| strace.env(name, value));
         }
         let status = strace.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-        check(call);
-        if status.success() {
-            assert!(call > 20, "it was killed at {call} calls only");
-            return;
+        status.success()
+    };
+    assert!(run(&[]), "it ends well if nobody kills it");
+    check(1);
+    let text = fs::read_to_string(&trace).unwrap();
+    let kinds = text.lines().filter_map(|line| line.split_once('(')).map(|(kind, _)| kind);
+    let is_kind = |kind: &&str| kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    // The first starts the program, and is over before strace injects anything.
+    let kinds: Vec<&str> = kinds.filter(is_kind).skip(1).collect();
+    let (mut counts, mut killed) = (BTreeMap::new(), BTreeSet::new());
+    let mut kills = 0;
+    for (at, kind) in kinds.iter().enumerate() {
+        let count = counts.entry(*kind).or_insert(0);
+        *count += 1;
+        // Waits for tmux differ from run to run: one call more or less may never come.
+        if !run(&["-e", &format!("inject={kind}:signal=KILL:when={count}")]) {
+            kills += 1;
+            killed.insert(*kind);
         }
+        check(at + 2);
     }
-    panic!("it never came to its end");
+    assert!(kills * 4 > kinds.len() * 3, "{kills} of {} calls were reached", kinds.len());
+    let replaces = killed.iter().any(|kind| kind.starts_with("rename"));
+    assert!(replaces && killed.contains("fsync"), "the heart of a write was hit: {killed:?}");
+    eprintln!("killed at {kills} of {} calls: {killed:?}", kinds.len());
 }
 
 #[test]
@@ -473,6 +497,34 @@ fn a_session_closed_or_renamed_after_the_snapshot_stops_no_effects_for_the_other
     assert_eq!((server.uuid("bb"), server.uuid("c")), (b, c));
     assert_ne!(server.uuid("a"), a);
     assert!(uuids(&server).contains_key(&a));
+}
+
+#[test]
+fn what_arrived_before_tmux_stopped_answering_is_not_told_again() {
+    let server = Server::with_config("");
+    for n in 0..60 {
+        server.tmux(&["new-session", "-d", "-s", &format!("n{n}")]);
+    }
+    // The first hundred commands arrive, the others never.
+    let (path, once) = (server.path("tiring"), server.path("once"));
+    let body = format!(
+        "case \"$*\" in *source-file*) mkdir '{}' 2>/dev/null || exec sleep 60;; esac\n\
+         exec '{}' \"$@\"",
+        once.display(),
+        tmux_program().display()
+    );
+    script(&path, &body);
+    let started = Instant::now();
+    check_job(hook_job(&server, &path).spawn().unwrap(), started);
+    let told = || {
+        let memory = json(&server.registry_path().with_file_name("server.json"));
+        let sessions = memory["sessions"].as_object().unwrap().clone();
+        sessions.values().filter(|known| known["stamps"] == 1).count()
+    };
+    // A stamp that was sent is not proof that all else was: five things are said of each session.
+    assert!((10..=20).contains(&told()), "{} of 60", told());
+    server.roster(&["sync"]);
+    assert_eq!(told(), 60);
 }
 
 #[test]
