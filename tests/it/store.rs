@@ -674,7 +674,10 @@ fn killed_writers_leave_the_registry_whole_and_the_lock_free() {
         // Spread over several lives of a writer, so that some end by themselves however much
         // slower they are than the first; a prime keeps the three kinds apart.
         std::thread::sleep(whole * (n * 37 % 100) / 25);
-        child.kill().expect("kill");
+        // Some saves are left to end, however slow the machine is.
+        if n % 30 != 2 {
+            child.kill().expect("kill");
+        }
         let ended = child.wait().expect("it ends");
         killed += usize::from(!ended.success());
         let registry = place.store().read().expect("the registry is whole");
