@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::env::{Folder, ROSTER, Server, tmux_program, tmux_version, wait_for};
+use crate::env::{Folder, ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for};
 
 /// What a hook's job may take, and what a loaded machine adds to it.
 const JOB_BOUND: Duration = Duration::from_secs(10 + 5);
@@ -538,15 +538,12 @@ fn a_thousand_sessions_are_recorded_and_stamped() {
     server.tmux(&["source-file", &server.dir("many")]);
     // Half of what a loaded machine may need for each of two waits.
     for what in ["recorded", "stamped"] {
-        let start = Instant::now();
         let all = || match what {
             "recorded" => server.names().len() == count,
             _ => stamps(&server).values().filter(|stamp| stamp.len() == 36).count() == count,
         };
-        while !all() {
-            assert!(start.elapsed() < Duration::from_secs(60), "{count} are {what}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let minute = Duration::from_secs(60);
+        wait_at_most(minute, || all().then_some(()), || format!("{count} that are {what}"));
     }
     server.wait_until_quiet();
     let sessions = server.registry()["sessions"].as_object().unwrap().clone();
