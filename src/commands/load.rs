@@ -7,11 +7,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tmux_roster::config::{Environment, Place};
-use tmux_roster::model::session::new_uuid;
 use tmux_roster::store::file;
 use tmux_roster::sync;
 use tmux_roster::tmux::command::{HOOKS, line, quote_sh, set_hook};
-use tmux_roster::tmux::{Tmux, Version};
+use tmux_roster::tmux::{Tmux, Version, query};
 
 use super::{Context, Failure, Outcome, key, program};
 use crate::cli;
@@ -176,7 +175,7 @@ struct Asked {
 /// Asks for everything in one call. The values stand between marks, since an option that is not
 /// set prints nothing; there may be no session yet, so no format can be asked for before 3.2.
 fn ask(tmux: &Tmux, deadline: Instant) -> Result<Asked, Failure> {
-    let mark = format!("~{}~", &new_uuid()[24..]);
+    let mark = query::new_mark();
     let mut words = vec!["set-option", "-g", "@roster_mark", &mark];
     for option in KEYS.iter().map(|key| key.option).chain(STATUS) {
         words.extend([";", "show-options", "-gqv", option]);

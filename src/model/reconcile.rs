@@ -45,6 +45,14 @@ pub struct Policy {
     pub health_interval: u32,
 }
 
+impl Policy {
+    /// Whether a session that is lost since then moves to the closed ones.
+    pub(super) fn is_too_old(&self, since: Timestamp, now: Timestamp) -> bool {
+        let days = f64::from(self.lost_days);
+        days > 0.0 && now.seconds_since(since) > days * 86_400.0
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Policy {
@@ -362,7 +370,7 @@ impl<'a> Work<'a> {
                 if self.same_server { self.before.memory.sessions.get(&session.id) } else { None };
             let record =
                 self.live_record(session, uuid, &names[&session.id], known, &mut health_due);
-            keep_exact(&mut memory, session, uuid);
+            keep_exact(&mut memory, session, &record);
             let clone = groups.get(&session.group).is_some_and(|first| *first != session.id);
             let told = self.tell(session, &record, known, clone, &mut effects);
             // Until the effects have arrived, memory says what tmux was told before.
@@ -623,9 +631,8 @@ impl<'a> Work<'a> {
         lost_since: &mut BTreeMap<String, Timestamp>,
     ) {
         let since = *self.before.memory.lost_since.get(&session.uuid).unwrap_or(&self.now);
-        let days = f64::from(self.policy.lost_days);
-        let too_old = days > 0.0 && self.now.seconds_since(since) > days * 86_400.0;
-        if too_old || registry.sessions.contains_key(&session.name) {
+        if self.policy.is_too_old(since, self.now) || registry.sessions.contains_key(&session.name)
+        {
             self.closed.push(ClosedSession { session, closed_at: self.now, unproven: None });
         } else {
             lost_since.insert(session.uuid.clone(), since);
@@ -680,7 +687,10 @@ fn first_of_groups<'a>(tracked: &[&'a LiveSession]) -> HashMap<&'a Vec<u8>, Sess
     groups
 }
 
-fn keep_exact(memory: &mut Memory, live: &LiveSession, uuid: &str) {
+fn keep_exact(memory: &mut Memory, live: &LiveSession, record: &Session) {
+    let uuid = &record.uuid;
+    // A pane's directory is the session's only as long as nobody went elsewhere.
+    let recorded = |guess: &&[u8]| text(guess) == record.workdir;
     let hex = |bytes: &[u8]| std::str::from_utf8(bytes).is_err().then(|| to_hex(bytes));
     let workdir = match &live.workdir {
         Workdir::Known(path) => hex(path),
@@ -688,13 +698,13 @@ fn keep_exact(memory: &mut Memory, live: &LiveSession, uuid: &str) {
             .exact
             .get(uuid)
             .and_then(|exact| exact.workdir.clone())
-            .or_else(|| live.workdir.bytes().and_then(hex)),
+            .or_else(|| live.workdir.bytes().filter(recorded).and_then(hex)),
     };
     let exact = Exact { name: hex(&live.name), workdir };
     if exact == Exact::default() {
         memory.exact.remove(uuid);
     } else {
-        memory.exact.insert(uuid.to_owned(), exact);
+        memory.exact.insert(uuid.clone(), exact);
     }
 }
 

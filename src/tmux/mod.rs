@@ -6,7 +6,7 @@ pub mod command;
 pub mod query;
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -183,23 +183,53 @@ impl Running {
     ///
     /// # Errors
     /// [`TmuxError::TimedOut`].
-    pub fn finish(mut self, deadline: Instant) -> Result<Output, TmuxError> {
+    pub fn finish(self, deadline: Instant) -> Result<Output, TmuxError> {
+        self.finish_or(|_| false, deadline)
+    }
+
+    /// The same, but done as soon as what it printed is the whole answer: until tmux has ended
+    /// after that takes as long as some hundred sessions' fields. It ends by itself.
+    ///
+    /// # Errors
+    /// [`TmuxError::TimedOut`].
+    pub fn finish_or(
+        mut self,
+        is_whole: impl Fn(&[u8]) -> bool,
+        deadline: Instant,
+    ) -> Result<Output, TmuxError> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let ended = read_both(&mut self.child, &mut stdout, &mut stderr, deadline)
-            && wait(&mut self.child, deadline).is_some();
-        if !ended {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-            return Err(TmuxError::TimedOut { limit: self.started.elapsed() });
-        }
-        let success = self.child.wait().is_ok_and(|status| status.success());
+        let read = read_both(&mut self.child, &mut stdout, &mut stderr, is_whole, deadline);
+        let success = match read {
+            Read::Whole => true,
+            Read::Ended if wait(&mut self.child, deadline).is_some() => {
+                self.child.wait().is_ok_and(|status| status.success())
+            }
+            Read::Ended | Read::TooLong => {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return Err(TmuxError::TimedOut { limit: self.started.elapsed() });
+            }
+        };
         let stderr = String::from_utf8_lossy(&stderr).trim().replace('\n', "; ");
         Ok(Output { success, stdout, stderr })
     }
 }
 
-/// Reads both outputs to their ends; false if that took too long.
-fn read_both(child: &mut Child, out: &mut Vec<u8>, err: &mut Vec<u8>, deadline: Instant) -> bool {
+/// How reading ended.
+enum Read {
+    Whole,
+    Ended,
+    TooLong,
+}
+
+/// Reads both outputs to their ends, or until what is printed is whole.
+fn read_both(
+    child: &mut Child,
+    out: &mut Vec<u8>,
+    err: &mut Vec<u8>,
+    is_whole: impl Fn(&[u8]) -> bool,
+    deadline: Instant,
+) -> Read {
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let mut chunk = [0; 16 * 1024];
     while stdout.is_some() || stderr.is_some() {
@@ -213,25 +243,28 @@ fn read_both(child: &mut Child, out: &mut Vec<u8>, err: &mut Vec<u8>, deadline: 
             stderr.as_ref().map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)),
         );
         match poll(&mut fds, Some(&limit)) {
-            Ok(0) => return false,
+            Ok(0) => return Read::TooLong,
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return false,
+            Err(_) => return Read::TooLong,
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
         let mut ready = ready.into_iter();
         if stdout.is_some() && ready.next() == Some(true) {
             take(&mut stdout, out, &mut chunk);
+            if is_whole(out) {
+                return Read::Whole;
+            }
         }
         if stderr.is_some() && ready.next() == Some(true) {
             take(&mut stderr, err, &mut chunk);
         }
     }
-    true
+    Read::Ended
 }
 
 /// Reads once from a pipe that is ready; at its end the pipe is gone.
-fn take<R: Read>(pipe: &mut Option<R>, into: &mut Vec<u8>, chunk: &mut [u8]) {
+fn take<R: io::Read>(pipe: &mut Option<R>, into: &mut Vec<u8>, chunk: &mut [u8]) {
     if let Some(reader) = pipe {
         match reader.read(chunk) {
             Ok(0) => *pipe = None,

@@ -4,6 +4,8 @@
 //! separator depending on its version, and free text may hold anything. The last command of the
 //! call prints an end mark: an answer without it is no answer.
 
+use uuid::Uuid;
+
 use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
 
@@ -42,6 +44,15 @@ pub struct Answer {
     pub options: Vec<Vec<u8>>,
     /// The session that tmux takes as the current one of this call.
     pub current: Option<SessionId>,
+}
+
+/// A mark of 48 random bits. It begins with the one character that it does not hold further on,
+/// so that no field that ends like it can hide where it begins.
+pub fn new_mark() -> String {
+    const ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
+    let random = Uuid::new_v4().into_bytes();
+    let letter = |byte: &u8| char::from(ALPHABET[usize::from(byte & 63)]);
+    std::iter::once('~').chain(random[8..].iter().map(letter)).collect()
 }
 
 /// The arguments of the call.
@@ -94,6 +105,14 @@ pub fn args(query: Query<'_>) -> Vec<String> {
     end.push_str(&format!("{n}E"));
     command(&["display-message", "-p", &end]);
     words
+}
+
+/// Whether `output` ends as a whole answer does. Only [`parse`] can tell for certain.
+pub fn looks_whole(query: Query<'_>, output: &[u8]) -> bool {
+    let last =
+        output.strip_suffix(b"E\n").and_then(|rest| rest.strip_suffix(query.mark.as_bytes()));
+    let end = [query.mark, "end", query.mark].concat();
+    last.is_some_and(|rest| rest.windows(end.len()).rev().any(|part| part == end.as_bytes()))
 }
 
 /// Reads the answer to [`args`]; `None` if it is not whole.

@@ -429,15 +429,16 @@ fn a_tmux_that_never_answers_holds_nobody_up() {
 
 /// A tmux that, once it has given the snapshot, does something else before anybody acts on it.
 fn meddling_tmux(server: &Server, then: &str) -> PathBuf {
-    let (path, once) = (server.path("meddling"), server.path("once"));
+    let (path, once, held) = (server.path("meddling"), server.path("once"), server.path("held"));
     let body = format!(
         "tmux() {{ '{tmux}' -u -L s -f /dev/null \"$@\"; }}\n\
          case \"$*\" in *list-sessions*)\n\
-         '{tmux}' \"$@\"; rc=$?\n\
+         '{tmux}' \"$@\" >'{held}'; rc=$?\n\
          if mkdir '{once}' 2>/dev/null; then {{ {then}\n}} >/dev/null 2>&1; fi\n\
-         exit $rc;;\nesac\nexec '{tmux}' \"$@\"",
+         cat '{held}'; exit $rc;;\nesac\nexec '{tmux}' \"$@\"",
         tmux = tmux_program().display(),
         once = once.display(),
+        held = held.display(),
     );
     script(&path, &body);
     path

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use proptest::prelude::*;
+use tmux_roster::model::in_step::is_in_step;
 use tmux_roster::model::memory::Known;
 use tmux_roster::model::reconcile::{EffectKind, EventKind, Plan, Policy, Remembered, reconcile};
 use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
@@ -92,7 +93,16 @@ impl World {
     }
 
     fn plan(&self, new_uuid: &mut dyn FnMut() -> String) -> Plan {
-        reconcile(&self.remembered, &self.snapshot(), &self.policy, at(self.now), new_uuid)
+        let (snapshot, now) = (self.snapshot(), at(self.now));
+        let plan = reconcile(&self.remembered, &snapshot, &self.policy, now, new_uuid);
+        if is_in_step(&self.remembered, &snapshot, &self.policy, now) {
+            assert_eq!(plan.next, self.remembered, "in step means that nothing changes");
+            assert_eq!(plan.memory_after, self.remembered.memory);
+            assert_eq!((&plan.effects[..], &plan.events[..]), (&[][..], &[][..]));
+            assert_eq!((&plan.health_due[..], &plan.notes[..]), (&[][..], &[][..]));
+            assert!(!plan.look);
+        }
+        plan
     }
 
     fn sync(&mut self, new_uuid: &mut dyn FnMut() -> String) -> Plan {
@@ -547,6 +557,57 @@ fn all_uuids(remembered: &Remembered) -> Vec<String> {
     recorded.chain(remembered.closed.closed.iter().map(|e| e.session.uuid.clone())).collect()
 }
 
+/// Changes one thing in tmux, in a file or in the options.
+fn touch(world: &mut World, what: usize, n: usize, name: &[u8], uuid: &str) {
+    let text = String::from_utf8_lossy(name).into_owned();
+    let is_free = world.sessions.iter().all(|live| live.name != name);
+    let clock = world.now;
+    let World { remembered, sessions, policy, .. } = world;
+    let Remembered { registry, closed, memory } = remembered;
+    let id = SessionId(n as u32);
+    let (records, known) = (&mut registry.sessions, memory.sessions.get_mut(&id));
+    let key = records.keys().nth(n % records.len().max(1)).cloned().unwrap_or_default();
+    match (what, sessions.get_mut(n), records.get_mut(&key), known) {
+        (0, Some(live), ..) if is_free => live.name = name.to_owned(),
+        (1, Some(live), ..) => live.stamp = uuid.to_owned(),
+        (2, Some(live), ..) => live.mode = text,
+        (3, Some(live), ..) => live.health = text,
+        (4, Some(live), ..) => live.workdir = Workdir::Known(name.to_owned()),
+        (5, Some(live), ..) => live.workdir = Workdir::Guess(name.to_owned()),
+        (6, Some(live), ..) => live.group = name.to_owned(),
+        (7, Some(live), ..) => live.last_attached = Some(at(clock - 1)),
+        (8, _, Some(record), _) => record.uuid = uuid.to_owned(),
+        (9, _, Some(record), _) => record.mode = text,
+        (10, _, Some(record), _) => record.workdir = text,
+        (11, _, Some(record), _) => record.last_health_status = text,
+        (12, _, Some(record), _) => record.name = text,
+        (13, _, Some(record), _) => record.created_at = Timestamp::ZERO,
+        (14, ..) => drop(records.remove(&key)),
+        (15, ..) => drop(
+            records.insert(text.clone(), Session::with(&text, "/", "", uuid.to_owned(), at(1))),
+        ),
+        (16, .., Some(known)) => known.uuid = uuid.to_owned(),
+        (17, .., Some(known)) => known.mode = text,
+        (18, .., Some(known)) => known.stamps = (n % 2) as u8,
+        (19, .., Some(known)) => known.name = text,
+        (20, ..) => drop(sessions.pop()),
+        (21, ..) => policy.ignore = vec![format!("s{n}")],
+        (22, ..) => world.now += 31 * 86_400,
+        (23, ..) => {
+            if let Some(entry) = closed.closed.first_mut() {
+                entry.session.uuid = uuid.to_owned();
+                entry.unproven = [None, Some(SERVER), Some(NEXT_SERVER)][n];
+            }
+            if let Some((lost, _)) = memory.lost_since.iter().next() {
+                let lost = lost.clone();
+                memory.lost_since.remove(&lost);
+                memory.lost_since.insert(uuid.to_owned(), at(0));
+            }
+        }
+        _ => world.lost_shown = text,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 3000, ..ProptestConfig::default() })]
 
@@ -597,6 +658,41 @@ proptest! {
             let uuid = &before.session.uuid;
             prop_assert!(distinct.contains(uuid) || clones.contains(uuid), "{:?} is gone", before);
         }
+    }
+
+    /// A world at rest is seen to be so at once, with lost and closed sessions beside the live
+    /// ones; and whatever is touched then, one field or several, the quick look overlooks nothing
+    /// (`plan` compares it with what reconciling says).
+    #[test]
+    fn the_quick_look_overlooks_nothing(
+        lost in 0..3_u32,
+        closed in 0..3_u32,
+        touches in prop::collection::vec((0..24_usize, 0..3_usize, any_name(), any_uuid()), 0..3),
+    ) {
+        let mut world = World::settled((0..lost).map(|n| live(n, &format!("lost{n}"))).collect());
+        world.restart((0..3).map(|n| live(n, &format!("s{n}"))).collect());
+        let made = (0..closed).map(|n| live(10 + n, &format!("closed{n}")));
+        world.sessions.extend(made);
+        let mut new_uuid = fresh();
+        world.sync(&mut new_uuid);
+        world.sessions.truncate(3);
+        for _ in 0..3 {
+            world.now += 10;
+            world.sync(&mut new_uuid);
+            // As the sync does that sees to it.
+            world.remembered.memory.restore_due = false;
+        }
+        let in_step = |world: &World| {
+            is_in_step(&world.remembered, &world.snapshot(), &world.policy, at(world.now))
+        };
+        prop_assert_eq!(world.remembered.closed.closed.len(), closed as usize);
+        prop_assert!(in_step(&world));
+        for (what, at_index, name, uuid) in &touches {
+            touch(&mut world, *what, *at_index, name, uuid);
+        }
+        world.plan(&mut new_uuid);
+        world.sync(&mut new_uuid);
+        world.plan(&mut new_uuid);
     }
 
     /// Whatever happens in whatever order, nothing is lost and all settles.

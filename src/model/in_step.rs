@@ -1,0 +1,99 @@
+//! A quick look whether all is as it was: most events change nothing, and comparing costs a
+//! tenth of what [`reconcile`](super::reconcile::reconcile) does to find the same.
+
+use std::collections::HashSet;
+
+use super::memory::{Known, Memory};
+use super::reconcile::{Policy, Remembered, is_ignored};
+use super::session::Session;
+use super::snapshot::{LiveSession, Snapshot, Workdir};
+use super::time::Timestamp;
+
+/// Whether reconciling would change nothing, say nothing and tell tmux nothing.
+///
+/// Where anything is out of the ordinary (session groups, bytes that are no text, closes not yet
+/// believed, a stamp that is masked) it says no: then reconciling tells.
+pub fn is_in_step(
+    before: &Remembered,
+    snapshot: &Snapshot,
+    policy: &Policy,
+    now: Timestamp,
+) -> bool {
+    let (memory, records) = (&before.memory, &before.registry.sessions);
+    let (live, lost) = (&snapshot.sessions, &memory.lost_since);
+    if memory.server != Some(snapshot.server)
+        || memory.sessions.len() != live.len()
+        || records.len() != live.len() + lost.len()
+        || snapshot.lost_shown != lost.len().to_string()
+        || !is_ordinary(memory, now)
+    {
+        return false;
+    }
+    let mut uuids = HashSet::with_capacity(records.len());
+    for live in live {
+        let Some(known) = memory.sessions.get(&live.id) else { return false };
+        let record = std::str::from_utf8(&live.name).ok().and_then(|name| records.get(name));
+        let Some(record) = record else { return false };
+        if !is_same(live, known, record)
+            || !uuids.insert(record.uuid.as_str())
+            || is_ignored(&policy.ignore, &record.name)
+        {
+            return false;
+        }
+    }
+    if !lost.is_empty() {
+        let mut left = 0;
+        for (key, record) in records {
+            if !uuids.insert(record.uuid.as_str()) {
+                continue;
+            }
+            left += 1;
+            let is_lost =
+                lost.get(&record.uuid).is_some_and(|since| !policy.is_too_old(*since, now));
+            if !is_lost || record.name != *key || record.uuid.is_empty() {
+                return false;
+            }
+        }
+        if left != lost.len() {
+            return false;
+        }
+    }
+    let closed = &before.closed.closed;
+    closed.len() <= policy.closed_limit
+        && closed.iter().all(|entry| {
+            let uuid = &entry.session.uuid;
+            entry.unproven.is_none() && !uuids.contains(uuid.as_str()) && !lost.contains_key(uuid)
+        })
+}
+
+fn is_ordinary(memory: &Memory, now: Timestamp) -> bool {
+    memory.exact.is_empty()
+        && memory.untracked.is_empty()
+        && memory.look_at.is_none_or(|at| at > now)
+        && !memory.restore_due
+}
+
+/// Whether tmux, memory and registry say the same of a session.
+fn is_same(live: &LiveSession, known: &Known, record: &Session) -> bool {
+    let same_directory = match &live.workdir {
+        Workdir::Known(path) => record.workdir.as_bytes() == path,
+        Workdir::Guess(path) => !record.workdir.is_empty() && std::str::from_utf8(path).is_ok(),
+        Workdir::Unknown => true,
+    };
+    same_directory
+        && record.name.as_bytes() == live.name
+        && known.name == record.name
+        && known.uuid == record.uuid
+        && live.stamp == record.uuid
+        && !live.stamp.is_empty()
+        && live.mode == record.mode
+        && known.mode == record.mode
+        && !live.mode.is_empty()
+        && live.health == record.last_health_status
+        && known.health == record.last_health_status
+        && known.stamps > 0
+        && !known.clone
+        && live.group.is_empty()
+        && !record.created_at.is_zero()
+        && live.last_attached.is_none_or(|at| at <= record.last_attached_at)
+}
