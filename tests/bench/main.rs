@@ -19,6 +19,8 @@ pub struct Subject {
     pub tmux: PathBuf,
     /// A whole checkout of tmux-resurrect to set beside it, if one is given.
     pub resurrect: Option<PathBuf>,
+    /// What the titles of the sections that are wanted contain.
+    pub only: String,
     /// How many runs a median is taken of.
     pub runs: usize,
 }
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         roster: PathBuf::from("target/release/roster"),
         tmux: place::on_path("tmux").unwrap_or_default(),
         resurrect: None,
+        only: String::new(),
         runs: 31,
     };
     while let Some(arg) = args.next() {
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
             "--roster" => subject.roster = value().into(),
             "--tmux" => subject.tmux = value().into(),
             "--resurrect" => subject.resurrect = Some(value().into()),
+            "--only" => subject.only = value(),
             "--runs" => subject.runs = value().parse().expect("a number"),
             "--budget" => wanted = Wanted::Check,
             "--set-budget" => wanted = Wanted::Set,

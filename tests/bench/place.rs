@@ -88,6 +88,11 @@ impl<'a> Place<'a> {
         text.matches("\"uuid\":").count()
     }
 
+    /// How many sessions live.
+    pub fn listed(&self) -> usize {
+        self.tmux(&["list-sessions", "-F", "x"]).lines().count()
+    }
+
     pub fn server_pid(&self) -> String {
         self.tmux(&["list-sessions", "-F", "#{pid}"]).lines().next().unwrap_or("").to_owned()
     }
@@ -109,8 +114,7 @@ impl<'a> Place<'a> {
         let file = self.folder.join("fill");
         fs::write(&file, lines).expect("a file");
         self.tmux(&["source-file", &file.display().to_string()]);
-        let listed = || self.tmux(&["list-sessions", "-F", "x"]).lines().count();
-        wait_until(|| listed() == wanted);
+        wait_until(|| self.listed() == wanted);
     }
 
     /// A program that stands for tmux, does `first`, and then is tmux.

@@ -1,7 +1,8 @@
 //! The table.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,7 +16,14 @@ use crate::{Subject, place};
 /// The whole document.
 pub fn table(subject: &Subject) -> String {
     let mut text = head(subject);
-    let mut section = |title: &str, columns: &str, rows: Vec<String>| {
+    let mut section = |title: &str, columns: &str, measure: &dyn Fn() -> Vec<String>| {
+        if !title.contains(&subject.only) {
+            return;
+        }
+        let rows = measure();
+        if rows.is_empty() {
+            return;
+        }
         let rule = columns.replace(|c: char| c != '|', "-");
         let _ = write!(text, "\n## {title}\n\n| {columns} |\n| {rule} |\n");
         for row in rows {
@@ -26,42 +34,53 @@ pub fn table(subject: &Subject) -> String {
     section(
         "A sync without change",
         "sessions | sync, ms | its tmux call alone, ms | sync ÷ call | at most | call ÷ plain list-sessions",
-        [(10, 1.45), (100, 1.4), (1000, 1.25)].map(|(n, most)| unchanged(subject, n, most)).into(),
+        &|| {
+            [(10, 1.45), (100, 1.4), (1000, 1.25)]
+                .map(|(n, most)| unchanged(subject, n, most))
+                .into()
+        },
     );
     section(
         "A sync with a change, 100 sessions",
         "files on | sync, ms | sync ÷ the call of one without change | at most | fsyncs",
-        changing(subject),
+        &|| changing(subject),
     );
-    section(
-        "`roster names`",
-        "records | ms | ÷ /bin/true | at most",
+    section("`roster names`", "records | ms | ÷ /bin/true | at most", &|| {
         [(10, 1.3), (100, 1.4), (1000, 2.5), (10_000, 12.0)]
             .map(|(n, most)| on_records(subject, n, most, Path::new("/tmp"), &["names"]))
-            .into(),
-    );
+            .into()
+    });
     let tmpfs = Path::new("/dev/shm");
     if tmpfs.is_dir() {
         section(
             "`roster store attached`, on a tmpfs",
             "records | ms | ÷ /bin/true | at most",
-            [(100, 1.8), (10_000, 15.0)]
-                .map(|(n, most)| on_records(subject, n, most, tmpfs, &["attached"]))
-                .into(),
+            &|| {
+                [(100, 1.8), (10_000, 15.0)]
+                    .map(|(n, most)| on_records(subject, n, most, tmpfs, &["attached"]))
+                    .into()
+            },
         );
     }
-    section("64 saves at once", "wall per save, ms | records afterwards", vec![saves(subject)]);
+    section(
+        "`roster store attached`, on the disk",
+        "records | ms | ÷ /bin/true | of it to write, fsync, rename, fsync the folder, ms",
+        &|| vec![on_the_disk(subject)],
+    );
+    section("64 saves at once", "wall per save, ms | records afterwards", &|| vec![saves(subject)]);
     section(
         "Bursts of 100, until the registry is right",
-        "what | s | ÷ a hook that runs only `run-shell -b /bin/true` | at most | queries of tmux | at most",
-        bursts(subject),
+        "what | s | a hook that runs only `run-shell -b /bin/true`, s | ÷ that | at most | no hook at all, s | queries of tmux | at most",
+        &|| bursts(subject),
     );
-    section("Start of tmux", "without, ms | with the plugin, ms | ratio", vec![start(subject)]);
-    section("The program", "what | figure | at most", program(subject));
-    let peers = peers(subject);
-    if !peers.is_empty() {
-        section("Beside others", "what | ms", peers);
-    }
+    section(
+        "From the key to what it shows, 200 sessions",
+        "key | ms, the polling of 1 ms included",
+        &|| keys(subject),
+    );
+    section("Start of tmux", "without, ms | with the plugin, ms | ratio", &|| vec![start(subject)]);
+    section("The program", "what | figure | at most", &|| program(subject));
+    section("Beside others", "what | ms", &|| peers(subject));
     text
 }
 
@@ -236,6 +255,31 @@ fn on_records(subject: &Subject, records: usize, most: f64, base: &Path, verb: &
     format!("{records} | {} | {} | {most}", ms(times[0]), ratio(times[0], times[1]))
 }
 
+/// The same beside what the disk alone takes for it, since no program can be faster.
+fn on_the_disk(subject: &Subject) -> String {
+    let row = on_records(subject, 100, 0.0, Path::new("/tmp"), &["attached"]);
+    let folder = PathBuf::from(format!("/tmp/rb-disk-{}", std::process::id()));
+    let (file, temporary) = (folder.join("file"), folder.join("temporary"));
+    registry_of(100, &folder.join("sessions.json"));
+    let bytes = fs::read(folder.join("sessions.json")).expect("a registry");
+    let write = || -> std::io::Result<()> {
+        let mut new = fs::File::create_new(&temporary)?;
+        new.write_all(&bytes)?;
+        new.sync_all()?;
+        fs::rename(&temporary, &file)?;
+        fs::File::open(&folder)?.sync_all()
+    };
+    let timed = |_| {
+        let start = Instant::now();
+        write().expect("a write");
+        start.elapsed()
+    };
+    let times: Vec<Duration> = (0..subject.runs * 2).map(timed).collect();
+    let _ = fs::remove_dir_all(&folder);
+    let columns: Vec<&str> = row.split(" | ").take(3).collect();
+    format!("{} | {}", columns.join(" | "), ms(median(&times)))
+}
+
 fn saves(subject: &Subject) -> String {
     let folder = PathBuf::from(format!("/tmp/rb-saves-{}", std::process::id()));
     let (mut times, mut fewest) = (Vec::new(), usize::MAX);
@@ -291,7 +335,7 @@ fn bursts(subject: &Subject) -> Vec<String> {
     let runs_true: String = ["session-created", "session-closed"]
         .map(|hook| format!("set-hook -g '{hook}[1]' 'run-shell -b /bin/true'\n"))
         .concat();
-    let nothing = Place::new(subject, &runs_true);
+    let (nothing, hookless) = (Place::new(subject, &runs_true), Place::new(subject, ""));
     let ours = Place::with_plugin(subject, "");
     // Counting costs a process for each query, so it is done on a server of its own.
     let counted = Place::with_plugin(subject, "");
@@ -303,12 +347,12 @@ fn bursts(subject: &Subject) -> Vec<String> {
     assert!(run_option.contains(&tmux), "{run_option}");
     let counting = run_option.replace(&tmux, &format!("--tmux '{}'", wrapper.display()));
     counted.tmux(&["set-option", "-g", "@roster_run", &counting]);
-    for place in [&nothing, &ours, &counted] {
+    for place in [&nothing, &hookless, &ours, &counted] {
         burst_file(place);
     }
 
     let order = [0, 1, 2, 1];
-    let mut times = vec![(Vec::new(), Vec::new(), Vec::new()); BURSTS.len()];
+    let mut times = vec![(Vec::new(), Vec::new(), Vec::new(), Vec::new()); BURSTS.len()];
     for _ in 0..subject.runs {
         for which in order {
             let wanted = if which == 1 { 1 } else { 101 };
@@ -316,6 +360,7 @@ fn bursts(subject: &Subject) -> Vec<String> {
             let pid = nothing.server_pid();
             let drained = || children(&pid) == wanted;
             let plain = timed_to_the_last_job(&nothing, BURSTS[which].1, drained);
+            let bare = timed(&hookless, BURSTS[which].1, || hookless.listed() == wanted);
             let own = timed(&ours, BURSTS[which].1, || ours.count() == wanted);
             let _ = fs::remove_file(&count);
             timed(&counted, BURSTS[which].1, || counted.count() == wanted);
@@ -323,18 +368,21 @@ fn bursts(subject: &Subject) -> Vec<String> {
             times[which].0.push(plain);
             times[which].1.push(own);
             times[which].2.push(queries);
+            times[which].3.push(bare);
         }
     }
     let mut rows = Vec::new();
-    for ((name, _), ((plain, own, queries), (most, most_queries))) in
+    for ((name, _), ((plain, own, queries, bare), (most, most_queries))) in
         BURSTS.iter().zip(times.iter_mut().zip(limits))
     {
         queries.sort_unstable();
         let (plain, own) = (median(plain), median(own));
         rows.push(format!(
-            "{name} | {:.3} | {} | {most} | {} (most: {}) | {most_queries}",
+            "{name} | {:.3} | {:.3} | {} | {most} | {:.3} | {} (most: {}) | {most_queries}",
             own.as_secs_f64(),
+            plain.as_secs_f64(),
             ratio(own, plain),
+            median(bare).as_secs_f64(),
             queries[queries.len() / 2],
             queries[queries.len() - 1],
         ));
@@ -373,6 +421,49 @@ fn timed_to_the_last_job(
 fn children(pid: &str) -> usize {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().count()
+}
+
+/// Keys pressed by a client of a second server, and what that server's pane shows then.
+fn keys(subject: &Subject) -> Vec<String> {
+    let place = Place::with_plugin(subject, "");
+    place.fill(200);
+    wait_until(|| place.count() == 200);
+    let outer = |args: &[&str]| {
+        let mut command = place.command(&subject.tmux);
+        command.args(["-u", "-L", "o", "-f", "/dev/null"]).args(args);
+        let output = command.stdout(std::process::Stdio::piped()).output().expect("tmux runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let attach = format!("'{}' -u -L b attach-session -t =first:", subject.tmux.display());
+    outer(&["new-session", "-d", "-s", "outer", "-x", "120", "-y", "40", &attach]);
+    let shown = |text: &str| outer(&["capture-pane", "-p", "-t", "outer"]).contains(text);
+    wait_until(|| shown("[first]"));
+    let measured = |name: &str, key: &str, text: &str, leave: &str| {
+        let mut times = Vec::new();
+        for _ in 0..subject.runs {
+            rest(50);
+            let start = Instant::now();
+            outer(&["send-keys", "-t", "outer", "C-b", key]);
+            wait_until(|| shown(text));
+            times.push(start.elapsed());
+            outer(&["send-keys", "-t", "outer", leave]);
+            wait_until(|| !shown(text));
+        }
+        format!("{name} | {}", ms(median(&times)))
+    };
+    let fzf = place::on_path("fzf").is_some() && version(subject).at_least(3, 2);
+    let picker = if fzf {
+        "`prefix + G`, the picker with fzf"
+    } else {
+        "`prefix + G`, the picker as a menu"
+    };
+    let rows = vec![
+        measured("`prefix + s`, tmux's own choose-tree", "s", "n0001: 1 windows", "q"),
+        measured("`prefix + A`, the menu", "A", "the session before", "Escape"),
+        measured(picker, "G", "safe", "Escape"),
+    ];
+    outer(&["kill-server"]);
+    rows
 }
 
 fn start(subject: &Subject) -> String {
