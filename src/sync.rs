@@ -2,6 +2,7 @@
 //! lock → load → snapshot → reconcile → commit if changed → effects → unlock.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -823,8 +824,14 @@ fn run_piece(
     file::create_new(path, PRIVATE)
         .and_then(|mut file| file.write_all(commands))
         .map_err(file::io_error("write", path))?;
-    let words = command::source_file(path, server);
-    let output = place.tmux.start(&words)?.finish(deadline)?;
+    let mut words = command::source_file(path, server);
+    // What it prints behind the others says that they are done. (Before 3.2 it says nothing
+    // where there is no session; then the end of tmux does.)
+    let mark = query::new_mark();
+    words.extend([";", "display-message", "-p", &mark].map(OsString::from));
+    let last = format!("{mark}\n").into_bytes();
+    let is_whole = |printed: &[u8]| printed.ends_with(&last);
+    let output = place.tmux.start(&words)?.finish_or(is_whole, deadline)?;
     // That a target has gone meanwhile is no failure of the whole; that the server has, is.
     let gone = |stderr: &str| {
         stderr.starts_with("no server")
@@ -834,7 +841,8 @@ fn run_piece(
     if !output.success && gone(&output.stderr) {
         return Err(place.tmux.failure(&output.stderr).into());
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    let printed = output.stdout.strip_suffix(last.as_slice()).unwrap_or(&output.stdout);
+    Ok(String::from_utf8_lossy(printed).into_owned())
 }
 
 /// The values of global options, byte for byte; empty for those that are not set.
