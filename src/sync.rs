@@ -289,10 +289,27 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// A file cannot be written.
     pub fn commit(&mut self, next: Remembered, memory: Option<&Memory>) -> Result<(), SyncError> {
+        self.remember_the_new(&next.memory)?;
         write_in_order(self.place, &self.locked, &self.remembered, &next)?;
         self.remembered.registry = next.registry;
         self.remembered.closed = next.closed;
         let memory = memory.cloned().unwrap_or(next.memory);
+        self.remember(memory)
+    }
+
+    /// Notes the sessions that are about to be recorded. Were they in the registry first, and we
+    /// cut off there, one that is closed before the next look would be taken for lost: nobody
+    /// would know that this server had it.
+    fn remember_the_new(&mut self, next: &Memory) -> Result<(), SyncError> {
+        let known = &self.remembered.memory.sessions;
+        let has_new = next.sessions.keys().any(|id| !known.contains_key(id));
+        if !has_new || self.remembered.memory.server != next.server {
+            return Ok(());
+        }
+        let mut memory = self.remembered.memory.clone();
+        for (id, known) in &next.sessions {
+            memory.sessions.entry(*id).or_insert_with(|| known.clone());
+        }
         self.remember(memory)
     }
 
