@@ -285,6 +285,93 @@ save other
     }
 }
 
+/// As slow as it can get: the disk comes back when we say so.
+#[test]
+fn while_a_disk_takes_its_time_tmux_answers_hooks_wait_and_nothing_is_lost() {
+    if !can_trace("a disk that takes its time") {
+        return;
+    }
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
+    let (one, trace, pid) = (server.uuid("one"), server.path("trace"), server.path("pid"));
+    // The hooks see nothing of this change, so that the slow one is the first to write it.
+    server.tmux(&["set-option", "-t", &server.id("one"), "@roster_mode", "slow"]);
+    let job = hook_job(&server, &tmux_program());
+    let mut slow = server.command("strace");
+    slow.arg("-o").arg(&trace).args(["-e", "trace=fsync", "-e", "inject=fsync:signal=STOP:when=1"]);
+    slow.args(["sh", "-c", "echo $$ >\"$0\"; exec \"$@\""]).arg(&pid);
+    slow.arg(job.get_program()).args(job.get_args());
+    let slow = slow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let traced = || fs::read_to_string(&trace).unwrap_or_default();
+    wait_for(|| traced().contains("stopped by SIGSTOP").then_some(()), traced);
+
+    server.tmux(&["rename-session", "-t", "=one:", "uno"]);
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.tmux(&["new-session", "-d", "-s", "gone"]);
+    server.tmux(&["kill-session", "-t", "=gone"]);
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "two\nuno");
+    let waiting = hook_job(&server, &tmux_program()).spawn().unwrap();
+    // Readers see what stood there before, and wait for nobody.
+    assert_eq!(server.roster(&["names"]), "one\n");
+    assert_eq!(server.field("one", "mode"), "safe");
+
+    let pid = fs::read_to_string(&pid).unwrap().trim().parse().ok().and_then(Pid::from_raw);
+    let started = Instant::now();
+    kill_process(pid.unwrap(), Signal::CONT).unwrap();
+    check_job(slow, started);
+    check_job(waiting, started);
+    server.wait_for_names(&["two", "uno"]);
+    server.wait_until_quiet();
+    assert_eq!((server.uuid("uno"), server.field("uno", "mode")), (one, "slow".into()));
+}
+
+#[test]
+fn a_full_option_table_hides_nothing() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
+    let id = server.id("one");
+    let (long, value) = ("m".repeat(100), "v".repeat(10_000));
+    let mut lines = String::new();
+    for n in 0..3000 {
+        lines += &format!("set-option -g @g{n} 'x{n} ~ #{{pid}}'\n");
+        lines += &format!("set-option -t '{id}' @s{n} 'y{n}'\n");
+        lines += &format!("set-environment -t '{id}' S{n} 'y{n}'\n");
+    }
+    for n in 0..50 {
+        lines += &format!("set-option -t '{id}' @long{n} '{value}'\n");
+    }
+    // As long as a value may get that is set by one command, twenty times over.
+    for append in ["", "a"].into_iter().chain(std::iter::repeat_n("a", 18)) {
+        lines += &format!("set-option -{append}t '{id}' @roster_mode '{value}'\n");
+    }
+    fs::write(server.path("options"), lines).unwrap();
+    server.tmux(&["source-file", &server.dir("options")]);
+    server.tmux(&["set-option", "-g", "@roster-ignore", &format!("{long} ").repeat(100)]);
+
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    server.wait_until_quiet();
+    assert_eq!(server.field("one", "mode"), value.repeat(20));
+    for name in ["one", "two"] {
+        assert_eq!(stamps(&server)[name], server.uuid(name));
+    }
+    let told = |name: &str| server.tmux(&["show-environment", "-t", &id, name]);
+    assert_eq!(told("ROSTER_UUID"), format!("ROSTER_UUID={}", server.uuid("one")));
+    assert_eq!(told("ROSTER_MODE"), format!("ROSTER_MODE={}", value.repeat(20)));
+    server.roster(&["rename", "one", "uno"]);
+    server.roster(&["mode", "uno", "yolo"]);
+    assert_eq!(told("ROSTER_SESSION"), "ROSTER_SESSION=uno");
+    assert_eq!(told("ROSTER_MODE"), "ROSTER_MODE=yolo");
+    assert_eq!(
+        server.roster(&["list", "--state", "live", "--json"]).matches("\"live\"").count(),
+        2
+    );
+}
+
 #[test]
 fn what_is_no_registry_is_left_alone() {
     let folder = Folder::new();
