@@ -68,7 +68,7 @@ fn leftovers(folder: &Path) -> Vec<String> {
 }
 
 /// A job as a hook starts it, with this tmux program.
-fn hook_job(server: &Server, tmux: &Path) -> Command {
+pub fn hook_job(server: &Server, tmux: &Path) -> Command {
     hook_job_in(server, tmux, server.registry_path().parent().unwrap())
 }
 
@@ -220,7 +220,7 @@ pub fn uuids(server: &Server) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Nothing that was ever recorded is missing from both files.
-fn check_records(server: &Server, seen: &BTreeSet<String>) {
+pub fn check_records(server: &Server, seen: &BTreeSet<String>) {
     let known = uuids(server);
     let missing: Vec<&String> = seen.iter().filter(|uuid| !known.contains_key(*uuid)).collect();
     assert!(missing.is_empty(), "{missing:?} of {seen:?}");
@@ -455,7 +455,7 @@ fn two_hundred_at_once_lose_no_update() {
 }
 
 /// A job that holds the lock, asks a tmux that never answers, and is stopped there.
-fn stopped_holder(server: &Server) -> Child {
+pub fn stopped_holder(server: &Server) -> Child {
     let (stub, asked) = (server.path("hanging"), server.path("asked"));
     script(&stub, &format!(": >'{}'; exec sleep 60", asked.display()));
     let holder = hook_job(server, &stub).spawn().unwrap();
