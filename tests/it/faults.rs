@@ -638,6 +638,34 @@ fn a_thousand_sessions_are_recorded_and_stamped() {
     }
 }
 
+/// Other tmux programs than the one under test: those that TEST_TMUX_OTHER names, with colons
+/// between, or what /opt/tmux has; and stubs that do what such clients were seen to do
+/// (tmux-facts, c).
+fn other_clients(server: &Server) -> Vec<PathBuf> {
+    let named = std::env::var_os("TEST_TMUX_OTHER").unwrap_or_default();
+    let mut others: Vec<PathBuf> =
+        std::env::split_paths(&named).filter(|path| path.is_file()).collect();
+    if others.is_empty() {
+        let entries = fs::read_dir("/opt/tmux").into_iter().flatten().flatten();
+        others = entries.map(|entry| entry.path().join("bin/tmux")).collect();
+        others.retain(|tmux| tmux.is_file());
+    }
+    if others.is_empty() {
+        eprintln!("clients of other versions: stubs alone, TEST_TMUX_OTHER names none");
+    }
+    for (name, body) in [
+        ("too-old", "echo 'server version is too old for client' >&2; exit 0"),
+        ("exited", "echo 'server exited unexpectedly' >&2; exit 1"),
+        ("lost", "echo 'lost server' >&2; exit 1"),
+        ("mismatch", "echo 'protocol version mismatch (client 8, server 7)' >&2; exit 1"),
+        ("silent", "exec sleep 60"),
+    ] {
+        script(&server.path(name), body);
+        others.push(server.path(name));
+    }
+    others
+}
+
 #[test]
 fn a_client_of_another_version_changes_nothing_that_is_not_true() {
     let server = Server::with_config("");
@@ -646,31 +674,62 @@ fn a_client_of_another_version_changes_nothing_that_is_not_true() {
     }
     server.roster(&["sync"]);
     let before = server.registry();
-    let entries = fs::read_dir("/opt/tmux").map(|e| e.flatten().collect()).unwrap_or_default();
-    let entries: Vec<fs::DirEntry> = entries;
-    let others: Vec<PathBuf> = (entries.iter().map(|entry| entry.path().join("bin/tmux")))
-        .filter(|tmux| tmux.is_file())
-        .collect();
-    if others.is_empty() {
-        eprintln!("a client of another version: skipped, there is none in /opt/tmux");
-    }
     let started = Instant::now();
-    let mut jobs = Vec::new();
-    for (n, tmux) in others.iter().enumerate() {
+    let mut asked = Vec::new();
+    for (n, tmux) in other_clients(&server).into_iter().enumerate() {
         // A folder for each, or one that hangs would keep the others from the lock.
-        let dir = server.path(&format!("dir{n}"));
-        fs::create_dir(&dir).unwrap();
-        for file in ["sessions.json", "server.json"] {
-            fs::copy(server.registry_path().with_file_name(file), dir.join(file)).unwrap();
-        }
-        let job = hook_job_in(&server, tmux, &dir).spawn().unwrap();
-        jobs.push((job, tmux, dir));
+        let folder = |what: &str| {
+            let dir = server.path(&format!("{what}{n}"));
+            fs::create_dir(&dir).unwrap();
+            for file in ["sessions.json", "server.json"] {
+                fs::copy(server.registry_path().with_file_name(file), dir.join(file)).unwrap();
+            }
+            dir
+        };
+        let job_dir = folder("job");
+        let job = hook_job_in(&server, &tmux, &job_dir).spawn().unwrap();
+        let typed = ["sync", "list"].map(|verb| {
+            let dir = folder(verb);
+            let mut command = server.command(ROSTER);
+            command.envs(server.published(&tmux)).env("ROSTER_DIR", &dir);
+            command.args(["-L", "s", verb]).stdout(Stdio::piped()).stderr(Stdio::piped());
+            (command.spawn().unwrap(), dir)
+        });
+        asked.push((tmux, (job, job_dir), typed));
     }
-    for (job, tmux, dir) in jobs {
-        check_job(job, started);
+    let check = |tmux: &Path, dir: &Path| {
         let after = json(&dir.join("sessions.json"));
         assert_eq!(after["sessions"], before["sessions"], "with {}", tmux.display());
+        assert!(!dir.join("closed.json").exists(), "with {}", tmux.display());
+    };
+    let (mut understood, mut refused) = (0, 0);
+    for (tmux, (job, dir), typed) in asked {
+        check_job(job, started);
+        check(&tmux, &dir);
+        for (child, dir) in typed {
+            let output = child.wait_with_output().unwrap();
+            assert!(started.elapsed() < JOB_BOUND, "{:?}", started.elapsed());
+            let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+            // The truth, or an error: never that nothing lives.
+            let (told, said) = (output.status.code(), stderr(&output));
+            match told {
+                Some(0) => {
+                    let lives = shown.matches("live").count() == 2;
+                    assert!(lives || shown == "nothing to change\n", "{}: {shown}", tmux.display());
+                    understood += 1;
+                }
+                _ => {
+                    assert_eq!(told, Some(1), "{}: {said}", tmux.display());
+                    assert!(shown.is_empty() && said.starts_with("roster: "), "{said}");
+                    assert!(!said.contains("no tmux server is running"), "{said}");
+                    refused += 1;
+                }
+            }
+            check(&tmux, &dir);
+        }
     }
+    assert!(refused >= 10, "the stubs alone");
+    eprintln!("clients of other versions: {understood} were understood, {refused} refused");
 }
 
 #[test]
