@@ -28,6 +28,8 @@ enum Action {
     Crash,
     KillServer,
     DeleteRegistry,
+    DeleteRegistryAndCrash,
+    DeleteRegistryAndCopy,
     DeleteMemory,
     Truncate(u8),
     Edit(u8),
@@ -46,6 +48,8 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         1 => Just(Action::Crash),
         1 => Just(Action::KillServer),
         1 => Just(Action::DeleteRegistry),
+        1 => Just(Action::DeleteRegistryAndCrash),
+        1 => Just(Action::DeleteRegistryAndCopy),
         1 => Just(Action::DeleteMemory),
         1 => any::<u8>().prop_map(Action::Truncate),
         1 => n.prop_map(Action::Edit),
@@ -83,20 +87,26 @@ fn act<'a>(server: &'a Server, action: &Action, clients: &mut Vec<Client<'a>>, s
             }
         }
         Action::SetModeByCommand(n) => drop(server.try_roster(&["mode", &name(*n), "yolo"])),
-        Action::Crash | Action::KillServer => {
+        // The last good copy has every record, whether or not anybody looks in time.
+        Action::DeleteRegistry => drop(fs::remove_file(path)),
+        Action::Crash | Action::KillServer | Action::DeleteRegistryAndCrash => {
+            if matches!(action, Action::DeleteRegistryAndCrash) {
+                let _ = fs::remove_file(path);
+            }
             if server.try_tmux(&["list-sessions"]).status.success() {
                 match action {
-                    Action::Crash => server.crash(),
-                    _ => server.kill_server(),
+                    Action::KillServer => server.kill_server(),
+                    _ => server.crash(),
                 }
             }
         }
-        Action::DeleteRegistry => {
-            // What only the deleted file knew is gone; those who live come back, with their
+        Action::DeleteRegistryAndCopy => {
+            // What only these files knew is gone; those who live come back, with their
             // UUIDs, at the next look. (If they end before it, both sides are lost at once, and
             // nobody promises anything.)
             let live = live_stamps(server);
             seen.retain(|uuid| live.contains(uuid));
+            let _ = fs::remove_file(path.with_file_name("sessions.json.last"));
             let _ = fs::remove_file(path);
             if !server.try_roster(&["sync"]).status.success() {
                 seen.clear();
