@@ -139,7 +139,12 @@ fn live_stamps(server: &Server) -> BTreeSet<String> {
 
 /// Waits until nothing changes any more, and checks what must then hold.
 fn check_settled(server: &Server, seen: &mut Seen) {
-    server.try_tmux(&["new-session", "-d", "-s", "anchor"]);
+    // A server that is just ending with its last session takes no new one.
+    let anchored = || {
+        server.try_tmux(&["new-session", "-d", "-s", "anchor"]);
+        server.try_tmux(&["has-session", "-t", "=anchor"]).status.success().then_some(())
+    };
+    wait_for(anchored, || "a session that stays".into());
     server.wait_until_quiet();
     let listed = server.tmux(&["list-sessions", "-F", "#{session_name} #{@roster_uuid}"]);
     let live: BTreeMap<&str, &str> = listed.lines().filter_map(|l| l.split_once(' ')).collect();
