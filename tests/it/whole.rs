@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::env::{Client, Server, wait_for};
 use crate::faults::uuids;
@@ -93,10 +94,16 @@ fn act<'a>(server: &'a Server, action: &Action, clients: &mut Vec<Client<'a>>, s
             if matches!(action, Action::DeleteRegistryAndCrash) {
                 let _ = fs::remove_file(path);
             }
-            if server.try_tmux(&["list-sessions"]).status.success() {
-                match action {
-                    Action::KillServer => server.kill_server(),
-                    _ => server.crash(),
+            // One that is just ending with its last session may be gone at any of these.
+            let listed = server.try_tmux(&["list-sessions", "-F", "#{pid}"]).stdout;
+            let listed = String::from_utf8_lossy(&listed).into_owned();
+            let pid = listed.lines().next().and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+            match (action, pid) {
+                (_, None) => {}
+                (Action::KillServer, _) => server.kill_server(),
+                (_, Some(pid)) => {
+                    let _ = kill_process(pid, Signal::KILL);
+                    server.wait_for_end();
                 }
             }
         }
