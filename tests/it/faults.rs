@@ -815,7 +815,9 @@ fn was_lost_at_a_shutdown(order: &str) -> bool {
     let main = pids(&["list-sessions", "-F", "#{pid}"])[0];
     let started = Instant::now();
     let send = |pid: Pid, signals: &[Signal]| {
-        signals.iter().for_each(|signal| drop(kill_process(pid, *signal)));
+        for signal in signals {
+            let _ = kill_process(pid, *signal);
+        }
     };
     match order {
         "all at once" => {
