@@ -1,6 +1,6 @@
 //! The command line as data.
 
-use argh::{ArgsInfo, FromArgs};
+use argh::{ArgsInfo, EarlyExit, FromArgs};
 
 /// A registry of tmux sessions that keeps itself.
 #[derive(ArgsInfo, FromArgs)]
@@ -17,6 +17,41 @@ pub struct Cli {
     pub version: bool,
     #[argh(subcommand)]
     pub verb: Option<Verb>,
+}
+
+/// Reads a command line, program name first: what it says, and the command that it ends with.
+pub fn parse<'a>(program: &str, args: &'a [String]) -> Result<(Cli, &'a [String]), EarlyExit> {
+    // What follows "--" is a command to be run, and none of our business.
+    let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+    let takes_command = matches!(verb_in(&args[..end]), Some("new" | "run-script"));
+    let (ours, command) = match args.get(end + 1..) {
+        Some(command) if takes_command => (&args[..end], command),
+        _ => (args, &[][..]),
+    };
+    // `--option=value` as everybody knows it; argh wants two words.
+    let mut words = Vec::with_capacity(ours.len());
+    for (at, arg) in ours.iter().enumerate().skip(1) {
+        match arg.split_once('=') {
+            Some((option, value)) if arg.starts_with("--") && at < end => {
+                words.extend([option, value])
+            }
+            _ => words.push(arg.as_str()),
+        }
+    }
+    Ok((Cli::from_args(&[program], &words)?, command))
+}
+
+/// The verb of a command line: the first word that is neither an option nor an option's value.
+fn verb_in(args: &[String]) -> Option<&str> {
+    let mut words = args.iter().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-L" | "-S" | "--socket-name" | "--socket-path" => drop(words.next()),
+            option if option.starts_with('-') => {}
+            verb => return Some(verb),
+        }
+    }
+    None
 }
 
 #[derive(ArgsInfo, FromArgs)]

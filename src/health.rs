@@ -64,11 +64,13 @@ pub fn workdir_bytes(session: &Session, exact: Option<&Exact>) -> Vec<u8> {
 /// Whether there is a directory that can be entered; `None` if that took too long to find out.
 pub fn is_directory(path: Vec<u8>) -> Option<bool> {
     let (answer, answered) = mpsc::channel();
-    std::thread::spawn(move || {
+    // Where no thread can be had, `thread::spawn` would panic.
+    let looking = std::thread::Builder::new().spawn(move || {
         let path = std::path::Path::new(std::ffi::OsStr::from_bytes(&path));
         let entered = fs::metadata(path).is_ok_and(|found| found.is_dir())
             && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
         let _ = answer.send(entered);
     });
+    looking.ok()?;
     answered.recv_timeout(DIRECTORY_LIMIT).ok()
 }

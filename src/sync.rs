@@ -7,12 +7,13 @@ use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::fs::OFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -305,10 +306,27 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// A file cannot be written.
     pub fn commit(&mut self, next: Remembered, memory: Option<&Memory>) -> Result<(), SyncError> {
+        self.remember_the_new(&next.memory)?;
         write_in_order(self.place, &self.locked, &self.remembered, &next)?;
         self.remembered.registry = next.registry;
         self.remembered.closed = next.closed;
         let memory = memory.cloned().unwrap_or(next.memory);
+        self.remember(memory)
+    }
+
+    /// Notes the sessions that are about to be recorded. Were they in the registry first, and we
+    /// cut off there, one that is closed before the next look would be taken for lost: nobody
+    /// would know that this server had it.
+    fn remember_the_new(&mut self, next: &Memory) -> Result<(), SyncError> {
+        let known = &self.remembered.memory.sessions;
+        let has_new = next.sessions.keys().any(|id| !known.contains_key(id));
+        if !has_new || self.remembered.memory.server != next.server {
+            return Ok(());
+        }
+        let mut memory = self.remembered.memory.clone();
+        for (id, known) in &next.sessions {
+            memory.sessions.entry(*id).or_insert_with(|| known.clone());
+        }
         self.remember(memory)
     }
 
@@ -927,20 +945,25 @@ const LOG_BYTES: u64 = 256 * 1024;
 /// Adds a line to the log. What cannot be logged is not worth disturbing anyone.
 pub fn log(place: &Place, message: &str) {
     let path = place.log();
-    if fs::metadata(&path).is_ok_and(|found| found.len() > LOG_BYTES) {
-        if let Ok(text) = fs::read(&path) {
+    if fs::symlink_metadata(&path).is_ok_and(|found| found.len() > LOG_BYTES) {
+        if let Ok(Some(text)) = file::read(&path) {
             let half = &text[text.len() / 2..];
             let start = half.iter().position(|b| *b == b'\n').map_or(0, |at| at + 1);
             let _ = file::replace(&path, &half[start..], PRIVATE, Sync::No);
         }
     }
     let line = format!("{} {}\n", Timestamp::now(), message.replace(['\n', '\r'], " "));
-    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    let opened = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(PRIVATE)
-        .custom_flags(nofollow)
-        .open(&path);
-    let _ = opened.and_then(|mut file| file.write_all(line.as_bytes()));
+    // A FIFO would hold a hook's job for ever.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let opened =
+        OpenOptions::new().append(true).create(true).mode(PRIVATE).custom_flags(flags).open(&path);
+    let _ = opened.and_then(|mut file| {
+        let found = file.metadata()?;
+        let ours = found.is_file() && found.nlink() == 1;
+        // What somebody planted gets nothing.
+        if ours && file::check_owner(&path, &found).is_ok() {
+            file.write_all(line.as_bytes())?;
+        }
+        Ok(())
+    });
 }

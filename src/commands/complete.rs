@@ -447,6 +447,8 @@ fn unescape(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -467,6 +469,25 @@ mod tests {
                 let again = Typed::parse(&format!("{line}{added}"), "").unwrap();
                 assert_eq!(again.current, name, "{line}{added}");
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_that_is_being_typed_is_read_or_not(
+            line in "([ -~]|[\\\\'\"$ =:]|\\$'|[é日\u{1f980}\n\t]){0,30}",
+            end in any::<prop::sample::Index>(),
+            name in "[^\0]{0,8}",
+        ) {
+            let starts: Vec<usize> = line.char_indices().map(|(at, _)| at).collect();
+            let end = if starts.is_empty() { "" } else { &line[*end.get(&starts)..] };
+            if let Some(typed) = Typed::parse(&line, end) {
+                let name = format!("{}{name}", typed.current);
+                let quoted = typed.quote(&name);
+                prop_assert!(quoted.is_none() || name.starts_with(&typed.kept));
+            }
+            prop_assert_eq!(Typed::parse("roster", "x"), None);
+            let _ = unescape(&line);
         }
     }
 

@@ -19,7 +19,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use argh::FromArgs;
 use tmux_roster::config::{Environment, Place};
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
@@ -27,7 +26,7 @@ use tmux_roster::tmux::query::Mark;
 use tmux_roster::tmux::{Tmux, TmuxError, is_exiting};
 use tmux_roster::{Store, StoreError};
 
-use crate::cli::{Cli, Sync, Verb};
+use crate::cli::{self, Sync, Verb};
 
 /// Why a command did not end well.
 pub enum Failure {
@@ -55,25 +54,8 @@ pub fn run(args: &[String]) -> Outcome {
     if args.get(1).is_some_and(|verb| verb == "complete") {
         return complete::complete(&args[2..]);
     }
-    // What follows "--" is a command to be run, and none of our business.
-    let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
-    let takes_command = matches!(verb_in(&args[..end]), Some("new" | "run-script"));
-    let (ours, command) = match args.get(end + 1..) {
-        Some(command) if takes_command => (&args[..end], command),
-        _ => (args, &[][..]),
-    };
-    // `--option=value` as everybody knows it; argh wants two words.
-    let mut words = Vec::with_capacity(ours.len());
-    for (at, arg) in ours.iter().enumerate().skip(1) {
-        match arg.split_once('=') {
-            Some((option, value)) if arg.starts_with("--") && at < end => {
-                words.extend([option, value])
-            }
-            _ => words.push(arg.as_str()),
-        }
-    }
-    let cli = match Cli::from_args(&[program], &words) {
-        Ok(cli) => cli,
+    let (cli, command) = match cli::parse(program, args) {
+        Ok(parsed) => parsed,
         Err(early) if early.status.is_ok() => {
             print(&early.output)?;
             return Ok(ExitCode::SUCCESS);
@@ -96,19 +78,6 @@ pub fn run(args: &[String]) -> Outcome {
         socket_path: cli.socket_path,
     };
     dispatch(&context, verb, command, started)
-}
-
-/// The verb of a command line: the first word that is neither an option nor an option's value.
-fn verb_in(args: &[String]) -> Option<&str> {
-    let mut words = args.iter().skip(1);
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "-L" | "-S" | "--socket-name" | "--socket-path" => drop(words.next()),
-            option if option.starts_with('-') => {}
-            verb => return Some(verb),
-        }
-    }
-    None
 }
 
 fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant) -> Outcome {

@@ -535,7 +535,7 @@ impl<'a> Work<'a> {
         let masked = was.stamps > 0 && live.stamp == was.stamped_over && !healing;
         if live.stamp != record.uuid && !masked {
             add(EffectKind::Option, "@roster_uuid", &record.uuid, false);
-            told.stamps = (was.stamps + 1).min(2);
+            told.stamps = was.stamps.saturating_add(1).min(2);
             told.stamped_over.clone_from(&live.stamp);
             if !live.stamp.is_empty() {
                 self.notes.push(format!(
@@ -575,7 +575,6 @@ impl<'a> Work<'a> {
         memory: &mut Memory,
     ) -> bool {
         let here: HashSet<&String> = live.values().collect();
-        let mut closing = false;
         for (id, known) in &self.before.memory.sessions {
             if here.contains(&known.uuid) {
                 continue;
@@ -591,16 +590,18 @@ impl<'a> Work<'a> {
             } else if let Some(session) = self.pool.remove(&known.uuid) {
                 // What lives but is no longer ours to record was not closed by anyone.
                 let unproven = (!present.contains(id)).then_some(self.snapshot.server);
-                closing |= unproven.is_some();
                 self.closed.push(ClosedSession { session, closed_at: self.now, unproven });
             }
         }
-        if !closing {
-            memory.look_at = memory.look_at.filter(|at| *at > self.now);
-            return false;
-        }
-        let covered = (memory.look_at)
-            .is_some_and(|at| at > self.now && at.seconds_since(self.now) >= CLOSE_GRACE as f64);
+        memory.look_at = memory.look_at.filter(|at| *at > self.now);
+        // Those that a sync recorded which was cut off before it could ask for the look, too.
+        let waits = |entry: &&ClosedSession| {
+            entry.unproven == Some(self.snapshot.server) && entry.closed_at <= self.now
+        };
+        let last = self.closed.closed.iter().filter(waits).map(|entry| entry.closed_at).max();
+        let Some(closed_at) = last else { return false };
+        let covered =
+            memory.look_at.is_some_and(|at| at.seconds_since(closed_at) >= CLOSE_GRACE as f64);
         if !covered {
             memory.look_at = Some(self.now.plus_seconds(LOOK_AFTER));
         }

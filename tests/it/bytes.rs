@@ -5,8 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 use proptest::prelude::*;
+use tmux_roster::Timestamp;
 use tmux_roster::config::{OPTIONS, Settings};
+use tmux_roster::model::reconcile::{Policy, Remembered, reconcile};
 use tmux_roster::model::registry::Registry;
+use tmux_roster::model::session::new_uuid;
 use tmux_roster::store;
 use tmux_roster::tmux::Version;
 use tmux_roster::tmux::query::{self, Query};
@@ -65,8 +68,86 @@ const ANSWER: &[&str] = &[
     "",
 ];
 
+/// What the two files of our own hold, beside the registry: sessions that tmux has and has not.
+const OURS: &[&str] = &[
+    "\"stamps\":255",
+    "\"stamps\":1",
+    "\"clone\":true",
+    "\"mode\":\"m\"",
+    "\"stamped_over\":\"u2\"",
+];
+
+/// A memory and a list of closed sessions that anybody could have edited.
+fn files() -> impl Strategy<Value = (String, String)> {
+    let id = || prop::sample::select(vec!["$0", "$1", "$2", "$7", "$4294967295"]);
+    let uuid = || prop::sample::select(vec!["", "u1", "u2", "u3"]);
+    let at = || {
+        prop::sample::select(vec![
+            "0000-01-01T00:00:00Z",
+            "2026-04-18T19:22:22.5Z",
+            "9999-12-31T23:59:59.999999999Z",
+        ])
+    };
+    let fields = prop::collection::btree_set(prop::sample::select(OURS), 0..OURS.len());
+    let known = (id(), uuid(), fields).prop_map(|(id, uuid, mut fields)| {
+        // One of the two alone, or it does not parse.
+        if fields.contains(OURS[0]) {
+            fields.remove(OURS[1]);
+        }
+        let fields: String = fields.iter().map(|field| format!(",{field}")).collect();
+        format!("\"{id}\":{{\"uuid\":\"{uuid}\",\"name\":\"a\"{fields}}}")
+    });
+    let server = prop::sample::select(vec![(12, 34), (12, i64::MIN), (0, i64::MAX)]);
+    let known = prop::collection::vec(known, 0..4);
+    let memory = (server.clone(), known, uuid(), at(), at());
+    let memory = memory.prop_map(|((pid, start), known, uuid, lost, look)| {
+        format!(
+            "{{\"version\":1,\"server\":{{\"pid\":{pid},\"start_time\":{start}}},\
+             \"sessions\":{{{}}},\"lost_since\":{{\"{uuid}\":\"{lost}\"}},\"look_at\":\"{look}\",\
+             \"exact\":{{\"{uuid}\":{{\"name\":\"f\",\"workdir\":\"zz\"}}}}}}",
+            known.join(",")
+        )
+    });
+    let entry = (uuid(), at(), server).prop_map(|(uuid, at, (pid, start))| {
+        format!(
+            "{{\"session\":{{\"name\":\"a\",\"uuid\":\"{uuid}\"}},\"closed_at\":\"{at}\",\
+             \"unproven\":{{\"pid\":{pid},\"start_time\":{start}}}}}"
+        )
+    });
+    let closed = prop::collection::vec(entry, 0..4)
+        .prop_map(|entries| format!("{{\"version\":1,\"closed\":[{}]}}", entries.join(",")));
+    (memory, closed)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn whatever_stands_in_our_files_a_sync_makes_a_plan(
+        (memory, closed) in files(),
+        registry in pieces(JSON),
+        stamps in prop::array::uniform2(prop::sample::select(vec!["", "u1", "u2", "u3"])),
+        now in prop::sample::select(vec![-62_000_000_000, 0, 1_800_000_000, 253_402_300_799]),
+    ) {
+        let mut before = Remembered {
+            memory: serde_json::from_str(&memory).unwrap(),
+            closed: serde_json::from_str(&closed).unwrap(),
+            registry: store::parse(Path::new("x"), &registry).unwrap_or_default(),
+        };
+        let session = |(n, stamp): (usize, &&str)| {
+            format!("~x~${n}~x~5~x~9~x~0~x~1~x~{stamp}~x~~x~~x~~x~0~x~1~x~{n}~x~2~x~/w~x~E\n")
+        };
+        let sessions: String = stamps.iter().enumerate().map(session).collect();
+        let answer = sessions + "~x~end~x~12~x~34~x~3.4~x~$1~x~~x~E\n";
+        let query = Query { mark: "~x~", clear: None, hooks: false, options: &[] };
+        let snapshot = query::parse(query, answer.as_bytes()).unwrap().snapshot;
+        let now = Timestamp::from_unix(now).unwrap();
+        for _ in 0..2 {
+            let plan = reconcile(&before, &snapshot, &Policy::default(), now, &mut new_uuid);
+            prop_assert_eq!(plan.live.len(), 2);
+            before = Remembered { memory: plan.memory_after, ..plan.next };
+        }
+    }
 
     #[test]
     fn any_bytes_are_a_registry_or_an_error(bytes in pieces(JSON)) {

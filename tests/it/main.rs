@@ -17,4 +17,5 @@ mod reconcile;
 mod secure;
 mod store;
 mod tidy;
+mod together;
 mod whole;

@@ -214,6 +214,41 @@ fn closes_that_the_server_did_not_outlive_are_losses() {
 }
 
 #[test]
+fn a_close_whose_sync_was_cut_off_gets_its_look_from_the_next_one_and_only_one() {
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
+    world.sessions.remove(0);
+    // Both files were written, and neither the memory nor a look.
+    let plan = world.plan(&mut fresh());
+    world.remembered.registry = plan.next.registry;
+    world.remembered.closed = plan.next.closed;
+    world.now += 1;
+    let plan = world.sync(&mut fresh());
+    assert!(plan.look);
+    assert_eq!((world.names(), world.closed()), (vec!["b"], vec!["a"]));
+    world.check_settled();
+    world.now += 1;
+    assert!(!world.sync(&mut fresh()).look, "one look for both");
+    world.now += 3;
+    let plan = world.sync(&mut fresh());
+    assert_eq!(plan.events.iter().map(|e| e.kind).collect::<Vec<_>>(), [EventKind::Closed]);
+    // A clock that was set back makes nobody look again and again.
+    world.sessions.remove(0);
+    world.sync(&mut fresh());
+    world.now -= 1000;
+    assert!(!world.sync(&mut fresh()).look);
+}
+
+#[test]
+fn a_memory_that_counts_too_far_is_no_matter() {
+    let mut world = World::settled(vec![live(1, "a")]);
+    world.remembered.memory.sessions.get_mut(&SessionId(1)).unwrap().stamps = u8::MAX;
+    world.sessions[0].stamp = uuid(9);
+    world.sync(&mut fresh());
+    assert_eq!(world.sessions[0].stamp, world.uuid("a"));
+    world.check_settled();
+}
+
+#[test]
 fn attached_moves_forward_only() {
     let mut world = World::settled(vec![live(1, "a")]);
     world.sessions[0].last_attached = Some(at(50));
@@ -647,7 +682,11 @@ proptest! {
         // A record without a UUID has only its name, under which a live session may take it over.
         let with_uuid = |s: &&Session| !s.uuid.is_empty();
         for before in remembered.registry.sessions.values().filter(with_uuid) {
-            let same = |s: &Session| s.uuid == before.uuid || (s.workdir == before.workdir && s.name == before.name);
+            // One of two with one UUID has another now, and where a live session took it over
+            // whose name is not UTF-8 and looks like another's, a suffix to its name.
+            let is_named = |s: &Session| s.name.strip_prefix(&before.name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+            let same = |s: &Session| s.uuid == before.uuid || (s.workdir == before.workdir && is_named(s));
             let kept = world.remembered.registry.sessions.values().any(same)
                 || world.remembered.closed.closed.iter().any(|e| same(&e.session));
             // An edited UUID goes back to the one that memory knows.

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
-use crate::env::{Folder, ROSTER, Server};
+use crate::env::{Folder, ROSTER, Server, tmux_program, tmux_version, wait_for};
 
 fn store(file: &Path, args: &[&str]) -> Output {
     Command::new(ROSTER).args(["store", "--file"]).arg(file).args(args).output().unwrap()
@@ -102,6 +102,146 @@ fn planted_links_reach_nothing() {
         assert!(store(&file, args).status.success());
     }
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+}
+
+#[test]
+fn what_was_planted_at_the_log_gets_nothing_and_holds_no_job_up() {
+    let server = Server::with_config("");
+    let dir = server.path("dir");
+    fs::create_dir(&dir).unwrap();
+    let (log, victim) = (dir.join("roster.log"), dir.join("victim"));
+    let plants: [fn(&Path, &Path); 4] = [
+        |victim, log| symlink(victim, log).unwrap(),
+        |victim, log| fs::hard_link(victim, log).unwrap(),
+        |_, log| assert!(Command::new("mkfifo").arg(log).status().unwrap().success()),
+        |_, _| {},
+    ];
+    for (n, plant) in plants.iter().enumerate() {
+        fs::write(&victim, "precious").unwrap();
+        plant(&victim, &log);
+        // There is no such tmux, which is worth a line.
+        let mut job = server.command(ROSTER);
+        job.args(["-L", "s", "sync", "--hook", "--tmux", "/nonexistent", "--dir"]).arg(&dir);
+        let mut job = job.spawn().unwrap();
+        let ended = wait_for(|| job.try_wait().unwrap(), || format!("the end of job {n}"));
+        assert!(ended.success());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        if n == 3 {
+            assert!(fs::read_to_string(&log).unwrap().contains("could not start tmux"));
+        } else {
+            fs::remove_file(&log).unwrap();
+        }
+    }
+}
+
+/// Starts a program as a user who has nothing; `None` where we may not.
+fn as_nobody(program: &Path) -> Option<Command> {
+    let setpriv = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command
+    };
+    let can = setpriv().arg("true").output().is_ok_and(|output| output.status.success());
+    if !can {
+        eprintln!("another user: skipped, only root can become one");
+        return None;
+    }
+    let mut command = setpriv();
+    command.arg(program).env_clear().stdin(Stdio::null());
+    Some(command)
+}
+
+/// A folder that everybody may enter, with the program in it, since the one under test may stand
+/// where another user cannot go.
+fn place_for_nobody() -> (Folder, PathBuf) {
+    let folder = Folder::new();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("roster");
+    fs::copy(ROSTER, &program).unwrap();
+    for (name, mode) in [("closed", 0o700), ("nobody", 0o777)] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(folder.path().join(name), permissions).unwrap();
+    }
+    (folder, program)
+}
+
+#[test]
+fn a_folder_or_file_of_another_user_is_an_error_and_left_alone() {
+    let (folder, program) = place_for_nobody();
+    let (closed, open) = (folder.path().join("closed/s.json"), folder.path().join("nobody/s.json"));
+    for file in [&closed, &open] {
+        assert!(store(file, &["save", "a", "/w", "safe"]).status.success());
+        // That it could be read is no reason to take it.
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    for (file, reason) in [(&closed, "Permission denied"), (&open, "another user")] {
+        let before =
+            (fs::read(file).unwrap(), fs::read_dir(file.parent().unwrap()).unwrap().count());
+        for args in [&["list"][..], &["names"], &["save", "b", "/w", "safe"], &["delete-all"]] {
+            let Some(mut command) = as_nobody(&program) else { return };
+            let output = command.args(["store", "--file"]).arg(file).args(args).output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{args:?}");
+            let said = stderr(&output);
+            assert!(said.starts_with("roster: ") && said.contains(reason), "{args:?}: {said}");
+            assert!(output.stdout.is_empty());
+        }
+        let after =
+            (fs::read(file).unwrap(), fs::read_dir(file.parent().unwrap()).unwrap().count());
+        assert_eq!(after, before);
+    }
+    // A hook's job can do nothing there, and says nothing.
+    let dir = closed.parent().unwrap();
+    let mut job = as_nobody(&program).unwrap();
+    job.args(["-S", "/nonexistent", "sync", "--hook", "--tmux", "/nonexistent", "--dir"]).arg(dir);
+    let output = job.output().unwrap();
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty());
+    assert_eq!(fs::read_dir(dir).unwrap().count(), 3, "registry, lock and last good copy");
+}
+
+#[test]
+fn another_users_server_is_an_error_and_no_server_without_sessions() {
+    let (folder, program) = place_for_nobody();
+    let Some(_) = as_nobody(&program) else { return };
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    let socket = server.path(&format!("tmp/tmux-{}/s", rustix::process::getuid().as_raw()));
+    let home = folder.path().join("nobody");
+    let ask = |args: &[&str]| {
+        let mut command = as_nobody(&program).unwrap();
+        command.env("HOME", &home).env("PATH", "/usr/bin:/bin").arg("-S").arg(&socket);
+        let tmux = tmux_program();
+        // The very program of that server: another would prove nothing about permissions.
+        command.env("ROSTER_SOCKET", &socket).env("ROSTER_TMUX", tmux);
+        command.env("ROSTER_DIR", home.join("dir")).args(args).output().unwrap()
+    };
+    let verbs: [&[&str]; 5] =
+        [&["list"], &["sync"], &["kill", "one"], &["new", "-d", "x"], &["mode", "one", "m"]];
+    let check = |reason: &str| {
+        for args in verbs {
+            let output = ask(args);
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+            assert!(said.contains(reason), "{args:?}: {said}");
+            assert!(output.stdout.is_empty(), "{args:?}: {output:?}");
+            assert!(!home.join("dir/sessions.json").exists(), "{args:?}");
+        }
+    };
+    check("Permission denied");
+    // Somebody opens all doors to it: from 3.3 on tmux itself lets nobody in who is not named.
+    let doors = || socket.ancestors().take_while(|path| path.starts_with(server.folder.path()));
+    let open = |mode| {
+        for door in doors() {
+            fs::set_permissions(door, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    open(0o777);
+    if tmux_version() >= (3, 3) {
+        check("access not allowed");
+    }
+    // tmux uses no folder that others may enter.
+    open(0o700);
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "one");
 }
 
 #[test]

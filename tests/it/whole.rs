@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::env::{Client, Server, wait_for};
 use crate::faults::uuids;
@@ -28,6 +29,8 @@ enum Action {
     Crash,
     KillServer,
     DeleteRegistry,
+    DeleteRegistryAndCrash,
+    DeleteRegistryAndCopy,
     DeleteMemory,
     Truncate(u8),
     Edit(u8),
@@ -46,6 +49,8 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         1 => Just(Action::Crash),
         1 => Just(Action::KillServer),
         1 => Just(Action::DeleteRegistry),
+        1 => Just(Action::DeleteRegistryAndCrash),
+        1 => Just(Action::DeleteRegistryAndCopy),
         1 => Just(Action::DeleteMemory),
         1 => any::<u8>().prop_map(Action::Truncate),
         1 => n.prop_map(Action::Edit),
@@ -83,20 +88,32 @@ fn act<'a>(server: &'a Server, action: &Action, clients: &mut Vec<Client<'a>>, s
             }
         }
         Action::SetModeByCommand(n) => drop(server.try_roster(&["mode", &name(*n), "yolo"])),
-        Action::Crash | Action::KillServer => {
-            if server.try_tmux(&["list-sessions"]).status.success() {
-                match action {
-                    Action::Crash => server.crash(),
-                    _ => server.kill_server(),
+        // The last good copy has every record, whether or not anybody looks in time.
+        Action::DeleteRegistry => drop(fs::remove_file(path)),
+        Action::Crash | Action::KillServer | Action::DeleteRegistryAndCrash => {
+            if matches!(action, Action::DeleteRegistryAndCrash) {
+                let _ = fs::remove_file(path);
+            }
+            // One that is just ending with its last session may be gone at any of these.
+            let listed = server.try_tmux(&["list-sessions", "-F", "#{pid}"]).stdout;
+            let listed = String::from_utf8_lossy(&listed).into_owned();
+            let pid = listed.lines().next().and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+            match (action, pid) {
+                (_, None) => {}
+                (Action::KillServer, _) => server.kill_server(),
+                (_, Some(pid)) => {
+                    let _ = kill_process(pid, Signal::KILL);
+                    server.wait_for_end();
                 }
             }
         }
-        Action::DeleteRegistry => {
-            // What only the deleted file knew is gone; those who live come back, with their
+        Action::DeleteRegistryAndCopy => {
+            // What only these files knew is gone; those who live come back, with their
             // UUIDs, at the next look. (If they end before it, both sides are lost at once, and
             // nobody promises anything.)
             let live = live_stamps(server);
             seen.retain(|uuid| live.contains(uuid));
+            let _ = fs::remove_file(path.with_file_name("sessions.json.last"));
             let _ = fs::remove_file(path);
             if !server.try_roster(&["sync"]).status.success() {
                 seen.clear();
@@ -129,7 +146,12 @@ fn live_stamps(server: &Server) -> BTreeSet<String> {
 
 /// Waits until nothing changes any more, and checks what must then hold.
 fn check_settled(server: &Server, seen: &mut Seen) {
-    server.try_tmux(&["new-session", "-d", "-s", "anchor"]);
+    // A server that is just ending with its last session takes no new one.
+    let anchored = || {
+        server.try_tmux(&["new-session", "-d", "-s", "anchor"]);
+        server.try_tmux(&["has-session", "-t", "=anchor"]).status.success().then_some(())
+    };
+    wait_for(anchored, || "a session that stays".into());
     server.wait_until_quiet();
     let listed = server.tmux(&["list-sessions", "-F", "#{session_name} #{@roster_uuid}"]);
     let live: BTreeMap<&str, &str> = listed.lines().filter_map(|l| l.split_once(' ')).collect();

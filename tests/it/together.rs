@@ -1,0 +1,317 @@
+//! Many processes of every verb at once, with tmux changing meanwhile: each does what it says it
+//! did, nobody waits for ever, and what a model says is there is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::env::{ROSTER, Server, tmux_program, wait_for};
+use crate::faults::{check_records, hook_job, stopped_holder, uuids};
+
+/// What any number of processes may take together on a loaded machine: each has its own limit.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// How a process ended that may have come at a bad moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    Done,
+    /// It says that it could not begin: nothing was done.
+    Refused,
+    /// tmux was too busy to answer, at whatever point.
+    Unclear,
+}
+
+fn spawn(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn end(args: &str, child: Child) -> End {
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    match output.status.code() {
+        Some(0) => End::Done,
+        Some(1) if said.contains("could not get the lock") => End::Refused,
+        Some(1) if said.contains("did not answer") => End::Unclear,
+        // They tell what is not well, and all is moving.
+        Some(1) if args == "doctor" || args == "health --all" && said.is_empty() => End::Done,
+        _ => panic!("{args}: {output:?}"),
+    }
+}
+
+/// The words of a process: of tmux itself if they begin with `tmux`, of a hook's job, of roster.
+fn process(server: &Server, args: &str) -> Command {
+    let words: Vec<&str> = args.split(' ').collect();
+    match words.as_slice() {
+        ["tmux", words @ ..] => {
+            let mut command = server.command(tmux_program());
+            command.args(["-u", "-L", "s"]).args(words);
+            command
+        }
+        ["hook"] => hook_job(server, &tmux_program()),
+        ["store", words @ ..] => {
+            let mut command = server.command(ROSTER);
+            command.args(["store", "--file"]).arg(server.registry_path()).args(words);
+            command
+        }
+        words => {
+            let mut command = server.command(ROSTER);
+            command.args(["-L", "s"]).args(words);
+            command
+        }
+    }
+}
+
+/// Everything that is known, by name: state and UUID.
+fn known(server: &Server) -> BTreeMap<String, (String, String)> {
+    let mut found = BTreeMap::new();
+    for args in [&["list", "--json"][..], &["closed", "--json"]] {
+        let rows: Value = serde_json::from_str(&server.roster(args)).unwrap();
+        for row in rows.as_array().unwrap() {
+            let text = |field: &str| row[field].as_str().unwrap_or("closed").to_owned();
+            found.insert(text("name"), (text("state"), text("uuid")));
+        }
+    }
+    found
+}
+
+/// For each kind of deed the words, and what they make of which session: `#` is a number.
+const DEEDS: [(&str, &str, &str, &str); 20] = [
+    ("new -d -c / n#", "", "n#", "live"),
+    ("rename r# z#", "r#", "z#", "live"),
+    ("kill k#", "k#", "k#", "closed"),
+    ("mode m# yolo", "m#", "m#", "live"),
+    ("restore l#", "l#", "l#", "live"),
+    ("reopen c#", "c#", "c#", "live"),
+    ("forget f#", "f#", "f#", "closed"),
+    ("store save v# / safe", "", "v#", "lost"),
+    ("store mode s# yolo", "s#", "s#", "lost"),
+    ("store rename q# w#", "q#", "w#", "lost"),
+    ("tmux new-session -d -s t#", "", "t#", "live"),
+    ("tmux rename-session -t =u#: y#", "u#", "y#", "live"),
+    ("tmux kill-session -t =x#", "x#", "x#", "closed"),
+    ("health --all", "", "", ""),
+    ("sync", "", "", ""),
+    ("hook", "", "", ""),
+    ("show m#", "", "", ""),
+    ("backup", "", "", ""),
+    ("migrate", "", "", ""),
+    // One of those that only read.
+    ("list", "", "", ""),
+];
+
+const READERS: [&str; 6] = ["list", "names", "closed", "path", "backups", "doctor"];
+
+/// So many of each deed, and some hooks' jobs more.
+fn every_verb_at_once(each: usize, hooks: usize) {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "anchor"]);
+    let numbers = || 0..each;
+    let lines = numbers().flat_map(|n| {
+        ["r", "k", "m", "c", "u", "x"].map(|name| format!("new-session -d -s {name}{n} -c /\n"))
+    });
+    fs::write(server.path("sessions"), lines.collect::<String>()).unwrap();
+    server.tmux(&["source-file", &server.dir("sessions")]);
+    wait_for(
+        || (server.names().len() == each * 6 + 1).then_some(()),
+        || format!("{:?}", server.names()),
+    );
+    for n in numbers() {
+        server.roster(&["kill", &format!("c{n}")]);
+        for name in ["l", "f", "s", "q"] {
+            let args = format!("store save {name}{n} / safe");
+            assert_eq!(end(&args, spawn(process(&server, &args))), End::Done);
+        }
+    }
+    server.wait_until_idle();
+    let before = known(&server);
+
+    let started = Instant::now();
+    let mut deeds = Vec::new();
+    for n in numbers() {
+        for (kind, (words, ..)) in DEEDS.iter().enumerate() {
+            let words = if *words == "list" { READERS[n % READERS.len()] } else { words };
+            let args = words.replace('#', &n.to_string());
+            let child = spawn(process(&server, &args));
+            deeds.push((kind, n, args, child));
+        }
+    }
+    let hook = DEEDS.iter().position(|deed| deed.0 == "hook").unwrap();
+    deeds.extend((0..hooks).map(|n| {
+        let child = spawn(process(&server, "hook"));
+        (hook, each + n, "hook".to_owned(), child)
+    }));
+    let mut ends = BTreeMap::new();
+    for (kind, n, args, child) in deeds {
+        let end = end(&args, child);
+        assert!(end == End::Done || args != "hook", "a hook's job always ends well");
+        ends.insert((kind, n), (end, args));
+    }
+    assert!(started.elapsed() < BOUND, "{:?}", started.elapsed());
+    let count = |wanted| ends.values().filter(|(end, _)| *end == wanted).count();
+    eprintln!(
+        "{} processes in {:.1?}: {} done, {} refused, {} unclear",
+        ends.len(),
+        started.elapsed(),
+        count(End::Done),
+        count(End::Refused),
+        count(End::Unclear)
+    );
+    assert!(count(End::Done) > 0);
+    // Who was refused has done nothing, and may say it again.
+    for (end_before, args) in ends.values_mut().filter(|(end, _)| *end == End::Refused) {
+        *end_before = wait_for(
+            || Some(end(args, spawn(process(&server, args)))).filter(|end| *end == End::Done),
+            || format!("the end of {args}"),
+        );
+    }
+    server.wait_until_idle();
+
+    let after = known(&server);
+    let mut expected: BTreeSet<String> = BTreeSet::from(["anchor".into()]);
+    for ((kind, n), (end, args)) in &ends {
+        let (_, old, new, state) = DEEDS[*kind];
+        let (old, new) = (old.replace('#', &n.to_string()), new.replace('#', &n.to_string()));
+        if new.is_empty() {
+            continue;
+        }
+        let uuid = before.get(&old).map(|(_, uuid)| uuid.clone());
+        if *end == End::Unclear {
+            let is_it = |known: &(String, String)| uuid.as_ref().is_none_or(|u| *u == known.1);
+            assert!(uuid.is_none() || after.values().any(is_it), "{args}: {uuid:?} is gone");
+            expected.extend([old, new].into_iter().filter(|name| after.contains_key(name)));
+            continue;
+        }
+        let Some((found, now)) = after.get(&new) else { panic!("{args}: {new} is nowhere") };
+        assert_eq!(found, state, "{args}");
+        assert!(uuid.is_none_or(|uuid| uuid == *now), "{args}: another UUID");
+        if args.ends_with(" yolo") {
+            assert_eq!(server.field(&new, "mode"), "yolo", "{args}");
+        }
+        expected.insert(new);
+    }
+    assert_eq!(after.keys().cloned().collect::<BTreeSet<String>>(), expected);
+    for (uuid, names) in uuids(&server) {
+        assert_eq!(names.len(), 1, "{uuid} stands once: {names:?}");
+    }
+    let live = server.tmux(&["list-sessions", "-F", "#{session_name} #{@roster_uuid}"]);
+    let live: BTreeMap<&str, &str> = live.lines().filter_map(|l| l.split_once(' ')).collect();
+    for (name, (state, uuid)) in &after {
+        let stamp = live.get(name.as_str()).copied();
+        assert_eq!(stamp, Some(uuid.as_str()).filter(|_| state == "live"), "{name} in tmux");
+    }
+}
+
+#[test]
+fn sixty_four_of_every_verb_at_once_do_what_they_say() {
+    every_verb_at_once(3, 4);
+}
+
+#[test]
+fn two_hundred_of_every_verb_at_once_do_what_they_say() {
+    every_verb_at_once(10, 0);
+}
+
+/// The same few sessions are fought for, with those verbs that move many records at a time: who
+/// wins is open, but nobody waits for ever and no record is lost. (Without `forget`, which drops
+/// a closed one for good.)
+#[test]
+fn two_hundred_that_fight_for_the_same_sessions_lose_none() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "anchor"]);
+    server.wait_for_names(&["anchor"]);
+    for name in ["a", "b"] {
+        server.roster(&["new", "-d", "-c", "/", name]);
+    }
+    server.roster(&["backup"]);
+    let mut seen: BTreeSet<String> = uuids(&server).into_keys().collect();
+    let verbs = [
+        "new -d -c / a",
+        "rename a b",
+        "kill a",
+        "kill b",
+        "rename b a",
+        "restore --all",
+        "reopen",
+        "mode a yolo",
+        "new -d -c / b",
+        "clear",
+        "reopen a --as b",
+        "recover",
+        "backup",
+        "health --all",
+        "hook",
+        "sync",
+        "tmux rename-session -t =b: a",
+        "tmux new-session -d -s b -c /",
+        "tmux kill-session -t =a",
+        "store mode a safe",
+    ];
+    let started = Instant::now();
+    let rounds = if std::env::var_os("ROSTER_SOAK").is_some() { 20 } else { 2 };
+    for _ in 0..rounds {
+        let start = |n: usize| spawn(process(&server, verbs[n * 7 % verbs.len()]));
+        let children: Vec<Child> = (0..100).map(start).collect();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+            assert!(!said.contains("panicked"), "{said}");
+        }
+        server.wait_until_idle();
+        check_records(&server, &seen);
+        seen.extend(uuids(&server).into_keys());
+        for (uuid, names) in uuids(&server) {
+            assert_eq!(names.len(), 1, "{uuid} stands once: {names:?}");
+        }
+    }
+    assert!(started.elapsed() < BOUND * rounds, "{:?}", started.elapsed());
+}
+
+#[test]
+fn while_a_holder_never_lets_go_writers_say_so_and_readers_do_not_care() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
+    let before = fs::read(server.registry_path()).unwrap();
+    let mut holder = stopped_holder(&server);
+    let started = Instant::now();
+    let writers = [
+        "new -d -c / two",
+        "rename one two",
+        "kill one",
+        "mode one yolo",
+        "restore --all",
+        "forget --force one",
+        "clear",
+        "health --all",
+        "sync",
+        "backup",
+        "migrate",
+        "store save two / safe",
+        "store attached one",
+        "store delete-all",
+    ];
+    let readers = ["list", "names", "show one", "closed", "path", "store list", "store get one"];
+    let start = |args: &&'static str| (*args, spawn(process(&server, args)));
+    let writing: Vec<(&str, Child)> = writers.iter().map(start).collect();
+    let reading: Vec<(&str, Child)> = readers.iter().map(start).collect();
+    for (args, child) in reading {
+        assert_eq!(end(args, child), End::Done, "{args}");
+    }
+    for (args, child) in writing {
+        assert_eq!(end(args, child), End::Refused, "{args}");
+    }
+    assert!(started.elapsed() < BOUND, "{:?}", started.elapsed());
+    assert_eq!(fs::read(server.registry_path()).unwrap(), before);
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "one");
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    for args in ["mode one yolo", "new -d -c / two", "kill two"] {
+        assert_eq!(end(args, spawn(process(&server, args))), End::Done, "{args}");
+    }
+    assert_eq!((server.names(), server.field("one", "mode")), (vec!["one".into()], "yolo".into()));
+}
