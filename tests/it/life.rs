@@ -439,6 +439,7 @@ fn a_deleted_registry_comes_back_even_without_its_server() {
 #[test]
 fn a_damaged_registry_is_reported_by_readers_and_mended_by_the_next_change() {
     let server = five();
+    server.wait_until_idle();
     let before = server.registry();
     std::fs::write(server.registry_path(), "garbage").unwrap();
     let output = server.try_roster(&["list"]);
