@@ -43,7 +43,7 @@ pub fn load_into(
     let deadline = Instant::now() + LIMIT;
     let version = program_version(place, deadline)?;
     if !version.at_least(3, 0) {
-        return Err(Failure::from("tmux-roster needs tmux 3.0 or newer"));
+        return Err(Failure::from("tmux 3.0 or newer is needed"));
     }
     file::make_folder(&place.dir)?;
     let asked = ask(&place.tmux, deadline)?;

@@ -554,7 +554,8 @@ fn hooks_stay_silent_when_the_folder_is_gone() {
     assert_eq!(server.names(), ["one"]);
     let mut uninstall = server.command(installation.data().join("scripts/uninstall"));
     assert!(uninstall.output().unwrap().status.success());
-    assert!(!server.tmux(&["show-hooks", "-g"]).contains("roster"));
+    let hooks = server.tmux(&["show-hooks", "-g"]);
+    assert!(!hooks.contains("roster"), "{hooks}");
 }
 
 #[test]
@@ -709,16 +710,21 @@ fn a_bare_environment_is_enough() {
     }
 }
 
+/// With TEST_TMUX a tmux of before 3.0 runs this as well.
 #[test]
-fn before_3_0_the_plugin_says_what_it_needs() {
+fn before_3_0_the_plugin_says_what_it_needs_and_sets_nothing() {
     for with_program in [true, false] {
-        let installation = Installation::new("");
+        let theirs =
+            "set -g display-time 60000\nset-hook -g client-session-changed 'set -g @theirs 1'";
+        let installation = Installation::new(theirs);
+        let server = &installation.server;
         if with_program {
             put_program(&installation.plugin());
         }
-        // In its place, a server whose program says that it is old.
-        let stub = installation.server.path("bin/tmux");
-        let text = "#!/bin/sh\nfor last; do :; done\n[ \"$last\" = -V ] && echo 'tmux 2.9' && exit\nexec 'TMUX' \"$@\"\n";
+        // In its place, a server whose program says that it is old. It takes a hook's index for
+        // a part of its name, and never runs it.
+        let stub = server.path("bin/tmux");
+        let text = "#!/bin/sh\nfor last; do :; done\n[ \"$last\" != -V ] || { echo 'tmux 2.9'; exit; }\ncase $1$3 in set-hook*[[]*) exit ;; esac\nexec 'TMUX' \"$@\"\n";
         write_executable(&stub, &text.replace("TMUX", &tmux_program().display().to_string()));
         let found = installation.plugin().join("scripts/common.sh");
         let common = std::fs::read_to_string(&found).unwrap();
@@ -726,9 +732,11 @@ fn before_3_0_the_plugin_says_what_it_needs() {
             format!("{common}\ntmux_program() {{ printf '%s\\n' '{}'; }}\n", stub.display());
         std::fs::write(&found, stubbed).unwrap();
         installation.start();
-        installation.message("needs tmux 3.0 or newer");
-        assert!(!installation.server.tmux(&["show-hooks", "-g"]).contains("4242"));
-        assert!(!installation.server.tmux(&["show-options", "-g"]).contains("@roster_"));
+        let client = server.attach("one");
+        client.wait_to_see("tmux-roster: tmux 3.0 or newer is needed");
+        let hooks = server.tmux(&["show-hooks", "-g"]);
+        assert!(!hooks.contains("roster") && hooks.contains("@theirs"), "{hooks}");
+        assert!(!server.tmux(&["show-options", "-g"]).contains("@roster_"));
         assert_eq!(installation.failure(), None);
     }
 }
