@@ -27,7 +27,7 @@ fn program_of(version: &str) -> String {
 }
 
 fn program_named(version: &str, program: &str) -> Answer {
-    Answer::Programs(vec![(version.to_owned(), program.to_owned())])
+    Answer::Programs(vec![(version.to_owned(), program.into())])
 }
 
 /// The version with another patch number: compatible.
@@ -134,7 +134,7 @@ fn asset(version: &str) -> String {
 }
 
 /// Writes the checksum of a program where the plugin in `folder` has it.
-fn write_sum(folder: &Path, version: &str, program: &str) {
+fn write_sum(folder: &Path, version: &str, program: impl AsRef<[u8]>) {
     let sums = folder.join("scripts/sums");
     std::fs::write(&sums, program).unwrap();
     let by = |program: &str, args: &[&str]| Command::new(program).args(args).arg(&sums).output();
@@ -148,7 +148,7 @@ fn write_sum(folder: &Path, version: &str, program: &str) {
 #[derive(Clone)]
 enum Answer {
     /// These programs, each of a version.
-    Programs(Vec<(String, String)>),
+    Programs(Vec<(String, Vec<u8>)>),
     Missing,
     /// Takes the request and says nothing.
     Silence,
@@ -203,12 +203,12 @@ fn respond(mut stream: TcpStream, answer: &Answer) {
         _ => None,
     };
     let (status, body) = match found {
-        Some((_, body)) => ("200 OK", body.as_str()),
-        None => ("404 Not Found", "not here"),
+        Some((_, body)) => ("200 OK", body.as_slice()),
+        None => ("404 Not Found", &b"not here"[..]),
     };
     let head =
         format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
 }
 
 /// A cargo that does what `body` says, where scripts/install looks for one.
@@ -528,6 +528,110 @@ fn running_servers_follow_an_upgrade_and_a_downgrade() {
     assert_eq!(server.tmux(&["display-message", "-p", "-t", "=one:", "#{pane_mode}"]), "");
 }
 
+/// The program as it would be built for a version that is as long to write: a copy in which only
+/// that differs. (A script that says so would not do where the program asks who it is.) macOS does
+/// not run it, since the signature is wrong then.
+#[cfg(target_os = "linux")]
+fn built_as(version: &str) -> Vec<u8> {
+    assert_eq!(version.len(), VERSION.len());
+    let mut program = std::fs::read(ROSTER).unwrap();
+    let found: Vec<usize> = (0..program.len() - VERSION.len())
+        .filter(|&at| program[at..].starts_with(VERSION.as_bytes()))
+        .collect();
+    for at in found {
+        program[at..at + version.len()].copy_from_slice(version.as_bytes());
+    }
+    program
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_upgrade_keeps_the_version_before_and_what_servers_call() {
+    let patch = |last: char| format!("{}{last}", &VERSION[..VERSION.len() - 1]);
+    let versions = ['5', '6', '7', '8', '9'].map(patch);
+    let [first, second, third, fourth, fifth] = &versions;
+    let programs = versions.iter().map(|version| (version.clone(), built_as(version)));
+    let programs: Vec<_> = programs.collect();
+    let release = Release::serve(Answer::Programs(programs.clone()));
+    let installation = Installation::new(&release.option());
+    let server = &installation.server;
+    let link = installation.data().join("roster");
+    let program = |version: &str| installation.data().join(version).join("roster");
+    let choose = |version: &str| {
+        let (_, program) = programs.iter().find(|(known, _)| known == version).unwrap();
+        set_version(&installation.plugin(), version, program);
+    };
+    // Loads the plugin while events go on, and waits until the link leads to its version.
+    let mut names = vec!["one".to_owned()];
+    let mut load = || {
+        for event in 0..4 {
+            let name = format!("s{}", names.len());
+            server.tmux(&["new-session", "-d", "-s", &name]);
+            names.push(name);
+            if event == 1 {
+                server.tmux(&["run-shell", "-b", &server.dir("tpm")]);
+            }
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        server.wait_for_names(&names);
+    };
+    let is_there = || -> Vec<&String> {
+        versions.iter().filter(|version| program(version).exists()).collect()
+    };
+    let leads_to = |version: &str| {
+        wait_for(
+            || std::fs::read_link(&link).is_ok_and(|to| to == program(version)).then_some(()),
+            || format!("the link to {version}, which is {:?}", std::fs::read_link(&link)),
+        );
+        installation.wait_for_end_of_install();
+    };
+    choose(first);
+    installation.start();
+    leads_to(first);
+    server.wait_for_names(&["one"]);
+    let uuid = server.uuid("one");
+    let run = server.tmux(&["show-options", "-gv", "@roster_run"]);
+    choose(second);
+    load();
+    leads_to(second);
+    assert_eq!(is_there(), [first, second]);
+    // Another server is told of the second by its own path.
+    let other = |args: &[&str]| {
+        let mut command = server.command(tmux_program());
+        command.args(["-L", "other", "-f", "/dev/null"]).args(args);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    other(&["new-session", "-d", "-s", "two"]);
+    other(&["set-option", "-g", "@roster-binary", &program(second).display().to_string()]);
+    other(&["run-shell", &server.dir("tpm")]);
+    assert!(other(&["show-options", "-gv", "@roster_run"]).contains(&format!("/{second}/roster")));
+    choose(third);
+    load();
+    leads_to(third);
+    assert_eq!(is_there(), [second, third]);
+    choose(fourth);
+    load();
+    leads_to(fourth);
+    assert_eq!(is_there(), [second, third, fourth]);
+    // Down again: what is there is used, nothing is fetched.
+    let requests = release.requests.load(Ordering::SeqCst);
+    choose(third);
+    load();
+    leads_to(third);
+    assert_eq!(release.requests.load(Ordering::SeqCst), requests);
+    assert_eq!(is_there(), [second, third, fourth]);
+    // The one before is now the third.
+    choose(fifth);
+    load();
+    leads_to(fifth);
+    assert_eq!(is_there(), [second, third, fifth]);
+    assert_eq!(server.tmux(&["show-options", "-gv", "@roster_run"]), run);
+    assert_eq!(server.uuid("one"), uuid);
+    other(&["kill-server"]);
+}
+
 #[test]
 fn hooks_stay_silent_when_the_folder_is_gone() {
     let installation = Installation::new("");
@@ -792,14 +896,19 @@ fn the_release_checklist_refuses_what_disagrees() {
     }
 }
 
-/// Commits the plugin in `folder` as of this version, as its authors would.
-fn publish(folder: &Path, version: &str) {
+/// Makes the plugin in `folder` one of this version, which has this program.
+fn set_version(folder: &Path, version: &str, program: impl AsRef<[u8]>) {
     let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
     let (before, after) = manifest.split_once("\nversion = \"").unwrap();
     let after = after.split_once('"').unwrap().1;
     let manifest = format!("{before}\nversion = \"{version}\"{after}");
     std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
-    write_sum(folder, version, &program_of(version));
+    write_sum(folder, version, program);
+}
+
+/// Commits the plugin in `folder` as of this version, as its authors would.
+fn publish(folder: &Path, version: &str) {
+    set_version(folder, version, program_of(version));
     for args in [&["init", "-q"][..], &["add", "."], &["commit", "-q", "-m", version]] {
         let output = Command::new("git")
             .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-C"])
@@ -829,8 +938,8 @@ fn with_the_real_tpm_and_its_neighbours() {
         publish(&origin, VERSION);
         let newer = other_patch();
         let release = Release::serve(Answer::Programs(vec![
-            (VERSION.to_owned(), program_of(VERSION)),
-            (newer.clone(), program_of(&newer)),
+            (VERSION.to_owned(), program_of(VERSION).into()),
+            (newer.clone(), program_of(&newer).into()),
         ]));
         let plugins = home.join(".tmux/plugins");
         std::fs::create_dir_all(&plugins).unwrap();
