@@ -152,6 +152,10 @@ enum Answer {
     Missing,
     /// Takes the request and says nothing.
     Silence,
+    /// Sends half of a program, and says nothing more.
+    Half(String),
+    /// Sends half of a program, and ends.
+    Cut(String),
 }
 
 /// A release on a local port; counts the requests.
@@ -173,7 +177,12 @@ impl Release {
                 counter.fetch_add(1, Ordering::SeqCst);
                 match &answer {
                     Answer::Silence => silent.push(stream),
-                    answer => respond(stream, answer),
+                    answer => {
+                        let stream = respond(stream, answer);
+                        if matches!(answer, Answer::Half(_)) {
+                            silent.extend(stream);
+                        }
+                    }
                 }
             }
         });
@@ -185,12 +194,12 @@ impl Release {
     }
 }
 
-fn respond(mut stream: TcpStream, answer: &Answer) {
+fn respond(mut stream: TcpStream, answer: &Answer) -> Option<TcpStream> {
     let mut request = Vec::new();
     let mut buffer = [0; 1024];
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
         match stream.read(&mut buffer) {
-            Ok(0) | Err(_) => return,
+            Ok(0) | Err(_) => return None,
             Ok(count) => request.extend_from_slice(&buffer[..count]),
         }
     }
@@ -198,17 +207,19 @@ fn respond(mut stream: TcpStream, answer: &Answer) {
         let line = format!("GET /releases/v{version}/{} ", asset(version));
         request.starts_with(line.as_bytes())
     };
-    let found = match answer {
-        Answer::Programs(programs) => programs.iter().find(|(version, _)| wants(version)),
-        _ => None,
-    };
-    let (status, body) = match found {
-        Some((_, body)) => ("200 OK", body.as_slice()),
-        None => ("404 Not Found", &b"not here"[..]),
+    let (status, length, body) = match answer {
+        Answer::Programs(programs) => match programs.iter().find(|(version, _)| wants(version)) {
+            Some((_, program)) => ("200 OK", program.len(), program.as_slice()),
+            None => ("404 Not Found", 8, &b"not here"[..]),
+        },
+        Answer::Half(program) | Answer::Cut(program) => {
+            ("200 OK", program.len(), &program.as_bytes()[..program.len() / 2])
+        }
+        Answer::Missing | Answer::Silence => ("404 Not Found", 8, &b"not here"[..]),
     };
     let head =
-        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).ok().map(|()| stream)
 }
 
 /// A cargo that does what `body` says, where scripts/install looks for one.
@@ -298,14 +309,85 @@ fn a_missing_file_and_a_dead_server_are_told() {
 }
 
 #[test]
-fn a_server_that_never_answers_is_given_up() {
-    let release = Release::serve(Answer::Silence);
-    let limit = "ROSTER_DOWNLOAD_LIMIT=1";
-    let installation = Installation::with_environment(&release.option(), limit);
-    installation.commit_sum("x");
+fn a_server_that_does_not_say_all_is_given_up() {
+    let program = program_of(VERSION);
+    for answer in [Answer::Silence, Answer::Half(program.clone()), Answer::Cut(program.clone())] {
+        let release = Release::serve(answer);
+        let limit = "ROSTER_DOWNLOAD_LIMIT=1";
+        let installation = Installation::with_environment(&release.option(), limit);
+        installation.commit_sum(&program);
+        installation.start();
+        let reason = installation.wait_for_failure();
+        assert!(reason.starts_with("could not download"), "{reason}");
+    }
+}
+
+/// A folder to be a PATH, with these programs of this machine; fails where one is missing.
+fn path_of(folder: &Path, programs: &[&str]) -> Result<(), String> {
+    let _ = std::fs::remove_dir_all(folder);
+    std::fs::create_dir(folder).unwrap();
+    let path = std::env::var_os("PATH").unwrap();
+    for program in programs {
+        let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|p| p.exists());
+        symlink(found.ok_or(*program)?, folder.join(program)).unwrap();
+    }
+    Ok(())
+}
+
+#[test]
+fn whatever_there_is_to_download_and_to_check_with_will_do() {
+    const ALWAYS: &[&str] = &[
+        "chmod", "cut", "date", "dirname", "find", "id", "ln", "mkdir", "mv", "nice", "ps",
+        "readlink", "rm", "tr", "uname",
+    ];
+    let program = program_of(VERSION);
+    let release = Release::serve(program_named(VERSION, &program));
+    let installation = Installation::new("");
+    let server = &installation.server;
+    server.write_config(&release.option());
     installation.start();
-    let reason = installation.wait_for_failure();
-    assert!(reason.starts_with("could not download"), "{reason}");
+    let printed = server.tmux(&["list-sessions", "-F", "#{pid}"]);
+    let socket = format!("tmp/tmux-{}/s,{printed},0", rustix::process::getuid().as_raw());
+    let install = |programs: &[&str]| {
+        let bin = server.path("bin");
+        path_of(&bin, &[ALWAYS, programs].concat())?;
+        let mut command = Command::new(installation.plugin().join("scripts/install"));
+        command.env_clear().env("PATH", bin).env("HOME", server.path("home"));
+        command.env("TMUX", server.path(&socket)).env("ROSTER_TMUX", tmux_program());
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        Ok::<_, String>((output.status.success(), said))
+    };
+    for programs in [
+        &["curl", "sha256sum", "timeout"][..],
+        &["curl", "openssl"],
+        &["wget", "shasum", "perl"],
+        &["wget", "sha256sum"],
+    ] {
+        for (is_right, committed) in [(false, "another program"), (true, program.as_str())] {
+            installation.commit_sum(committed);
+            let (is_done, said) = match install(programs) {
+                Ok(result) => result,
+                // It comes with none of GNU's.
+                Err(missing) if cfg!(target_os = "macos") => {
+                    println!("skipped {programs:?}: there is no {missing}");
+                    break;
+                }
+                Err(missing) => panic!("{missing} is needed: install it"),
+            };
+            assert_eq!(is_done, is_right, "{programs:?}: {said}");
+            assert_eq!(said.contains("the checksum of "), !is_right, "{programs:?}: {said}");
+            assert_eq!(said.contains("is ready"), is_right, "{programs:?}: {said}");
+        }
+        let _ = std::fs::remove_file(installation.installed());
+    }
+    for (programs, wanted) in [
+        (&["sha256sum"][..], "could not be installed: curl or wget is needed;"),
+        (&["curl"], "could not be installed: sha256sum, shasum or openssl is needed;"),
+    ] {
+        let (is_done, said) = install(programs).unwrap();
+        assert!(!is_done && said.contains(wanted), "{programs:?}: {said}");
+    }
 }
 
 #[test]
