@@ -48,7 +48,11 @@ impl Installation {
     }
 
     fn with_environment(config: &str, environment: &str) -> Installation {
-        let installation = Installation { server: Server::with_config("") };
+        Installation::on(Server::with_config(""), config, environment)
+    }
+
+    fn on(server: Server, config: &str, environment: &str) -> Installation {
+        let installation = Installation { server };
         copy_plugin(&installation.plugin());
         // Whatever cargo this machine has, nothing is really built.
         stub_cargo(&installation, "exit 101");
@@ -436,20 +440,27 @@ fn cargo_builds_where_there_is_nothing_to_download() {
 }
 
 #[test]
-fn a_plugin_folder_that_cannot_be_written_is_built_elsewhere() {
-    let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
-    let config = format!("{}\nset -g @roster-install build", release.option());
-    let installation = Installation::new(&config);
-    installation.commit_sum(&program_of(VERSION));
-    stub_build(&installation);
-    // The tests may run as root, whom no mode stops.
-    std::fs::write(installation.plugin().join("target"), "").unwrap();
-    installation.start();
-    installation.server.wait_for_names(&["one"]);
-    installation.wait_for_end_of_install();
-    assert!(installation.installed().exists());
-    assert!(!installation.data().join("build").exists());
-    assert_eq!(release.requests.load(Ordering::SeqCst), 0, "build does not download");
+fn a_plugin_folder_that_cannot_be_written_does_not_matter() {
+    for is_built in [false, true] {
+        let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
+        let how = if is_built { "build" } else { "download" };
+        let config = format!("{}\nset -g @roster-install {how}", release.option());
+        let installation = Installation::on(Server::of_ordinary_user(""), &config, "");
+        installation.commit_sum(&program_of(VERSION));
+        if is_built {
+            stub_build(&installation);
+        }
+        installation.server.lock(&installation.plugin(), true);
+        installation.start();
+        installation.server.wait_for_names(&["one"]);
+        installation.wait_for_end_of_install();
+        assert!(installation.installed().exists());
+        assert!(!installation.data().join("build").exists());
+        assert_eq!(release.requests.load(Ordering::SeqCst), usize::from(!is_built));
+        let called = installation.server.path("home/cargo-called").exists();
+        assert_eq!(called, is_built, "the other way is not tried");
+        installation.server.lock(&installation.plugin(), false);
+    }
 }
 
 #[test]
@@ -815,9 +826,9 @@ fn uninstalling_leaves_nothing_but_the_registry() {
 
 #[test]
 fn without_a_home_the_user_is_told_and_nothing_is_set() {
-    let installation = Installation::with_environment("", "env -u HOME");
+    let installation = Installation::new("");
     put_program(&installation.plugin());
-    installation.start();
+    installation.server.start_bare(&[]);
     installation.message("neither HOME nor XDG_STATE_HOME is set");
     assert!(!installation.server.tmux(&["show-hooks", "-g"]).contains("4242"));
     assert_eq!(installation.server.tmux(&["show-options", "-gqv", "@roster_run"]), "");
@@ -825,9 +836,22 @@ fn without_a_home_the_user_is_told_and_nothing_is_set() {
 
 #[test]
 fn without_a_home_nothing_is_installed() {
-    let installation = Installation::with_environment("", "env -u HOME");
-    installation.start();
+    let installation = Installation::new("");
+    installation.server.start_bare(&[]);
     installation.message("cannot be installed: HOME is not set");
+}
+
+#[test]
+fn without_a_home_xdg_folders_will_do() {
+    let installation = Installation::new("");
+    let server = &installation.server;
+    let program = put_program(&installation.plugin());
+    server.start_bare(&[("XDG_STATE_HOME", &server.dir("home/.local/state"))]);
+    server.wait_for_names(&["one"]);
+    server.tmux(&["rename-session", "-t", &server.id("one"), "uno"]);
+    server.wait_for_names(&["uno"]);
+    let run = server.tmux(&["show-options", "-gqv", "@roster_run"]);
+    assert!(run.starts_with(&format!("'{}' sync", program.display())), "{run}");
 }
 
 #[test]
@@ -875,24 +899,20 @@ fn a_data_folder_that_cannot_be_made_does_not_matter() {
 }
 
 #[test]
-fn a_bare_environment_is_enough() {
-    let installation = Installation::new("");
-    put_program(&installation.plugin());
-    for environment in ["env -i PATH=/usr/bin:/bin", "env -i", "env -i PATH="] {
-        // TMUX is what tmux itself sets.
-        installation.configure(
-            "",
-            &format!("{environment} TMUX=\"$TMUX\" HOME='{}'", installation.server.dir("home")),
-        );
-        installation.start();
-        wait_for(
-            || {
-                let shown = installation.server.tmux(&["show-options", "-t", "one"]);
-                shown.contains("@roster_uuid").then_some(())
-            },
-            || format!("a stamp with {environment}"),
-        );
-        installation.server.kill_server();
+fn a_server_with_a_bare_environment_is_enough() {
+    for path in [Some("/usr/bin:/bin"), Some(""), None] {
+        let installation = Installation::new("");
+        let server = &installation.server;
+        put_program(&installation.plugin());
+        let home = server.dir("home");
+        let mut environment = vec![("HOME", home.as_str())];
+        environment.extend(path.map(|path| ("PATH", path)));
+        server.start_bare(&environment);
+        server.wait_for_names(&["one"]);
+        // Hooks run in that environment as well.
+        server.tmux(&["rename-session", "-t", &server.id("one"), "uno"]);
+        server.wait_for_names(&["uno"]);
+        assert_eq!(server.tmux(&["display-message", "-p", "-t", "=uno:", "#{pane_mode}"]), "");
     }
 }
 

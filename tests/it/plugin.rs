@@ -77,17 +77,17 @@ fn odd_plugin_folders_work() {
 
 #[test]
 fn a_read_only_folder_behind_a_link_works() {
-    let server = Server::with_config("");
+    let server = Server::of_ordinary_user("");
     let folder = server.path("store");
     std::fs::create_dir_all(folder.join("target/release")).unwrap();
     copy_plugin(&folder);
     std::fs::copy(ROSTER, folder.join("target/release/roster")).unwrap();
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o555)).unwrap();
+    server.lock(&folder, true);
     std::os::unix::fs::symlink("store/plugin.tmux", server.path("link.tmux")).unwrap();
     server.write_config(&format!("run-shell '{} >/dev/null 2>&1'", server.dir("link.tmux")));
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.wait_for_names(&["one"]);
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    server.lock(&folder, false);
 }
 
 #[test]
