@@ -134,6 +134,25 @@ fn wiped_hooks_are_put_back_by_those_that_still_run() {
 }
 
 #[test]
+fn hooks_that_the_rest_of_the_configuration_wiped_are_back_for_the_first_client() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    // The hooks were checked just now, and are not for a minute.
+    server.wait_until_idle();
+    for hook in ["session-created", "session-closed"] {
+        server.tmux(&["set-hook", "-g", hook, "set -g @theirs 1"]);
+    }
+    let ours = || server.tmux(&["show-hooks", "-g"]).matches("[4242]").count();
+    assert_eq!(ours(), 3);
+    let _client = server.attach("one");
+    wait_for(|| (ours() == 5).then_some(()), || "our hooks".into());
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    assert_eq!(server.tmux(&["show-options", "-gqv", "@theirs"]), "1");
+}
+
+#[test]
 fn a_session_with_a_home_of_its_own_uses_the_servers_registry() {
     let server = Server::with_plugin("");
     server.tmux(&["new-session", "-d", "-s", "one"]);
