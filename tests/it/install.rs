@@ -1024,6 +1024,8 @@ fn publish(folder: &Path, version: &str) {
 }
 
 /// `TEST_TPM` names a folder with clones of tpm and of the others; nothing of theirs is in here.
+/// sesh is no plugin: what its README has people paste is in tmux.conf, before TPM's line or
+/// after it, and a script stands for the program.
 #[test]
 fn with_the_real_tpm_and_its_neighbours() {
     let Some(clones) = std::env::var_os("TEST_TPM").filter(|f| !f.is_empty()) else {
@@ -1031,91 +1033,139 @@ fn with_the_real_tpm_and_its_neighbours() {
         return;
     };
     let clones = PathBuf::from(clones);
-    let others = ["tmux-sensible", "tmux-resurrect", "tmux-continuum"];
-    for ours_at in 0..=others.len() {
-        let server = Server::with_config("");
-        let home = server.path("home");
-        let origin = server.path("tmux-roster");
-        copy_plugin(&origin);
-        publish(&origin, VERSION);
-        let newer = other_patch();
-        let release = Release::serve(Answer::Programs(vec![
-            (VERSION.to_owned(), program_of(VERSION).into()),
-            (newer.clone(), program_of(&newer).into()),
-        ]));
-        let plugins = home.join(".tmux/plugins");
-        std::fs::create_dir_all(&plugins).unwrap();
-        let mut clone = Command::new("git");
-        clone.args(["clone", "-q"]).arg(clones.join("tpm")).arg(plugins.join("tpm"));
-        assert!(clone.status().unwrap().success());
-        let line = |folder: &Path| format!("set -g @plugin 'file://{}'\n", folder.display());
-        let mut lines: Vec<String> = others.iter().map(|name| line(&clones.join(name))).collect();
-        lines.insert(ours_at, line(&origin));
-        let config = format!(
-            "set -g status-right 'mine'\nset-hook -g 'session-created[3]' 'set -g @mine 1'\n{}\n{}run '{}'\n",
-            release.option(),
-            lines.concat(),
-            plugins.join("tpm/tpm").display(),
-        );
-        server.write_config(&config);
-        symlink("../tmux.conf", home.join(".tmux.conf")).unwrap();
-        server.tmux(&["new-session", "-d", "-s", "one"]);
-        let client = server.attach("one");
-        let look_at_theirs = || {
-            let keys = server.tmux(&["list-keys", "-T", "prefix"]);
-            for theirs in
-                ["tpm/bindings/install_plugins", "/scripts/save.sh", "/scripts/restore.sh"]
-            {
-                assert!(keys.contains(theirs), "{theirs} in {keys}");
-            }
-            let hooks = server.tmux(&["show-hooks", "-g"]);
-            assert!(hooks.contains("session-created[3]"), "{hooks}");
-            let right = server.tmux(&["show-options", "-gv", "status-right"]);
-            assert!(right.contains("continuum_save.sh") && right.contains("mine"), "{right}");
-        };
-        let wait_for_tpm = || {
-            client.wait_to_see("Done, press");
-            client.press(&["Escape"]);
-            // A key that came too soon after would be taken as one with Meta.
-            wait_for(
-                || server.tmux(&["display-message", "-p", "#{pane_mode}"]).is_empty().then_some(()),
-                || "the end of view mode".into(),
-            );
-        };
-        let data = home.join(".local/share/tmux-roster");
-        let installed = |version: &str| data.join(version).join("roster").exists();
-
-        client.press(&["C-b", "I"]);
-        wait_for_tpm();
-        server.wait_for_names(&["one"]);
-        assert!(installed(VERSION));
-        look_at_theirs();
-        assert_eq!(server.tmux(&["show-hooks", "-g"]).matches("[4242]").count(), 5);
-        server.tmux(&["new-session", "-d", "-s", "two"]);
-        server.wait_for_names(&["one", "two"]);
-        let uuid = server.uuid("one");
-
-        publish(&origin, &newer);
-        client.press(&["C-b", "U"]);
-        client.wait_to_see("plugin update:");
-        client.press(&["-l", "tmux-roster"]);
-        client.press(&["Enter"]);
-        wait_for(|| installed(&newer).then_some(()), || "the newer program".into());
-        wait_for_tpm();
-        look_at_theirs();
-        server.tmux(&["new-session", "-d", "-s", "three"]);
-        server.wait_for_names(&["one", "three", "two"]);
-        assert_eq!(server.uuid("one"), uuid);
-
-        server.write_config(&config.replace(&line(&origin), ""));
-        client.press(&["C-b", "M-u"]);
-        wait_for_tpm();
-        assert!(!plugins.join("tmux-roster").exists());
-        look_at_theirs();
-        let output = server.command(data.join("scripts/uninstall")).output().unwrap();
-        assert!(output.status.success());
-        look_at_theirs();
-        assert!(!server.tmux(&["show-hooks", "-g"]).contains("[4242]"));
-        assert_eq!(server.names(), ["one", "three", "two"]);
+    for (ours_at, sesh_is_last) in
+        [(0, false), (0, true), (2, false), (2, true), (4, false), (4, true)]
+    {
+        among_neighbours(&clones, ours_at, sesh_is_last);
     }
+}
+
+fn among_neighbours(clones: &Path, ours_at: usize, sesh_is_last: bool) {
+    let server = Server::with_config("");
+    let home = server.path("home");
+    let origin = server.path("tmux-roster");
+    copy_plugin(&origin);
+    publish(&origin, VERSION);
+    let newer = other_patch();
+    let release = Release::serve(Answer::Programs(vec![
+        (VERSION.to_owned(), program_of(VERSION).into()),
+        (newer.clone(), program_of(&newer).into()),
+    ]));
+    let plugins = home.join(".tmux/plugins");
+    std::fs::create_dir_all(&plugins).unwrap();
+    let mut clone = Command::new("git");
+    clone.args(["clone", "-q"]).arg(clones.join("tpm")).arg(plugins.join("tpm"));
+    assert!(clone.status().unwrap().success());
+    let line = |folder: &Path| format!("set -g @plugin 'file://{}'\n", folder.display());
+    let mut lines: Vec<String> =
+        ["tmux-sensible", "tmux-resurrect", "tmux-continuum", "tmux-sessionx"]
+            .iter()
+            .map(|name| line(&clones.join(name)))
+            .collect();
+    lines.insert(ours_at, line(&origin));
+    let sesh = server.path("sesh");
+    write_executable(&sesh, "#!/bin/sh\necho \"$*\" >>\"$HOME/sesh-called\"\n");
+    let called = || std::fs::read_to_string(home.join("sesh-called")).unwrap_or_default();
+    let pasted = format!(
+        "bind-key T run-shell '{0} connect x'\n\
+         set-hook -g session-created 'run-shell -b \"{0} cache refresh\"'\n\
+         set-hook -g session-closed 'run-shell -b \"{0} cache refresh\"'\n",
+        sesh.display()
+    );
+    let (before, after) = if sesh_is_last { ("", &*pasted) } else { (&*pasted, "") };
+    let config = format!(
+        "set -g status-right 'mine #{{roster_mode}}'\n\
+         set-hook -g 'session-renamed[3]' 'set -g @mine 1'\n{}\n{before}{}run '{}'\n{after}",
+        release.option(),
+        lines.concat(),
+        plugins.join("tpm/tpm").display(),
+    );
+    server.write_config(&config);
+    symlink("../tmux.conf", home.join(".tmux.conf")).unwrap();
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    let client = server.attach("one");
+    let look_at_theirs = || {
+        let keys = server.tmux(&["list-keys", "-T", "prefix"]);
+        for theirs in [
+            "tpm/bindings/install_plugins",
+            "/scripts/save.sh",
+            "/scripts/restore.sh",
+            "/scripts/sessionx.sh",
+            "sesh connect x",
+            // tmux-sensible's.
+            "Sourced ",
+        ] {
+            assert!(keys.contains(theirs), "{theirs} in {keys}");
+        }
+        let hooks = server.tmux(&["show-hooks", "-g"]);
+        assert!(hooks.contains("session-renamed[3]"), "{hooks}");
+        assert_eq!(hooks.matches("sesh cache refresh").count(), 2, "{hooks}");
+        let right = server.tmux(&["show-options", "-gv", "status-right"]);
+        assert!(right.contains("continuum_save.sh") && right.contains("mine"), "{right}");
+    };
+    let wait_for_tpm = || {
+        client.wait_to_see("Done, press");
+        client.press(&["Escape"]);
+        // A key that came too soon after would be taken as one with Meta.
+        wait_for(
+            || server.tmux(&["display-message", "-p", "#{pane_mode}"]).is_empty().then_some(()),
+            || "the end of view mode".into(),
+        );
+    };
+    // The client comes to a session: what was wiped after us in tmux.conf is put back.
+    let wait_for_ours = || {
+        server.tmux(&["switch-client", "-c", &client.name(), "-t", "one"]);
+        let count = || server.tmux(&["show-hooks", "-g"]).matches("[4242]").count();
+        wait_for(|| (count() == 5).then_some(()), || "our hooks".into());
+        let keys = server.tmux(&["list-keys", "-T", "prefix"]);
+        assert_eq!(keys.matches("#{@roster_program}").count(), 3, "{keys}");
+        let right = || server.tmux(&["show-options", "-gv", "status-right"]);
+        wait_for(|| right().contains("mine #{@roster_mode}").then_some(()), right);
+    };
+    let data = home.join(".local/share/tmux-roster");
+    let installed = |version: &str| data.join(version).join("roster").exists();
+
+    client.press(&["C-b", "I"]);
+    wait_for_tpm();
+    server.wait_for_names(&["one"]);
+    assert!(installed(VERSION));
+    wait_for_ours();
+    look_at_theirs();
+    let calls = called().len();
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    wait_for(|| (called().len() > calls).then_some(()), || "a call of sesh".into());
+    server.tmux(&["kill-session", "-t", &server.id("two")]);
+    server.wait_for_names(&["one"]);
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    let uuid = server.uuid("one");
+    client.press(&["C-b", "C-s"]);
+    let saved = home.join(".local/share/tmux/resurrect/last");
+    wait_for(|| saved.exists().then_some(()), || "tmux-resurrect's save".into());
+    client.press(&["C-b", "T"]);
+    wait_for(|| called().contains("connect x").then_some(()), || "sesh's key".into());
+
+    publish(&origin, &newer);
+    client.press(&["C-b", "U"]);
+    client.wait_to_see("plugin update:");
+    client.press(&["-l", "tmux-roster"]);
+    client.press(&["Enter"]);
+    wait_for(|| installed(&newer).then_some(()), || "the newer program".into());
+    wait_for_tpm();
+    wait_for_ours();
+    look_at_theirs();
+    server.tmux(&["new-session", "-d", "-s", "three"]);
+    server.wait_for_names(&["one", "three", "two"]);
+    assert_eq!(server.uuid("one"), uuid);
+
+    server.write_config(&config.replace(&line(&origin), ""));
+    client.press(&["C-b", "M-u"]);
+    wait_for_tpm();
+    assert!(!plugins.join("tmux-roster").exists());
+    look_at_theirs();
+    let output = server.command(data.join("scripts/uninstall")).output().unwrap();
+    assert!(output.status.success());
+    look_at_theirs();
+    assert!(!server.tmux(&["show-hooks", "-g"]).contains("[4242]"));
+    assert_eq!(server.names(), ["one", "three", "two"]);
 }
