@@ -46,7 +46,8 @@ find_roster() {
 	is_exact "$dir/target/release/roster" && return
 	if [ -n "$data" ]; then
 		is_exact "$data/$version/roster" && return
-		for program in "$data/$series"*/roster; do
+		# Before the others what servers call now: an upgrade does not begin with an older one.
+		for program in "$data/roster" "$data/$series"*/roster; do
 			is_exact "$program" && return
 		done
 	fi

@@ -59,10 +59,30 @@ tmux_program() {
 tell() {
 	hook='client-session-changed[4243]'
 	text="tmux-roster: $(printf '%s' "$1" | LC_ALL=C tr -c 'A-Za-z0-9 ._:/,()@+=-' '?')"
+	case $("$tmux" -V) in "tmux "[012].*)
+		# A hook is one command there, and may be the user's.
+		tell_soon </dev/null >/dev/null 2>&1 &
+		return
+		;;
+	esac
 	"$tmux" set-hook -g "$hook" "set-hook -gu '$hook' ; display-message '$text'" 2>/dev/null
+	show_clients && "$tmux" set-hook -gu "$hook" 2>/dev/null
+	:
+}
+
+# Waits a minute for a client to show the text to.
+tell_soon() {
+	waited=0
+	until show_clients || [ "$waited" = 60 ]; do
+		waited=$((waited + 1))
+		sleep 1
+	done
+}
+
+# Shows the text to every client; fails if there is none.
+show_clients() {
 	clients=$("$tmux" list-clients -F '#{client_name}')
-	[ -n "$clients" ] || return 0
-	"$tmux" set-hook -gu "$hook" 2>/dev/null
+	[ -n "$clients" ] || return
 	printf '%s\n' "$clients" | while read -r client; do
 		"$tmux" display-message -c "$client" "$text" </dev/null
 	done

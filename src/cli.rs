@@ -540,7 +540,7 @@ pub struct Load {
     /// the tmux program of the server
     #[argh(option)]
     pub tmux: Option<String>,
-    /// only look for #{roster_mode} and the like in the status line
+    /// only put back what the rest of tmux.conf undid: hooks, #{roster_mode} in the status line
     #[argh(switch)]
     pub status: bool,
     /// the user chose this program by @roster-binary: servers call it by its own path

@@ -32,7 +32,7 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
 }
 
 /// Loads the plugin, with the program that runs now, where the place is settled already; or only
-/// replaces the placeholders of the status line.
+/// puts back what others undid since: hooks, and the placeholders of the status line.
 pub fn load_into(
     environment: &Environment,
     place: &Place,
@@ -42,13 +42,15 @@ pub fn load_into(
     let deadline = Instant::now() + LIMIT;
     let version = program_version(place, deadline)?;
     if !version.at_least(3, 0) {
-        return Err(Failure::from("tmux-roster needs tmux 3.0 or newer"));
+        return Err(Failure::from("tmux 3.0 or newer is needed"));
     }
     file::make_folder(&place.dir)?;
     let asked = ask(&place.tmux, deadline)?;
     let program = program::lasting(environment, chosen)?;
     let lines = if status_only {
-        placeholders(&asked, version)
+        let mut lines = hooks(version);
+        lines.extend(placeholders(&asked, version));
+        lines
     } else {
         commands(place, version, &asked, &program)
     };
@@ -90,15 +92,20 @@ fn commands(place: &Place, version: Version, asked: &Asked, program: &Path) -> V
         variable("ROSTER_DIR", place.dir.as_os_str().as_bytes()),
         variable("ROSTER_TMUX", place.tmux.program.as_os_str().as_bytes()),
     ];
-    lines.extend(HOOKS.iter().map(|hook| set_hook(hook, hidden)));
+    lines.extend(hooks(version));
     lines.extend(bindings(version, asked));
     lines.extend(placeholders(asked, version));
-    // Whatever sets the status line after us, another plugin say: the first client that comes
-    // (or switches) finds it done.
+    // Whatever sets the status line after us, another plugin say, or wipes our hooks: the first
+    // client that comes (or switches) finds it mended.
     let again = b"set-hook -gu 'client-session-changed[4244]' ; run-shell -b \"#{@roster_program} load --status >/dev/null 2>&1 || :\"";
     lines.push(line(&[b"set-hook", b"-g", b"client-session-changed[4244]", again]));
     lines.push(line(&[b"run-shell", b"-b", b"#{@roster_run}"]));
     lines
+}
+
+fn hooks(version: Version) -> Vec<Vec<u8>> {
+    let hidden = version.at_least(3, 2);
+    HOOKS.iter().map(|hook| set_hook(hook, hidden)).collect()
 }
 
 /// Whose a key is that we would bind.

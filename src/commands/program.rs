@@ -21,11 +21,23 @@ const SCRIPTS: [(&str, &str); 2] = [
 /// user named one by `@roster-binary`, and where the data folder cannot be written.
 pub fn lasting(environment: &Environment, is_chosen: bool) -> Result<PathBuf, Failure> {
     let own = fs::canonicalize(std::env::current_exe()?)?;
-    if is_chosen {
-        return Ok(own);
+    let data = environment.data_dir();
+    let link = data.as_ref().filter(|_| !is_chosen).and_then(|dir| point(dir, &own).ok());
+    if link.is_none() {
+        data.and_then(|dir| keep(&dir, &own).ok());
     }
-    let link = environment.data_dir().and_then(|dir| point(&dir, &own).ok());
     Ok(link.unwrap_or(own))
+}
+
+/// Marks a program that scripts/install put into `dir`, and that a server calls by its own path:
+/// then scripts/install does not remove it when it has become old.
+fn keep(dir: &Path, program: &Path) -> io::Result<()> {
+    match program.parent() {
+        Some(version) if version.parent() == Some(&fs::canonicalize(dir)?) => {
+            fs::write(version.join("kept"), "")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes the link in `dir` lead to `program`, and gives its path.

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -67,6 +68,7 @@ pub struct Server {
     pub folder: Folder,
     name: &'static str,
     config: String,
+    user: u32,
 }
 
 impl Server {
@@ -83,12 +85,42 @@ impl Server {
 
     /// A server with this configuration alone.
     pub fn with_config(config: &str) -> Server {
-        let server = Server { folder: Folder::new(), name: "s", config: config.to_owned() };
+        let user = rustix::process::getuid().as_raw();
+        let server = Server { folder: Folder::new(), name: "s", config: config.to_owned(), user };
         for folder in ["home", "tmp", "a", "b", "c"] {
             fs::create_dir(server.path(folder)).expect("a folder of the test");
         }
         server.write_config(config);
         server
+    }
+
+    /// The same for a user whom modes stop: one that is nobody, where the tests run as root.
+    pub fn of_ordinary_user(config: &str) -> Server {
+        let mut server = Server::with_config(config);
+        if server.user == 0 {
+            server.user = 65_534;
+            for folder in ["", "home", "tmp", "a", "b", "c"] {
+                let user = Some(server.user);
+                std::os::unix::fs::chown(server.path(folder), user, user).expect("a new owner");
+            }
+        }
+        server
+    }
+
+    /// Takes the right to write in a folder and below from the server's user, or gives it back.
+    pub fn lock(&self, folder: &Path, is_locked: bool) {
+        let mode = if is_locked { 0o555 } else { 0o755 };
+        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.lock(&entry.path(), is_locked);
+            }
+        }
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode)).expect("a mode");
+        if is_locked {
+            let file = folder.join("a-trial");
+            let tried = self.command("touch").arg(&file).output().expect("touch runs");
+            assert!(!tried.status.success() && !file.exists(), "{} is locked", folder.display());
+        }
     }
 
     /// Replaces the configuration for the next start.
@@ -125,18 +157,31 @@ impl Server {
             .env("LC_ALL", "C")
             .current_dir(self.path("a"))
             .stdin(Stdio::null());
+        if self.user != rustix::process::getuid().as_raw() {
+            command.uid(self.user).gid(self.user);
+        }
         command
     }
 
     /// What the plugin publishes to the programs of its server, with another tmux program.
     pub fn published(&self, tmux: &Path) -> [(&'static str, PathBuf); 3] {
-        let folder = format!("tmp/tmux-{}", rustix::process::getuid().as_raw());
+        let folder = format!("tmp/tmux-{}", self.user);
         let dir = self.registry_path().parent().expect("a folder").to_owned();
         [
             ("ROSTER_SOCKET", self.path(&folder).join(self.name)),
             ("ROSTER_DIR", dir),
             ("ROSTER_TMUX", tmux.to_owned()),
         ]
+    }
+
+    /// Starts the server with the session "one" and this environment alone.
+    pub fn start_bare(&self, environment: &[(&str, &str)]) {
+        let mut command = self.command(tmux_program());
+        command.args(["-L", self.name, "-f"]).arg(self.path("tmux.conf"));
+        command.args(["new-session", "-d", "-s", "one"]);
+        command.env_clear().env("TMUX_TMPDIR", self.path("tmp")).envs(environment.iter().copied());
+        let output = command.output().expect("tmux runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// tmux with these arguments, whatever comes of it.
@@ -177,11 +222,7 @@ impl Server {
 
     /// Where the registry is.
     pub fn registry_path(&self) -> PathBuf {
-        let socket = self.path("tmp").join(format!(
-            "tmux-{}/{}",
-            rustix::process::getuid().as_raw(),
-            self.name
-        ));
+        let socket = self.path("tmp").join(format!("tmux-{}/{}", self.user, self.name));
         let name = tmux_roster::config::server_name(&socket);
         self.path("home/.local/state/tmux-roster").join(name).join("sessions.json")
     }

@@ -27,7 +27,7 @@ fn program_of(version: &str) -> String {
 }
 
 fn program_named(version: &str, program: &str) -> Answer {
-    Answer::Programs(vec![(version.to_owned(), program.to_owned())])
+    Answer::Programs(vec![(version.to_owned(), program.into())])
 }
 
 /// The version with another patch number: compatible.
@@ -48,7 +48,11 @@ impl Installation {
     }
 
     fn with_environment(config: &str, environment: &str) -> Installation {
-        let installation = Installation { server: Server::with_config("") };
+        Installation::on(Server::with_config(""), config, environment)
+    }
+
+    fn on(server: Server, config: &str, environment: &str) -> Installation {
+        let installation = Installation { server };
         copy_plugin(&installation.plugin());
         // Whatever cargo this machine has, nothing is really built.
         stub_cargo(&installation, "exit 101");
@@ -134,7 +138,7 @@ fn asset(version: &str) -> String {
 }
 
 /// Writes the checksum of a program where the plugin in `folder` has it.
-fn write_sum(folder: &Path, version: &str, program: &str) {
+fn write_sum(folder: &Path, version: &str, program: impl AsRef<[u8]>) {
     let sums = folder.join("scripts/sums");
     std::fs::write(&sums, program).unwrap();
     let by = |program: &str, args: &[&str]| Command::new(program).args(args).arg(&sums).output();
@@ -148,10 +152,14 @@ fn write_sum(folder: &Path, version: &str, program: &str) {
 #[derive(Clone)]
 enum Answer {
     /// These programs, each of a version.
-    Programs(Vec<(String, String)>),
+    Programs(Vec<(String, Vec<u8>)>),
     Missing,
     /// Takes the request and says nothing.
     Silence,
+    /// Sends half of a program, and says nothing more.
+    Half(String),
+    /// Sends half of a program, and ends.
+    Cut(String),
 }
 
 /// A release on a local port; counts the requests.
@@ -173,7 +181,12 @@ impl Release {
                 counter.fetch_add(1, Ordering::SeqCst);
                 match &answer {
                     Answer::Silence => silent.push(stream),
-                    answer => respond(stream, answer),
+                    answer => {
+                        let stream = respond(stream, answer);
+                        if matches!(answer, Answer::Half(_)) {
+                            silent.extend(stream);
+                        }
+                    }
                 }
             }
         });
@@ -185,12 +198,12 @@ impl Release {
     }
 }
 
-fn respond(mut stream: TcpStream, answer: &Answer) {
+fn respond(mut stream: TcpStream, answer: &Answer) -> Option<TcpStream> {
     let mut request = Vec::new();
     let mut buffer = [0; 1024];
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
         match stream.read(&mut buffer) {
-            Ok(0) | Err(_) => return,
+            Ok(0) | Err(_) => return None,
             Ok(count) => request.extend_from_slice(&buffer[..count]),
         }
     }
@@ -198,17 +211,19 @@ fn respond(mut stream: TcpStream, answer: &Answer) {
         let line = format!("GET /releases/v{version}/{} ", asset(version));
         request.starts_with(line.as_bytes())
     };
-    let found = match answer {
-        Answer::Programs(programs) => programs.iter().find(|(version, _)| wants(version)),
-        _ => None,
-    };
-    let (status, body) = match found {
-        Some((_, body)) => ("200 OK", body.as_str()),
-        None => ("404 Not Found", "not here"),
+    let (status, length, body) = match answer {
+        Answer::Programs(programs) => match programs.iter().find(|(version, _)| wants(version)) {
+            Some((_, program)) => ("200 OK", program.len(), program.as_slice()),
+            None => ("404 Not Found", 8, &b"not here"[..]),
+        },
+        Answer::Half(program) | Answer::Cut(program) => {
+            ("200 OK", program.len(), &program.as_bytes()[..program.len() / 2])
+        }
+        Answer::Missing | Answer::Silence => ("404 Not Found", 8, &b"not here"[..]),
     };
     let head =
-        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).ok().map(|()| stream)
 }
 
 /// A cargo that does what `body` says, where scripts/install looks for one.
@@ -298,14 +313,85 @@ fn a_missing_file_and_a_dead_server_are_told() {
 }
 
 #[test]
-fn a_server_that_never_answers_is_given_up() {
-    let release = Release::serve(Answer::Silence);
-    let limit = "ROSTER_DOWNLOAD_LIMIT=1";
-    let installation = Installation::with_environment(&release.option(), limit);
-    installation.commit_sum("x");
+fn a_server_that_does_not_say_all_is_given_up() {
+    let program = program_of(VERSION);
+    for answer in [Answer::Silence, Answer::Half(program.clone()), Answer::Cut(program.clone())] {
+        let release = Release::serve(answer);
+        let limit = "ROSTER_DOWNLOAD_LIMIT=1";
+        let installation = Installation::with_environment(&release.option(), limit);
+        installation.commit_sum(&program);
+        installation.start();
+        let reason = installation.wait_for_failure();
+        assert!(reason.starts_with("could not download"), "{reason}");
+    }
+}
+
+/// A folder to be a PATH, with these programs of this machine; fails where one is missing.
+fn path_of(folder: &Path, programs: &[&str]) -> Result<(), String> {
+    let _ = std::fs::remove_dir_all(folder);
+    std::fs::create_dir(folder).unwrap();
+    let path = std::env::var_os("PATH").unwrap();
+    for program in programs {
+        let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|p| p.exists());
+        symlink(found.ok_or(*program)?, folder.join(program)).unwrap();
+    }
+    Ok(())
+}
+
+#[test]
+fn whatever_there_is_to_download_and_to_check_with_will_do() {
+    const ALWAYS: &[&str] = &[
+        "chmod", "cut", "date", "dirname", "find", "id", "ln", "mkdir", "mv", "nice", "ps",
+        "readlink", "rm", "tr", "uname",
+    ];
+    let program = program_of(VERSION);
+    let release = Release::serve(program_named(VERSION, &program));
+    let installation = Installation::new("");
+    let server = &installation.server;
+    server.write_config(&release.option());
     installation.start();
-    let reason = installation.wait_for_failure();
-    assert!(reason.starts_with("could not download"), "{reason}");
+    let printed = server.tmux(&["list-sessions", "-F", "#{pid}"]);
+    let socket = format!("tmp/tmux-{}/s,{printed},0", rustix::process::getuid().as_raw());
+    let install = |programs: &[&str]| {
+        let bin = server.path("bin");
+        path_of(&bin, &[ALWAYS, programs].concat())?;
+        let mut command = Command::new(installation.plugin().join("scripts/install"));
+        command.env_clear().env("PATH", bin).env("HOME", server.path("home"));
+        command.env("TMUX", server.path(&socket)).env("ROSTER_TMUX", tmux_program());
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        Ok::<_, String>((output.status.success(), said))
+    };
+    for programs in [
+        &["curl", "sha256sum", "timeout"][..],
+        &["curl", "openssl"],
+        &["wget", "shasum", "perl"],
+        &["wget", "sha256sum"],
+    ] {
+        for (is_right, committed) in [(false, "another program"), (true, program.as_str())] {
+            installation.commit_sum(committed);
+            let (is_done, said) = match install(programs) {
+                Ok(result) => result,
+                // It comes with none of GNU's.
+                Err(missing) if cfg!(target_os = "macos") => {
+                    println!("skipped {programs:?}: there is no {missing}");
+                    break;
+                }
+                Err(missing) => panic!("{missing} is needed: install it"),
+            };
+            assert_eq!(is_done, is_right, "{programs:?}: {said}");
+            assert_eq!(said.contains("the checksum of "), !is_right, "{programs:?}: {said}");
+            assert_eq!(said.contains("is ready"), is_right, "{programs:?}: {said}");
+        }
+        let _ = std::fs::remove_file(installation.installed());
+    }
+    for (programs, wanted) in [
+        (&["sha256sum"][..], "could not be installed: curl or wget is needed;"),
+        (&["curl"], "could not be installed: sha256sum, shasum or openssl is needed;"),
+    ] {
+        let (is_done, said) = install(programs).unwrap();
+        assert!(!is_done && said.contains(wanted), "{programs:?}: {said}");
+    }
 }
 
 #[test]
@@ -354,20 +440,27 @@ fn cargo_builds_where_there_is_nothing_to_download() {
 }
 
 #[test]
-fn a_plugin_folder_that_cannot_be_written_is_built_elsewhere() {
-    let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
-    let config = format!("{}\nset -g @roster-install build", release.option());
-    let installation = Installation::new(&config);
-    installation.commit_sum(&program_of(VERSION));
-    stub_build(&installation);
-    // The tests may run as root, whom no mode stops.
-    std::fs::write(installation.plugin().join("target"), "").unwrap();
-    installation.start();
-    installation.server.wait_for_names(&["one"]);
-    installation.wait_for_end_of_install();
-    assert!(installation.installed().exists());
-    assert!(!installation.data().join("build").exists());
-    assert_eq!(release.requests.load(Ordering::SeqCst), 0, "build does not download");
+fn a_plugin_folder_that_cannot_be_written_does_not_matter() {
+    for is_built in [false, true] {
+        let release = Release::serve(program_named(VERSION, &program_of(VERSION)));
+        let how = if is_built { "build" } else { "download" };
+        let config = format!("{}\nset -g @roster-install {how}", release.option());
+        let installation = Installation::on(Server::of_ordinary_user(""), &config, "");
+        installation.commit_sum(&program_of(VERSION));
+        if is_built {
+            stub_build(&installation);
+        }
+        installation.server.lock(&installation.plugin(), true);
+        installation.start();
+        installation.server.wait_for_names(&["one"]);
+        installation.wait_for_end_of_install();
+        assert!(installation.installed().exists());
+        assert!(!installation.data().join("build").exists());
+        assert_eq!(release.requests.load(Ordering::SeqCst), usize::from(!is_built));
+        let called = installation.server.path("home/cargo-called").exists();
+        assert_eq!(called, is_built, "the other way is not tried");
+        installation.server.lock(&installation.plugin(), false);
+    }
 }
 
 #[test]
@@ -528,6 +621,110 @@ fn running_servers_follow_an_upgrade_and_a_downgrade() {
     assert_eq!(server.tmux(&["display-message", "-p", "-t", "=one:", "#{pane_mode}"]), "");
 }
 
+/// The program as it would be built for a version that is as long to write: a copy in which only
+/// that differs. (A script that says so would not do where the program asks who it is.) macOS does
+/// not run it, since the signature is wrong then.
+#[cfg(target_os = "linux")]
+fn built_as(version: &str) -> Vec<u8> {
+    assert_eq!(version.len(), VERSION.len());
+    let mut program = std::fs::read(ROSTER).unwrap();
+    let found: Vec<usize> = (0..program.len() - VERSION.len())
+        .filter(|&at| program[at..].starts_with(VERSION.as_bytes()))
+        .collect();
+    for at in found {
+        program[at..at + version.len()].copy_from_slice(version.as_bytes());
+    }
+    program
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_upgrade_keeps_the_version_before_and_what_servers_call() {
+    let patch = |last: char| format!("{}{last}", &VERSION[..VERSION.len() - 1]);
+    let versions = ['5', '6', '7', '8', '9'].map(patch);
+    let [first, second, third, fourth, fifth] = &versions;
+    let programs = versions.iter().map(|version| (version.clone(), built_as(version)));
+    let programs: Vec<_> = programs.collect();
+    let release = Release::serve(Answer::Programs(programs.clone()));
+    let installation = Installation::new(&release.option());
+    let server = &installation.server;
+    let link = installation.data().join("roster");
+    let program = |version: &str| installation.data().join(version).join("roster");
+    let choose = |version: &str| {
+        let (_, program) = programs.iter().find(|(known, _)| known == version).unwrap();
+        set_version(&installation.plugin(), version, program);
+    };
+    // Loads the plugin while events go on, and waits until the link leads to its version.
+    let mut names = vec!["one".to_owned()];
+    let mut load = || {
+        for event in 0..4 {
+            let name = format!("s{}", names.len());
+            server.tmux(&["new-session", "-d", "-s", &name]);
+            names.push(name);
+            if event == 1 {
+                server.tmux(&["run-shell", "-b", &server.dir("tpm")]);
+            }
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        server.wait_for_names(&names);
+    };
+    let is_there = || -> Vec<&String> {
+        versions.iter().filter(|version| program(version).exists()).collect()
+    };
+    let leads_to = |version: &str| {
+        wait_for(
+            || std::fs::read_link(&link).is_ok_and(|to| to == program(version)).then_some(()),
+            || format!("the link to {version}, which is {:?}", std::fs::read_link(&link)),
+        );
+        installation.wait_for_end_of_install();
+    };
+    choose(first);
+    installation.start();
+    leads_to(first);
+    server.wait_for_names(&["one"]);
+    let uuid = server.uuid("one");
+    let run = server.tmux(&["show-options", "-gv", "@roster_run"]);
+    choose(second);
+    load();
+    leads_to(second);
+    assert_eq!(is_there(), [first, second]);
+    // Another server is told of the second by its own path.
+    let other = |args: &[&str]| {
+        let mut command = server.command(tmux_program());
+        command.args(["-L", "other", "-f", "/dev/null"]).args(args);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    other(&["new-session", "-d", "-s", "two"]);
+    other(&["set-option", "-g", "@roster-binary", &program(second).display().to_string()]);
+    other(&["run-shell", &server.dir("tpm")]);
+    assert!(other(&["show-options", "-gv", "@roster_run"]).contains(&format!("/{second}/roster")));
+    choose(third);
+    load();
+    leads_to(third);
+    assert_eq!(is_there(), [second, third]);
+    choose(fourth);
+    load();
+    leads_to(fourth);
+    assert_eq!(is_there(), [second, third, fourth]);
+    // Down again: what is there is used, nothing is fetched.
+    let requests = release.requests.load(Ordering::SeqCst);
+    choose(third);
+    load();
+    leads_to(third);
+    assert_eq!(release.requests.load(Ordering::SeqCst), requests);
+    assert_eq!(is_there(), [second, third, fourth]);
+    // The one before is now the third.
+    choose(fifth);
+    load();
+    leads_to(fifth);
+    assert_eq!(is_there(), [second, third, fifth]);
+    assert_eq!(server.tmux(&["show-options", "-gv", "@roster_run"]), run);
+    assert_eq!(server.uuid("one"), uuid);
+    other(&["kill-server"]);
+}
+
 #[test]
 fn hooks_stay_silent_when_the_folder_is_gone() {
     let installation = Installation::new("");
@@ -554,7 +751,8 @@ fn hooks_stay_silent_when_the_folder_is_gone() {
     assert_eq!(server.names(), ["one"]);
     let mut uninstall = server.command(installation.data().join("scripts/uninstall"));
     assert!(uninstall.output().unwrap().status.success());
-    assert!(!server.tmux(&["show-hooks", "-g"]).contains("roster"));
+    let hooks = server.tmux(&["show-hooks", "-g"]);
+    assert!(!hooks.contains("roster"), "{hooks}");
 }
 
 #[test]
@@ -628,9 +826,9 @@ fn uninstalling_leaves_nothing_but_the_registry() {
 
 #[test]
 fn without_a_home_the_user_is_told_and_nothing_is_set() {
-    let installation = Installation::with_environment("", "env -u HOME");
+    let installation = Installation::new("");
     put_program(&installation.plugin());
-    installation.start();
+    installation.server.start_bare(&[]);
     installation.message("neither HOME nor XDG_STATE_HOME is set");
     assert!(!installation.server.tmux(&["show-hooks", "-g"]).contains("4242"));
     assert_eq!(installation.server.tmux(&["show-options", "-gqv", "@roster_run"]), "");
@@ -638,9 +836,22 @@ fn without_a_home_the_user_is_told_and_nothing_is_set() {
 
 #[test]
 fn without_a_home_nothing_is_installed() {
-    let installation = Installation::with_environment("", "env -u HOME");
-    installation.start();
+    let installation = Installation::new("");
+    installation.server.start_bare(&[]);
     installation.message("cannot be installed: HOME is not set");
+}
+
+#[test]
+fn without_a_home_xdg_folders_will_do() {
+    let installation = Installation::new("");
+    let server = &installation.server;
+    let program = put_program(&installation.plugin());
+    server.start_bare(&[("XDG_STATE_HOME", &server.dir("home/.local/state"))]);
+    server.wait_for_names(&["one"]);
+    server.tmux(&["rename-session", "-t", &server.id("one"), "uno"]);
+    server.wait_for_names(&["uno"]);
+    let run = server.tmux(&["show-options", "-gqv", "@roster_run"]);
+    assert!(run.starts_with(&format!("'{}' sync", program.display())), "{run}");
 }
 
 #[test]
@@ -688,37 +899,38 @@ fn a_data_folder_that_cannot_be_made_does_not_matter() {
 }
 
 #[test]
-fn a_bare_environment_is_enough() {
-    let installation = Installation::new("");
-    put_program(&installation.plugin());
-    for environment in ["env -i PATH=/usr/bin:/bin", "env -i", "env -i PATH="] {
-        // TMUX is what tmux itself sets.
-        installation.configure(
-            "",
-            &format!("{environment} TMUX=\"$TMUX\" HOME='{}'", installation.server.dir("home")),
-        );
-        installation.start();
-        wait_for(
-            || {
-                let shown = installation.server.tmux(&["show-options", "-t", "one"]);
-                shown.contains("@roster_uuid").then_some(())
-            },
-            || format!("a stamp with {environment}"),
-        );
-        installation.server.kill_server();
+fn a_server_with_a_bare_environment_is_enough() {
+    for path in [Some("/usr/bin:/bin"), Some(""), None] {
+        let installation = Installation::new("");
+        let server = &installation.server;
+        put_program(&installation.plugin());
+        let home = server.dir("home");
+        let mut environment = vec![("HOME", home.as_str())];
+        environment.extend(path.map(|path| ("PATH", path)));
+        server.start_bare(&environment);
+        server.wait_for_names(&["one"]);
+        // Hooks run in that environment as well.
+        server.tmux(&["rename-session", "-t", &server.id("one"), "uno"]);
+        server.wait_for_names(&["uno"]);
+        assert_eq!(server.tmux(&["display-message", "-p", "-t", "=uno:", "#{pane_mode}"]), "");
     }
 }
 
+/// With TEST_TMUX a tmux of before 3.0 runs this as well.
 #[test]
-fn before_3_0_the_plugin_says_what_it_needs() {
+fn before_3_0_the_plugin_says_what_it_needs_and_sets_nothing() {
     for with_program in [true, false] {
-        let installation = Installation::new("");
+        let theirs =
+            "set -g display-time 60000\nset-hook -g client-session-changed 'set -g @theirs 1'";
+        let installation = Installation::new(theirs);
+        let server = &installation.server;
         if with_program {
             put_program(&installation.plugin());
         }
-        // In its place, a server whose program says that it is old.
-        let stub = installation.server.path("bin/tmux");
-        let text = "#!/bin/sh\nfor last; do :; done\n[ \"$last\" = -V ] && echo 'tmux 2.9' && exit\nexec 'TMUX' \"$@\"\n";
+        // In its place, a server whose program says that it is old. It takes a hook's index for
+        // a part of its name, and never runs it.
+        let stub = server.path("bin/tmux");
+        let text = "#!/bin/sh\nfor last; do :; done\n[ \"$last\" != -V ] || { echo 'tmux 2.9'; exit; }\ncase $1$3 in set-hook*[[]*) exit ;; esac\nexec 'TMUX' \"$@\"\n";
         write_executable(&stub, &text.replace("TMUX", &tmux_program().display().to_string()));
         let found = installation.plugin().join("scripts/common.sh");
         let common = std::fs::read_to_string(&found).unwrap();
@@ -726,9 +938,11 @@ fn before_3_0_the_plugin_says_what_it_needs() {
             format!("{common}\ntmux_program() {{ printf '%s\\n' '{}'; }}\n", stub.display());
         std::fs::write(&found, stubbed).unwrap();
         installation.start();
-        installation.message("needs tmux 3.0 or newer");
-        assert!(!installation.server.tmux(&["show-hooks", "-g"]).contains("4242"));
-        assert!(!installation.server.tmux(&["show-options", "-g"]).contains("@roster_"));
+        let client = server.attach("one");
+        client.wait_to_see("tmux-roster: tmux 3.0 or newer is needed");
+        let hooks = server.tmux(&["show-hooks", "-g"]);
+        assert!(!hooks.contains("roster") && hooks.contains("@theirs"), "{hooks}");
+        assert!(!server.tmux(&["show-options", "-g"]).contains("@roster_"));
         assert_eq!(installation.failure(), None);
     }
 }
@@ -784,14 +998,19 @@ fn the_release_checklist_refuses_what_disagrees() {
     }
 }
 
-/// Commits the plugin in `folder` as of this version, as its authors would.
-fn publish(folder: &Path, version: &str) {
+/// Makes the plugin in `folder` one of this version, which has this program.
+fn set_version(folder: &Path, version: &str, program: impl AsRef<[u8]>) {
     let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
     let (before, after) = manifest.split_once("\nversion = \"").unwrap();
     let after = after.split_once('"').unwrap().1;
     let manifest = format!("{before}\nversion = \"{version}\"{after}");
     std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
-    write_sum(folder, version, &program_of(version));
+    write_sum(folder, version, program);
+}
+
+/// Commits the plugin in `folder` as of this version, as its authors would.
+fn publish(folder: &Path, version: &str) {
+    set_version(folder, version, program_of(version));
     for args in [&["init", "-q"][..], &["add", "."], &["commit", "-q", "-m", version]] {
         let output = Command::new("git")
             .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-C"])
@@ -805,6 +1024,8 @@ fn publish(folder: &Path, version: &str) {
 }
 
 /// `TEST_TPM` names a folder with clones of tpm and of the others; nothing of theirs is in here.
+/// sesh is no plugin: what its README has people paste is in tmux.conf, before TPM's line or
+/// after it, and a script stands for the program.
 #[test]
 fn with_the_real_tpm_and_its_neighbours() {
     let Some(clones) = std::env::var_os("TEST_TPM").filter(|f| !f.is_empty()) else {
@@ -812,91 +1033,139 @@ fn with_the_real_tpm_and_its_neighbours() {
         return;
     };
     let clones = PathBuf::from(clones);
-    let others = ["tmux-sensible", "tmux-resurrect", "tmux-continuum"];
-    for ours_at in 0..=others.len() {
-        let server = Server::with_config("");
-        let home = server.path("home");
-        let origin = server.path("tmux-roster");
-        copy_plugin(&origin);
-        publish(&origin, VERSION);
-        let newer = other_patch();
-        let release = Release::serve(Answer::Programs(vec![
-            (VERSION.to_owned(), program_of(VERSION)),
-            (newer.clone(), program_of(&newer)),
-        ]));
-        let plugins = home.join(".tmux/plugins");
-        std::fs::create_dir_all(&plugins).unwrap();
-        let mut clone = Command::new("git");
-        clone.args(["clone", "-q"]).arg(clones.join("tpm")).arg(plugins.join("tpm"));
-        assert!(clone.status().unwrap().success());
-        let line = |folder: &Path| format!("set -g @plugin 'file://{}'\n", folder.display());
-        let mut lines: Vec<String> = others.iter().map(|name| line(&clones.join(name))).collect();
-        lines.insert(ours_at, line(&origin));
-        let config = format!(
-            "set -g status-right 'mine'\nset-hook -g 'session-created[3]' 'set -g @mine 1'\n{}\n{}run '{}'\n",
-            release.option(),
-            lines.concat(),
-            plugins.join("tpm/tpm").display(),
-        );
-        server.write_config(&config);
-        symlink("../tmux.conf", home.join(".tmux.conf")).unwrap();
-        server.tmux(&["new-session", "-d", "-s", "one"]);
-        let client = server.attach("one");
-        let look_at_theirs = || {
-            let keys = server.tmux(&["list-keys", "-T", "prefix"]);
-            for theirs in
-                ["tpm/bindings/install_plugins", "/scripts/save.sh", "/scripts/restore.sh"]
-            {
-                assert!(keys.contains(theirs), "{theirs} in {keys}");
-            }
-            let hooks = server.tmux(&["show-hooks", "-g"]);
-            assert!(hooks.contains("session-created[3]"), "{hooks}");
-            let right = server.tmux(&["show-options", "-gv", "status-right"]);
-            assert!(right.contains("continuum_save.sh") && right.contains("mine"), "{right}");
-        };
-        let wait_for_tpm = || {
-            client.wait_to_see("Done, press");
-            client.press(&["Escape"]);
-            // A key that came too soon after would be taken as one with Meta.
-            wait_for(
-                || server.tmux(&["display-message", "-p", "#{pane_mode}"]).is_empty().then_some(()),
-                || "the end of view mode".into(),
-            );
-        };
-        let data = home.join(".local/share/tmux-roster");
-        let installed = |version: &str| data.join(version).join("roster").exists();
-
-        client.press(&["C-b", "I"]);
-        wait_for_tpm();
-        server.wait_for_names(&["one"]);
-        assert!(installed(VERSION));
-        look_at_theirs();
-        assert_eq!(server.tmux(&["show-hooks", "-g"]).matches("[4242]").count(), 5);
-        server.tmux(&["new-session", "-d", "-s", "two"]);
-        server.wait_for_names(&["one", "two"]);
-        let uuid = server.uuid("one");
-
-        publish(&origin, &newer);
-        client.press(&["C-b", "U"]);
-        client.wait_to_see("plugin update:");
-        client.press(&["-l", "tmux-roster"]);
-        client.press(&["Enter"]);
-        wait_for(|| installed(&newer).then_some(()), || "the newer program".into());
-        wait_for_tpm();
-        look_at_theirs();
-        server.tmux(&["new-session", "-d", "-s", "three"]);
-        server.wait_for_names(&["one", "three", "two"]);
-        assert_eq!(server.uuid("one"), uuid);
-
-        server.write_config(&config.replace(&line(&origin), ""));
-        client.press(&["C-b", "M-u"]);
-        wait_for_tpm();
-        assert!(!plugins.join("tmux-roster").exists());
-        look_at_theirs();
-        let output = server.command(data.join("scripts/uninstall")).output().unwrap();
-        assert!(output.status.success());
-        look_at_theirs();
-        assert!(!server.tmux(&["show-hooks", "-g"]).contains("[4242]"));
-        assert_eq!(server.names(), ["one", "three", "two"]);
+    for (ours_at, sesh_is_last) in
+        [(0, false), (0, true), (2, false), (2, true), (4, false), (4, true)]
+    {
+        among_neighbours(&clones, ours_at, sesh_is_last);
     }
+}
+
+fn among_neighbours(clones: &Path, ours_at: usize, sesh_is_last: bool) {
+    let server = Server::with_config("");
+    let home = server.path("home");
+    let origin = server.path("tmux-roster");
+    copy_plugin(&origin);
+    publish(&origin, VERSION);
+    let newer = other_patch();
+    let release = Release::serve(Answer::Programs(vec![
+        (VERSION.to_owned(), program_of(VERSION).into()),
+        (newer.clone(), program_of(&newer).into()),
+    ]));
+    let plugins = home.join(".tmux/plugins");
+    std::fs::create_dir_all(&plugins).unwrap();
+    let mut clone = Command::new("git");
+    clone.args(["clone", "-q"]).arg(clones.join("tpm")).arg(plugins.join("tpm"));
+    assert!(clone.status().unwrap().success());
+    let line = |folder: &Path| format!("set -g @plugin 'file://{}'\n", folder.display());
+    let mut lines: Vec<String> =
+        ["tmux-sensible", "tmux-resurrect", "tmux-continuum", "tmux-sessionx"]
+            .iter()
+            .map(|name| line(&clones.join(name)))
+            .collect();
+    lines.insert(ours_at, line(&origin));
+    let sesh = server.path("sesh");
+    write_executable(&sesh, "#!/bin/sh\necho \"$*\" >>\"$HOME/sesh-called\"\n");
+    let called = || std::fs::read_to_string(home.join("sesh-called")).unwrap_or_default();
+    let pasted = format!(
+        "bind-key T run-shell '{0} connect x'\n\
+         set-hook -g session-created 'run-shell -b \"{0} cache refresh\"'\n\
+         set-hook -g session-closed 'run-shell -b \"{0} cache refresh\"'\n",
+        sesh.display()
+    );
+    let (before, after) = if sesh_is_last { ("", &*pasted) } else { (&*pasted, "") };
+    let config = format!(
+        "set -g status-right 'mine #{{roster_mode}}'\n\
+         set-hook -g 'session-renamed[3]' 'set -g @mine 1'\n{}\n{before}{}run '{}'\n{after}",
+        release.option(),
+        lines.concat(),
+        plugins.join("tpm/tpm").display(),
+    );
+    server.write_config(&config);
+    symlink("../tmux.conf", home.join(".tmux.conf")).unwrap();
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    let client = server.attach("one");
+    let look_at_theirs = || {
+        let keys = server.tmux(&["list-keys", "-T", "prefix"]);
+        for theirs in [
+            "tpm/bindings/install_plugins",
+            "/scripts/save.sh",
+            "/scripts/restore.sh",
+            "/scripts/sessionx.sh",
+            "sesh connect x",
+            // tmux-sensible's.
+            "Sourced ",
+        ] {
+            assert!(keys.contains(theirs), "{theirs} in {keys}");
+        }
+        let hooks = server.tmux(&["show-hooks", "-g"]);
+        assert!(hooks.contains("session-renamed[3]"), "{hooks}");
+        assert_eq!(hooks.matches("sesh cache refresh").count(), 2, "{hooks}");
+        let right = server.tmux(&["show-options", "-gv", "status-right"]);
+        assert!(right.contains("continuum_save.sh") && right.contains("mine"), "{right}");
+    };
+    let wait_for_tpm = || {
+        client.wait_to_see("Done, press");
+        client.press(&["Escape"]);
+        // A key that came too soon after would be taken as one with Meta.
+        wait_for(
+            || server.tmux(&["display-message", "-p", "#{pane_mode}"]).is_empty().then_some(()),
+            || "the end of view mode".into(),
+        );
+    };
+    // The client comes to a session: what was wiped after us in tmux.conf is put back.
+    let wait_for_ours = || {
+        server.tmux(&["switch-client", "-c", &client.name(), "-t", "one"]);
+        let count = || server.tmux(&["show-hooks", "-g"]).matches("[4242]").count();
+        wait_for(|| (count() == 5).then_some(()), || "our hooks".into());
+        let keys = server.tmux(&["list-keys", "-T", "prefix"]);
+        assert_eq!(keys.matches("#{@roster_program}").count(), 3, "{keys}");
+        let right = || server.tmux(&["show-options", "-gv", "status-right"]);
+        wait_for(|| right().contains("mine #{@roster_mode}").then_some(()), right);
+    };
+    let data = home.join(".local/share/tmux-roster");
+    let installed = |version: &str| data.join(version).join("roster").exists();
+
+    client.press(&["C-b", "I"]);
+    wait_for_tpm();
+    server.wait_for_names(&["one"]);
+    assert!(installed(VERSION));
+    wait_for_ours();
+    look_at_theirs();
+    let calls = called().len();
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    wait_for(|| (called().len() > calls).then_some(()), || "a call of sesh".into());
+    server.tmux(&["kill-session", "-t", &server.id("two")]);
+    server.wait_for_names(&["one"]);
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    let uuid = server.uuid("one");
+    client.press(&["C-b", "C-s"]);
+    let saved = home.join(".local/share/tmux/resurrect/last");
+    wait_for(|| saved.exists().then_some(()), || "tmux-resurrect's save".into());
+    client.press(&["C-b", "T"]);
+    wait_for(|| called().contains("connect x").then_some(()), || "sesh's key".into());
+
+    publish(&origin, &newer);
+    client.press(&["C-b", "U"]);
+    client.wait_to_see("plugin update:");
+    client.press(&["-l", "tmux-roster"]);
+    client.press(&["Enter"]);
+    wait_for(|| installed(&newer).then_some(()), || "the newer program".into());
+    wait_for_tpm();
+    wait_for_ours();
+    look_at_theirs();
+    server.tmux(&["new-session", "-d", "-s", "three"]);
+    server.wait_for_names(&["one", "three", "two"]);
+    assert_eq!(server.uuid("one"), uuid);
+
+    server.write_config(&config.replace(&line(&origin), ""));
+    client.press(&["C-b", "M-u"]);
+    wait_for_tpm();
+    assert!(!plugins.join("tmux-roster").exists());
+    look_at_theirs();
+    let output = server.command(data.join("scripts/uninstall")).output().unwrap();
+    assert!(output.status.success());
+    look_at_theirs();
+    assert!(!server.tmux(&["show-hooks", "-g"]).contains("[4242]"));
+    assert_eq!(server.names(), ["one", "three", "two"]);
 }

@@ -77,17 +77,17 @@ fn odd_plugin_folders_work() {
 
 #[test]
 fn a_read_only_folder_behind_a_link_works() {
-    let server = Server::with_config("");
+    let server = Server::of_ordinary_user("");
     let folder = server.path("store");
     std::fs::create_dir_all(folder.join("target/release")).unwrap();
     copy_plugin(&folder);
     std::fs::copy(ROSTER, folder.join("target/release/roster")).unwrap();
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o555)).unwrap();
+    server.lock(&folder, true);
     std::os::unix::fs::symlink("store/plugin.tmux", server.path("link.tmux")).unwrap();
     server.write_config(&format!("run-shell '{} >/dev/null 2>&1'", server.dir("link.tmux")));
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.wait_for_names(&["one"]);
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    server.lock(&folder, false);
 }
 
 #[test]
@@ -130,6 +130,25 @@ fn wiped_hooks_are_put_back_by_those_that_still_run() {
     server.tmux(&["rename-session", "-t", &id, "uno"]);
     server.tmux(&["new-session", "-d", "-s", "two"]);
     server.wait_for_names(&["two", "uno"]);
+    assert_eq!(server.tmux(&["show-options", "-gqv", "@theirs"]), "1");
+}
+
+#[test]
+fn hooks_that_the_rest_of_the_configuration_wiped_are_back_for_the_first_client() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    // The hooks were checked just now, and are not for a minute.
+    server.wait_until_idle();
+    for hook in ["session-created", "session-closed"] {
+        server.tmux(&["set-hook", "-g", hook, "set -g @theirs 1"]);
+    }
+    let ours = || server.tmux(&["show-hooks", "-g"]).matches("[4242]").count();
+    assert_eq!(ours(), 3);
+    let _client = server.attach("one");
+    wait_for(|| (ours() == 5).then_some(()), || "our hooks".into());
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
     assert_eq!(server.tmux(&["show-options", "-gqv", "@theirs"]), "1");
 }
 
