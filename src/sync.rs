@@ -41,7 +41,7 @@ pub const TYPED_LIMIT: Duration = Duration::from_secs(2);
 
 /// Two queries that hooks asked for begin at least this far apart, so that a hundred clients in
 /// a row cost a dozen of them.
-const PACE: Duration = Duration::from_millis(30);
+const PACE: Duration = Duration::from_millis(50);
 
 /// How often a sync looks whether its hooks are still there.
 const HOOKS_CHECK: Duration = Duration::from_secs(60);
