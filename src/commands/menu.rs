@@ -116,8 +116,11 @@ fn escape(text: &str, version: Version) -> String {
 pub fn seat(context: &Context, place: &Place, from: Option<&str>) -> Result<Seat, Failure> {
     match from {
         Some(from) => Seat::parse(from),
-        None => Seat::of_pane(context, place)?
-            .ok_or_else(|| "a menu needs a tmux client: roster --help lists what does not".into()),
+        None if context.is_inside() => Seat::of_pane(context, place)?
+            .ok_or_else(|| "no tmux client shows this pane: say it where you are attached".into()),
+        None => Err("it opens inside tmux, and this is outside: attach first, or take what works \
+                     anywhere, roster list and roster go NAME"
+            .into()),
     }
 }
 
@@ -141,8 +144,10 @@ pub fn menu(context: &Context, args: &cli::Menu) -> Outcome {
     items.push(Item::new("s", "new session here", "key new".into()));
     items.push(Item::new("l", "the session before", "key last".into()));
     items.push(Item::new("o", "reopen the one closed last", "key reopen".into()));
-    let restore = format!("restore all lost ({lost})");
-    items.push(Item::new("a", restore, "key restore --all".into()));
+    if lost > 0 {
+        let restore = format!("restore all lost ({lost})");
+        items.push(Item::new("a", restore, "key restore --all".into()));
+    }
     items.push(Item::new("b", "list of backups", "key --show backups".into()));
     items.push(Item::new("d", "doctor", "key --show doctor".into()));
     let menu = Menu { title, items, more: "menu".into() };
