@@ -19,6 +19,29 @@ pub struct Cli {
     pub verb: Option<Verb>,
 }
 
+/// What plugin.tmux, keys and syncs call: apart from [`Cli`], since argh can hide no command, and
+/// neither --help nor completions are to show these.
+#[derive(FromArgs)]
+#[argh(help_triggers("-h", "--help"))]
+pub struct Internal {
+    /// the server of this socket name, as tmux -L
+    #[argh(option, short = 'L', long = "socket-name", arg_name = "name")]
+    pub socket_name: Option<String>,
+    /// the server of this socket path, as tmux -S
+    #[argh(option, short = 'S', long = "socket-path", arg_name = "path")]
+    pub socket_path: Option<String>,
+    #[argh(subcommand)]
+    pub verb: InternalVerb,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+pub enum InternalVerb {
+    Load(Load),
+    RunScript(RunScript),
+    Key(Key),
+}
+
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand)]
 pub enum Verb {
@@ -46,11 +69,8 @@ pub enum Verb {
     Store(Store),
     Doctor(Doctor),
     Completions(Completions),
-    Load(Load),
-    RunScript(RunScript),
     Pick(Pick),
     Menu(Menu),
-    Key(Key),
 }
 
 /// list sessions: live and lost ones
@@ -499,7 +519,7 @@ pub struct Completions {
 }
 
 /// load the plugin into a tmux server: called by plugin.tmux
-#[derive(ArgsInfo, FromArgs)]
+#[derive(FromArgs)]
 #[argh(subcommand, name = "load", help_triggers("-h", "--help"))]
 pub struct Load {
     /// the tmux program of the server
@@ -514,7 +534,7 @@ pub struct Load {
 }
 
 /// run a user's script for an event, for at most 10 seconds
-#[derive(ArgsInfo, FromArgs)]
+#[derive(FromArgs)]
 #[argh(subcommand, name = "run-script", help_triggers("-h", "--help"))]
 pub struct RunScript {}
 
@@ -561,7 +581,7 @@ pub struct Menu {
 }
 
 /// run a command for a key: the client's message line shows what it says
-#[derive(ArgsInfo, FromArgs)]
+#[derive(FromArgs)]
 #[argh(
     subcommand,
     name = "key",

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, EarlyExit, FromArgs};
 use tmux_roster::config::{Environment, Place};
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
@@ -27,7 +27,7 @@ use tmux_roster::tmux::query::Mark;
 use tmux_roster::tmux::{Tmux, TmuxError, is_exiting};
 use tmux_roster::{Store, StoreError};
 
-use crate::cli::{Cli, Sync, Verb};
+use crate::cli::{Cli, Internal, InternalVerb, Sync, Verb};
 
 /// Why a command did not end well.
 pub enum Failure {
@@ -57,7 +57,8 @@ pub fn run(args: &[String]) -> Outcome {
     }
     // What follows "--" is a command to be run, and none of our business.
     let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
-    let takes_command = matches!(verb_in(&args[..end]), Some("new" | "run-script"));
+    let typed = verb_in(&args[..end]).unwrap_or_default();
+    let takes_command = matches!(typed, "new" | "run-script");
     let (ours, command) = match args.get(end + 1..) {
         Some(command) if takes_command => (&args[..end], command),
         _ => (args, &[][..]),
@@ -72,30 +73,56 @@ pub fn run(args: &[String]) -> Outcome {
             _ => words.push(arg.as_str()),
         }
     }
+    if matches!(typed, "load" | "run-script" | "key") {
+        return match Internal::from_args(&[program], &words) {
+            Ok(Internal { socket_name, socket_path, verb }) => {
+                dispatch_internal(&Context::new(socket_name, socket_path), verb, command)
+            }
+            Err(early) => not_parsed(early, typed),
+        };
+    }
+    let known = Cli::get_args_info().commands;
+    if !typed.is_empty() && !known.iter().any(|command| command.name == typed) {
+        let typed = list::visible(typed);
+        return Err(Failure::Usage(format!("unknown command {typed}; see `roster --help`")));
+    }
     let cli = match Cli::from_args(&[program], &words) {
         Ok(cli) => cli,
-        Err(early) if early.status.is_ok() => {
-            print(&early.output)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        Err(early) => {
-            let usage = early.output.trim_end().to_owned();
-            return Err(Failure::Usage(format!("{usage}\nrun {program} --help for more")));
-        }
+        Err(early) => return not_parsed(early, typed),
     };
     if cli.version {
         print(concat!("roster ", env!("CARGO_PKG_VERSION"), "\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
     let Some(verb) = cli.verb else {
-        return Err(Failure::Usage("what shall I do? roster --help lists it".into()));
+        return Err(Failure::Usage("a command is missing; see `roster --help`".into()));
     };
-    let context = Context {
-        environment: Environment::read(),
-        socket_name: cli.socket_name,
-        socket_path: cli.socket_path,
-    };
-    dispatch(&context, verb, command, started)
+    let context = Context::new(cli.socket_name, cli.socket_path);
+    dispatch(&context, verb, command, started).map_err(|failure| match failure {
+        Failure::Usage(message) => usage(&message, typed),
+        failure => failure,
+    })
+}
+
+/// Prints the help that was asked for, or says what is wrong, on one line.
+fn not_parsed(early: EarlyExit, verb: &str) -> Outcome {
+    if early.status.is_ok() {
+        print(&early.output)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let words: Vec<&str> = early.output.split_whitespace().collect();
+    let said = words.join(" ");
+    let mut said = said.trim_end_matches('.').to_owned();
+    if let Some(first) = said.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    Err(usage(&list::visible(&said), verb))
+}
+
+/// What is wrong with a command line, and where to read what is right.
+fn usage(message: &str, verb: &str) -> Failure {
+    let space = if verb.is_empty() { "" } else { " " };
+    Failure::Usage(format!("{message}; see `roster{space}{verb} --help`"))
 }
 
 /// The verb of a command line: the first word that is neither an option nor an option's value.
@@ -138,11 +165,16 @@ fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant)
         Verb::Store(args) => store::run(args),
         Verb::Doctor(args) => doctor::doctor(context, &args),
         Verb::Completions(args) => complete::script(&args),
-        Verb::Load(args) => load::load(context, &args),
         Verb::Pick(args) => pick::pick(context, &args),
         Verb::Menu(args) => menu::menu(context, &args),
-        Verb::Key(args) => key::key(context, &args),
-        Verb::RunScript(_) => Ok(script::supervise(command)),
+    }
+}
+
+fn dispatch_internal(context: &Context, verb: InternalVerb, command: &[String]) -> Outcome {
+    match verb {
+        InternalVerb::Load(args) => load::load(context, &args),
+        InternalVerb::Key(args) => key::key(context, &args),
+        InternalVerb::RunScript(_) => Ok(script::supervise(command)),
     }
 }
 
@@ -154,6 +186,10 @@ pub struct Context {
 }
 
 impl Context {
+    fn new(socket_name: Option<String>, socket_path: Option<String>) -> Context {
+        Context { environment: Environment::read(), socket_name, socket_path }
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.environment.socket(self.socket_path.as_deref(), self.socket_name.as_deref())
     }
@@ -262,6 +298,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// "1 session", "2 sessions".
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Says something on standard error that is no failure.
