@@ -73,7 +73,7 @@ impl Menu {
         let mut call = place.tmux.command(&["display-menu", "-c", &seat.client]);
         let centre = if version.at_least(3, 2) { ["C", "C"] } else { ["P", "P"] };
         call.args(["-t", &seat.pane, "-x", centre[0], "-y", centre[1], "-T"]);
-        call.arg(format!("#[align=centre]{} ", escape(&title, version)));
+        call.arg(format!("#[align=centre] {} ", escape(&title, version)));
         call.arg("--");
         call.args(pages[page].iter().flatten());
         if pages.len() > 1 {
