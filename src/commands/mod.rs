@@ -46,6 +46,9 @@ impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
 /// What a command returns.
 pub type Outcome = Result<ExitCode, Failure>;
 
+/// The verbs of [`Internal`].
+const INTERNAL: [&str; 3] = ["load", "run-script", "key"];
+
 /// Runs a whole command line, program name first.
 pub fn run(args: &[String]) -> Outcome {
     let started = Instant::now();
@@ -73,18 +76,13 @@ pub fn run(args: &[String]) -> Outcome {
             _ => words.push(arg.as_str()),
         }
     }
-    if matches!(typed, "load" | "run-script" | "key") {
+    if INTERNAL.contains(&typed) {
         return match Internal::from_args(&[program], &words) {
             Ok(Internal { socket_name, socket_path, verb }) => {
                 dispatch_internal(&Context::new(socket_name, socket_path), verb, command)
             }
             Err(early) => not_parsed(early, typed),
         };
-    }
-    let known = Cli::get_args_info().commands;
-    if !typed.is_empty() && !known.iter().any(|command| command.name == typed) {
-        let typed = list::visible(typed);
-        return Err(Failure::Usage(format!("unknown command {typed}; see `roster --help`")));
     }
     let cli = match Cli::from_args(&[program], &words) {
         Ok(cli) => cli,
@@ -109,6 +107,10 @@ fn not_parsed(early: EarlyExit, verb: &str) -> Outcome {
     if early.status.is_ok() {
         print(&early.output)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    let is_known = |verb| Cli::get_args_info().commands.iter().any(|known| known.name == verb);
+    if !verb.is_empty() && !INTERNAL.contains(&verb) && !is_known(verb) {
+        return Err(usage(&format!("unknown command {}", list::visible(verb)), ""));
     }
     let words: Vec<&str> = early.output.split_whitespace().collect();
     let said = words.join(" ");
