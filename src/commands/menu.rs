@@ -118,9 +118,10 @@ pub fn seat(context: &Context, place: &Place, from: Option<&str>) -> Result<Seat
         Some(from) => Seat::parse(from),
         None if context.is_inside() => Seat::of_pane(context, place)?
             .ok_or_else(|| "no tmux client shows this pane: say it where you are attached".into()),
-        None => Err("it opens inside tmux, and this is outside: attach first, or take what works \
-                     anywhere, roster list and roster go NAME"
-            .into()),
+        None => Err(
+            "a menu opens inside tmux only: attach first, or take roster list and roster go NAME"
+                .into(),
+        ),
     }
 }
 
