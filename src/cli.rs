@@ -19,26 +19,48 @@ pub struct Cli {
     pub verb: Option<Verb>,
 }
 
-/// Reads a command line, program name first: what it says, and the command that it ends with.
-pub fn parse<'a>(program: &str, args: &'a [String]) -> Result<(Cli, &'a [String]), EarlyExit> {
-    // What follows "--" is a command to be run, and none of our business.
-    let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
-    let takes_command = matches!(verb_in(&args[..end]), Some("new" | "run-script"));
-    let (ours, command) = match args.get(end + 1..) {
-        Some(command) if takes_command => (&args[..end], command),
-        _ => (args, &[][..]),
-    };
-    // `--option=value` as everybody knows it; argh wants two words.
-    let mut words = Vec::with_capacity(ours.len());
-    for (at, arg) in ours.iter().enumerate().skip(1) {
-        match arg.split_once('=') {
-            Some((option, value)) if arg.starts_with("--") && at < end => {
-                words.extend([option, value])
+/// A command line taken apart: its verb, and the command that it ends with.
+pub struct Line<'a> {
+    /// The first word that is neither an option nor an option's value; empty if there is none.
+    pub verb: &'a str,
+    /// What follows `--`, for verbs that take a command.
+    pub command: &'a [String],
+    words: Vec<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    /// Takes a command line apart, program name first.
+    pub fn new(args: &'a [String]) -> Line<'a> {
+        // What follows "--" is a command to be run, and none of our business.
+        let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+        let verb = verb_in(&args[..end]).unwrap_or_default();
+        let takes_command = matches!(verb, "new" | "run-script");
+        let (ours, command) = match args.get(end + 1..) {
+            Some(command) if takes_command => (&args[..end], command),
+            _ => (args, &[][..]),
+        };
+        // `--option=value` as everybody knows it; argh wants two words.
+        let mut words = Vec::with_capacity(ours.len());
+        for (at, arg) in ours.iter().enumerate().skip(1) {
+            match arg.split_once('=') {
+                Some((option, value)) if arg.starts_with("--") && at < end => {
+                    words.extend([option, value])
+                }
+                _ => words.push(arg.as_str()),
             }
-            _ => words.push(arg.as_str()),
         }
+        Line { verb, command, words }
     }
-    Ok((Cli::from_args(&[program], &words)?, command))
+
+    /// Whether its verb is one of [`Internal`].
+    pub fn is_internal(&self) -> bool {
+        matches!(self.verb, "load" | "run-script" | "key")
+    }
+
+    /// Understands it as a [`Cli`] or an [`Internal`].
+    pub fn parse<T: FromArgs>(&self, program: &str) -> Result<T, EarlyExit> {
+        T::from_args(&[program], &self.words)
+    }
 }
 
 /// The verb of a command line: the first word that is neither an option nor an option's value.
@@ -52,6 +74,29 @@ fn verb_in(args: &[String]) -> Option<&str> {
         }
     }
     None
+}
+
+/// What plugin.tmux, keys and syncs call: apart from [`Cli`], since argh can hide no command, and
+/// neither --help nor completions are to show these.
+#[derive(FromArgs)]
+#[argh(help_triggers("-h", "--help"))]
+pub struct Internal {
+    /// the server of this socket name, as tmux -L
+    #[argh(option, short = 'L', long = "socket-name", arg_name = "name")]
+    pub socket_name: Option<String>,
+    /// the server of this socket path, as tmux -S
+    #[argh(option, short = 'S', long = "socket-path", arg_name = "path")]
+    pub socket_path: Option<String>,
+    #[argh(subcommand)]
+    pub verb: InternalVerb,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+pub enum InternalVerb {
+    Load(Load),
+    RunScript(RunScript),
+    Key(Key),
 }
 
 #[derive(ArgsInfo, FromArgs)]
@@ -81,11 +126,8 @@ pub enum Verb {
     Store(Store),
     Doctor(Doctor),
     Completions(Completions),
-    Load(Load),
-    RunScript(RunScript),
     Pick(Pick),
     Menu(Menu),
-    Key(Key),
 }
 
 /// list sessions: live and lost ones
@@ -534,7 +576,7 @@ pub struct Completions {
 }
 
 /// load the plugin into a tmux server: called by plugin.tmux
-#[derive(ArgsInfo, FromArgs)]
+#[derive(FromArgs)]
 #[argh(subcommand, name = "load", help_triggers("-h", "--help"))]
 pub struct Load {
     /// the tmux program of the server
@@ -549,7 +591,7 @@ pub struct Load {
 }
 
 /// run a user's script for an event, for at most 10 seconds
-#[derive(ArgsInfo, FromArgs)]
+#[derive(FromArgs)]
 #[argh(subcommand, name = "run-script", help_triggers("-h", "--help"))]
 pub struct RunScript {}
 
@@ -596,7 +638,7 @@ pub struct Menu {
 }
 
 /// run a command for a key: the client's message line shows what it says
-#[derive(ArgsInfo, FromArgs)]
+#[derive(FromArgs)]
 #[argh(
     subcommand,
     name = "key",

@@ -144,6 +144,10 @@ impl Environment {
 fn server_program(socket: &Path) -> Option<PathBuf> {
     let stream = std::os::unix::net::UnixStream::connect(socket).ok()?;
     let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    // Whoever else listens there does not choose what we run.
+    if peer.uid != rustix::process::geteuid() {
+        return None;
+    }
     let program = std::fs::read_link(format!("/proc/{}/exe", peer.pid.as_raw_nonzero())).ok()?;
     // A program that was replaced meanwhile reads as "... (deleted)".
     program.is_file().then_some(program)
@@ -192,6 +196,8 @@ pub fn server_name(socket: &Path) -> OsString {
 pub struct Settings {
     /// What reconciling depends on.
     pub policy: Policy,
+    /// The modes that *next mode* goes through: at least one.
+    pub modes: Vec<String>,
     /// Restore all lost sessions when the server starts.
     pub restore_at_start: bool,
     /// The user's scripts by event, each split into words.
@@ -278,6 +284,7 @@ impl Settings {
                 lost_days,
                 health_interval,
             },
+            modes: modes(&text("@roster-modes")),
             restore_at_start: text("@roster-restore") == "on" && text("@continuum-restore") != "on",
             scripts,
             plugin_is_loaded: !text("@roster_run").is_empty(),
@@ -285,6 +292,12 @@ impl Settings {
             complaints,
         }
     }
+}
+
+/// The words of @roster-modes; without one, what it is by default.
+pub fn modes(value: &str) -> Vec<String> {
+    let value = if value.trim().is_empty() { "safe yolo" } else { value };
+    value.split_whitespace().map(str::to_owned).collect()
 }
 
 #[cfg(test)]

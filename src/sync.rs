@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -31,7 +31,7 @@ use crate::store::file::{self, PRIVATE, Sync};
 use crate::store::{Locked, Store, StoreError, Times};
 use crate::tmux::command::{self, HOOK_INDEX, HOOKS, PIECE};
 use crate::tmux::query::{self, Answer, Mark, Query};
-use crate::tmux::{Output, TmuxError, Version, is_exiting};
+use crate::tmux::{Output, TmuxError, Version, is_exiting, socket_folder};
 
 /// How long a job that a hook started may take in all.
 pub const HOOK_LIMIT: Duration = Duration::from_millis(9_500);
@@ -591,6 +591,12 @@ pub fn start_server(place: &Place) -> Result<bool, SyncError> {
         "exit-empty",
         "off",
     ];
+    // `tmux -L` makes the folder of its sockets, which a reboot takes away, and `tmux -S` does not.
+    if let Some(folder) = place.tmux.socket.parent() {
+        if folder.file_name() == socket_folder(None).file_name() && !folder.exists() {
+            let _ = DirBuilder::new().mode(0o700).create(folder);
+        }
+    }
     // The user's configuration is loaded meanwhile.
     let printed = place.tmux.run(&args, Instant::now() + Duration::from_secs(30))?;
     Ok(String::from_utf8_lossy(&printed).lines().any(|line| line == "on"))

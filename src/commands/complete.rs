@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
-use tmux_roster::config::{Environment, Place, Settings};
+use tmux_roster::config::{self, Environment, Place, Settings};
 use tmux_roster::sync;
 use tmux_roster::tmux::command::quote_sh;
 
@@ -310,9 +310,8 @@ fn modes(context: &Context) -> Offer {
     let place = Place { tmux: context.tmux(), dir: PathBuf::new() };
     let values = sync::options(&place, &["@roster-modes"], Instant::now() + LIMIT);
     let value = values.ok().and_then(|values| values.into_iter().next()).unwrap_or_default();
-    let value = String::from_utf8_lossy(&value).into_owned();
-    let words: Vec<&str> = value.split_whitespace().collect();
-    one_of(if words.is_empty() { &["safe", "yolo"] } else { &words })
+    let modes = config::modes(&String::from_utf8_lossy(&value));
+    Offer::Words(modes.into_iter().map(|mode| (mode, String::new())).collect())
 }
 
 /// A line that is being typed in bash: its words, and the part of the last one that readline is

@@ -21,10 +21,10 @@ use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{Running, Tmux, TmuxError, Version};
 use tmux_roster::{Store, StoreError, Timestamp};
 
-use super::list::{age, visible};
+use super::list::{age, cut, terminal_columns, visible};
 use super::load::{self, KeyState};
 use super::store::json;
-use super::{Context, Failure, Outcome, print};
+use super::{Context, Failure, Outcome, count, print};
 use crate::cli;
 
 /// How long the lock may be held by others before that is worth telling: syncs are far quicker.
@@ -32,6 +32,12 @@ const LOCK_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long a sync that is on its way may take to bring things into step.
 const STEP_LIMIT: Duration = Duration::from_secs(1);
+
+/// What stands before the lines under a finding.
+const MARGIN: usize = 21;
+
+/// How many lines of the log are shown.
+const LOG_LINES: usize = 3;
 
 /// How much of the log's end is read, in bytes.
 const LOG_TAIL: usize = 16 * 1024;
@@ -57,6 +63,9 @@ struct Finding {
     level: Level,
     found: String,
     remedy: String,
+    /// One line each, the newest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lines: Vec<String>,
 }
 
 /// What `--fix` does about a finding.
@@ -82,7 +91,7 @@ struct Examination {
 impl Examination {
     fn add(&mut self, check: &'static str, level: Level, found: &str, remedy: &str) {
         let (found, remedy) = (visible(found), visible(remedy));
-        self.findings.push(Finding { check, level, found, remedy });
+        self.findings.push(Finding { check, level, found, remedy, lines: Vec::new() });
     }
 
     fn ok(&mut self, check: &'static str, found: &str) {
@@ -120,14 +129,16 @@ pub fn doctor(context: &Context, args: &cli::Doctor) -> Outcome {
     if args.json {
         json(&findings)?;
     } else {
-        print(&text(&findings))?;
+        print(&text(&findings, terminal_columns()))?;
     }
     let wrong = findings.iter().any(|finding| finding.level == Level::Problem);
     Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn text(findings: &[Finding]) -> String {
+fn text(findings: &[Finding], columns: Option<usize>) -> String {
     let mut text = String::new();
+    // What was logged may be long: here a line is a line, and the log has all of it.
+    let room = columns.unwrap_or(100).saturating_sub(MARGIN + 1).max(20);
     for finding in findings {
         let level = match finding.level {
             Level::Ok => "ok",
@@ -135,15 +146,17 @@ fn text(findings: &[Finding]) -> String {
             Level::Problem => "PROBLEM",
         };
         text.push_str(&format!("{level:<8} {:<12} {}\n", finding.check, finding.found));
+        for line in &finding.lines {
+            text.push_str(&format!("{:MARGIN$} {}\n", "", cut(line, room)));
+        }
         if !finding.remedy.is_empty() {
-            text.push_str(&format!("{:<21} -> {}\n", "", finding.remedy));
+            text.push_str(&format!("{:MARGIN$} -> {}\n", "", finding.remedy));
         }
     }
     let problems = findings.iter().filter(|f| f.level == Level::Problem).count();
     text.push_str(&match problems {
         0 => "all is well\n".to_owned(),
-        1 => "1 problem\n".to_owned(),
-        more => format!("{more} problems\n"),
+        problems => format!("{}\n", count(problems, "problem")),
     });
     text
 }
@@ -158,7 +171,7 @@ fn examine(context: &Context) -> Examination {
     if let (Some(answer), Some(settings)) = (&asked, &settings) {
         check_plugin(&mut exam, answer, settings);
         check_hooks(&mut exam, &tmux, answer, settings);
-        check_options(&mut exam, settings);
+        check_options(&mut exam, &tmux, settings);
         check_keys(&mut exam, &tmux, answer, settings);
     }
     if let Some(place) = &place {
@@ -223,8 +236,9 @@ fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Option<An
             return None;
         }
     };
-    let (pid, count) = (answer.snapshot.server.pid, answer.snapshot.sessions.len());
-    let found = format!("{} with {count} sessions, process {pid}", answer.version);
+    let pid = answer.snapshot.server.pid;
+    let sessions = count(answer.snapshot.sessions.len(), "session");
+    let found = format!("{} with {sessions}, process {pid}", answer.version);
     if answer.version == program {
         exam.ok("server", &found);
     } else {
@@ -376,11 +390,20 @@ fn shadows(
     Ok(found)
 }
 
-fn check_options(exam: &mut Examination, settings: &Settings) {
+fn check_options(exam: &mut Examination, tmux: &Tmux, settings: &Settings) {
     for complaint in &settings.complaints {
         exam.problem("options", complaint, "set it right in tmux.conf");
     }
-    if settings.complaints.is_empty() {
+    // A value alone does not tell an option that is empty from one that is not set.
+    let show = |args: &[&str]| tmux.run(args, Instant::now() + TYPED_LIMIT).unwrap_or_default();
+    let is_set = !show(&["show-options", "-gq", "@roster-modes"]).is_empty();
+    let value = show(&["show-options", "-gqv", "@roster-modes"]);
+    let is_empty = is_set && value.iter().all(u8::is_ascii_whitespace);
+    if is_empty {
+        let found = format!("@roster-modes is empty: taken as {}", settings.modes.join(" "));
+        exam.note("options", &found, "name modes in it, or take it out of tmux.conf");
+    }
+    if settings.complaints.is_empty() && !is_empty {
         exam.ok("options", "all values can be read");
     }
 }
@@ -516,8 +539,8 @@ fn check_registry(
         }
         return;
     };
-    let count = remembered.registry.sessions.len();
-    let found = format!("{count} sessions in {}", path.display());
+    let sessions = count(remembered.registry.sessions.len(), "session");
+    let found = format!("{sessions} in {}", path.display());
     match serde_json::from_slice::<RegistryFile>(&bytes) {
         Ok(RegistryFile { version: FileVersion::Known(version), .. })
             if version < SCHEMA_VERSION =>
@@ -540,8 +563,9 @@ fn check_registry(
         return check_stamps(exam, place, &step.unstamped);
     }
     let found = format!(
-        "registry and tmux differ: {} records to change, {} things to tell tmux",
-        step.changes, step.effects
+        "registry and tmux differ: {} to change, {} to tell tmux",
+        count(step.changes, "record"),
+        count(step.effects, "thing")
     );
     match lock_is_free {
         true => exam.mendable("step", &found, Repair::Sync),
@@ -639,17 +663,22 @@ fn check_log(exam: &mut Examination, place: &Place) {
     };
     let tail = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LOG_TAIL)..]).into_owned();
     let since = Timestamp::now().plus_seconds(-DAY);
-    let recent = |line: &&str| {
-        let time = line.split(' ').next().and_then(Timestamp::parse);
-        time.is_some_and(|time| time >= since)
+    let read = |line: &str| {
+        let (time, message) = line.split_once(' ')?;
+        let time = Timestamp::parse(time).filter(|time| *time >= since)?;
+        Some(format!("{} ago: {}", age(time, Timestamp::now()), visible(message)))
     };
-    let lines: Vec<&str> = tail.lines().filter(recent).collect();
+    let mut lines: Vec<String> = tail.lines().filter_map(read).collect();
     if lines.is_empty() {
         return exam.ok("log", "no problem in the last day");
     }
-    let shown = lines[lines.len().saturating_sub(3)..].join(" | ");
-    let found = format!("{} lines in the last day, the last: {shown}", lines.len());
-    exam.note("log", &found, &format!("read {}", place.log().display()));
+    let found = match lines.len() {
+        all @ ..=LOG_LINES => format!("{} in the last day", count(all, "line")),
+        all => format!("{} in the last day, the last {LOG_LINES}:", count(all, "line")),
+    };
+    lines.drain(..lines.len().saturating_sub(LOG_LINES));
+    let remedy = visible(&format!("read {}", place.log().display()));
+    exam.findings.push(Finding { check: "log", level: Level::Note, found, remedy, lines });
 }
 
 fn check_fzf(exam: &mut Examination) {

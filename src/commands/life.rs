@@ -22,6 +22,7 @@ use tmux_roster::tmux::TmuxError;
 use tmux_roster::tmux::command::line;
 use tmux_roster::{Session, Store, Timestamp, sanitize_name, validate_name};
 
+use super::state::warn_of_mode;
 use super::{Context, Failure, Outcome, not_found, print, store_of, warn};
 use crate::cli;
 
@@ -104,7 +105,8 @@ fn require_terminal(context: &Context, client: Option<&str>) -> Result<(), Failu
     if client.is_some() || context.is_inside() || std::io::stdin().is_terminal() {
         return Ok(());
     }
-    Err("there is no terminal to attach: run it in one (roster new -d makes a session without)"
+    Err("there is no terminal to attach: say this in one, or inside tmux; roster new -d and roster \
+         restore need neither"
         .into())
 }
 
@@ -285,6 +287,9 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
         }
         let default = &transaction.settings.policy.default_mode;
         let mode = args.mode.clone().unwrap_or_else(|| default.clone());
+        if args.mode.is_some() {
+            warn_of_mode(&mode, &transaction.settings.modes);
+        }
         let record = Session::with(&name, &workdir, &mode, new_uuid(), Timestamp::now());
         let done = restore::make_new(transaction, record, command)?;
         transaction.run_scripts(&done.events);

@@ -307,7 +307,7 @@ pub fn cut(text: &str, width: usize) -> String {
     cut
 }
 
-fn terminal_columns() -> Option<usize> {
+pub fn terminal_columns() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     (size.ws_col > 0).then_some(size.ws_col.into())
 }

@@ -73,7 +73,7 @@ impl Menu {
         let mut call = place.tmux.command(&["display-menu", "-c", &seat.client]);
         let centre = if version.at_least(3, 2) { ["C", "C"] } else { ["P", "P"] };
         call.args(["-t", &seat.pane, "-x", centre[0], "-y", centre[1], "-T"]);
-        call.arg(format!("#[align=centre]{} ", escape(&title, version)));
+        call.arg(format!("#[align=centre] {} ", escape(&title, version)));
         call.arg("--");
         call.args(pages[page].iter().flatten());
         if pages.len() > 1 {
@@ -116,8 +116,12 @@ fn escape(text: &str, version: Version) -> String {
 pub fn seat(context: &Context, place: &Place, from: Option<&str>) -> Result<Seat, Failure> {
     match from {
         Some(from) => Seat::parse(from),
-        None => Seat::of_pane(context, place)?
-            .ok_or_else(|| "a menu needs a tmux client: roster --help lists what does not".into()),
+        None if context.is_inside() => Seat::of_pane(context, place)?
+            .ok_or_else(|| "no tmux client shows this pane: say it where you are attached".into()),
+        None => Err(
+            "a menu opens inside tmux only: attach first, or take roster list and roster go NAME"
+                .into(),
+        ),
     }
 }
 
@@ -141,8 +145,10 @@ pub fn menu(context: &Context, args: &cli::Menu) -> Outcome {
     items.push(Item::new("s", "new session here", "key new".into()));
     items.push(Item::new("l", "the session before", "key last".into()));
     items.push(Item::new("o", "reopen the one closed last", "key reopen".into()));
-    let restore = format!("restore all lost ({lost})");
-    items.push(Item::new("a", restore, "key restore --all".into()));
+    if lost > 0 {
+        let restore = format!("restore all lost ({lost})");
+        items.push(Item::new("a", restore, "key restore --all".into()));
+    }
     items.push(Item::new("b", "list of backups", "key --show backups".into()));
     items.push(Item::new("d", "doctor", "key --show doctor".into()));
     let menu = Menu { title, items, more: "menu".into() };

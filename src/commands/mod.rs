@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use argh::{ArgsInfo, EarlyExit};
 use tmux_roster::config::{Environment, Place};
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
@@ -26,7 +27,7 @@ use tmux_roster::tmux::query::Mark;
 use tmux_roster::tmux::{Tmux, TmuxError, is_exiting};
 use tmux_roster::{Store, StoreError};
 
-use crate::cli::{self, Sync, Verb};
+use crate::cli::{Cli, Internal, InternalVerb, Line, Sync, Verb};
 
 /// Why a command did not end well.
 pub enum Failure {
@@ -54,30 +55,57 @@ pub fn run(args: &[String]) -> Outcome {
     if args.get(1).is_some_and(|verb| verb == "complete") {
         return complete::complete(&args[2..]);
     }
-    let (cli, command) = match cli::parse(program, args) {
-        Ok(parsed) => parsed,
-        Err(early) if early.status.is_ok() => {
-            print(&early.output)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        Err(early) => {
-            let usage = early.output.trim_end().to_owned();
-            return Err(Failure::Usage(format!("{usage}\nrun {program} --help for more")));
-        }
+    let line = Line::new(args);
+    if line.is_internal() {
+        return match line.parse(program) {
+            Ok(Internal { socket_name, socket_path, verb }) => {
+                dispatch_internal(&Context::new(socket_name, socket_path), verb, line.command)
+            }
+            Err(early) => not_parsed(early, &line),
+        };
+    }
+    let cli: Cli = match line.parse(program) {
+        Ok(cli) => cli,
+        Err(early) => return not_parsed(early, &line),
     };
     if cli.version {
         print(concat!("roster ", env!("CARGO_PKG_VERSION"), "\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
     let Some(verb) = cli.verb else {
-        return Err(Failure::Usage("what shall I do? roster --help lists it".into()));
+        return Err(Failure::Usage("a command is missing; see `roster --help`".into()));
     };
-    let context = Context {
-        environment: Environment::read(),
-        socket_name: cli.socket_name,
-        socket_path: cli.socket_path,
-    };
-    dispatch(&context, verb, command, started)
+    let context = Context::new(cli.socket_name, cli.socket_path);
+    dispatch(&context, verb, line.command, started).map_err(|failure| match failure {
+        Failure::Usage(message) => usage(&message, line.verb),
+        failure => failure,
+    })
+}
+
+/// Prints the help that was asked for, or says what is wrong, on one line.
+fn not_parsed(early: EarlyExit, line: &Line<'_>) -> Outcome {
+    let verb = line.verb;
+    if early.status.is_ok() {
+        print(&early.output)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let is_known = |verb| Cli::get_args_info().commands.iter().any(|known| known.name == verb);
+    if !verb.is_empty() && !line.is_internal() && !is_known(verb) {
+        return Err(usage(&format!("unknown command {}", list::visible(verb)), ""));
+    }
+    let words: Vec<&str> = early.output.split_whitespace().collect();
+    let said = words.join(" ");
+    let mut said = said.trim_end_matches('.').to_owned();
+    if let Some(first) = said.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    Err(usage(&list::visible(&said), verb))
+}
+
+/// What is wrong with a command line, and where to read what is right.
+fn usage(message: &str, verb: &str) -> Failure {
+    let space = if verb.is_empty() { "" } else { " " };
+    Failure::Usage(format!("{message}; see `roster{space}{verb} --help`"))
 }
 
 fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant) -> Outcome {
@@ -107,11 +135,16 @@ fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant)
         Verb::Store(args) => store::run(args),
         Verb::Doctor(args) => doctor::doctor(context, &args),
         Verb::Completions(args) => complete::script(&args),
-        Verb::Load(args) => load::load(context, &args),
         Verb::Pick(args) => pick::pick(context, &args),
         Verb::Menu(args) => menu::menu(context, &args),
-        Verb::Key(args) => key::key(context, &args),
-        Verb::RunScript(_) => Ok(script::supervise(command)),
+    }
+}
+
+fn dispatch_internal(context: &Context, verb: InternalVerb, command: &[String]) -> Outcome {
+    match verb {
+        InternalVerb::Load(args) => load::load(context, &args),
+        InternalVerb::Key(args) => key::key(context, &args),
+        InternalVerb::RunScript(_) => Ok(script::supervise(command)),
     }
 }
 
@@ -123,6 +156,10 @@ pub struct Context {
 }
 
 impl Context {
+    fn new(socket_name: Option<String>, socket_path: Option<String>) -> Context {
+        Context { environment: Environment::read(), socket_name, socket_path }
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.environment.socket(self.socket_path.as_deref(), self.socket_name.as_deref())
     }
@@ -231,6 +268,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// "1 session", "2 sessions".
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Says something on standard error that is no failure.

@@ -40,9 +40,20 @@ pub fn pick(context: &Context, args: &cli::Pick) -> Outcome {
             None => with_fzf(context, &place, Some(&seat)),
         };
     }
-    if from.is_none() && fzf().is_some() && std::io::stdin().is_terminal() {
+    let has_terminal = std::io::stdin().is_terminal();
+    if from.is_none() && fzf().is_some() && has_terminal {
         let seat = Seat::of_pane(context, &place)?;
         return with_fzf(context, &place, seat.as_ref());
+    }
+    if from.is_none() && !context.is_inside() {
+        return Err(match has_terminal {
+            true => {
+                "outside tmux the picker needs fzf: install it, or take roster list and \
+                     roster go NAME"
+            }
+            false => "outside tmux the picker needs a terminal: roster list does without",
+        }
+        .into());
     }
     let seat = menu::seat(context, &place, from)?;
     let by_menu = args.actions.as_ref().or(args.confirm.as_ref()).or(args.rename.as_ref());
@@ -352,8 +363,11 @@ fn ask_fzf(
         (_, 18..) => "down:50%",
         _ => "right:50%:hidden",
     };
-    let keys = "enter go, ^s new, ^r rename, ^x kill, ^o reopen, ^t mode, ? help";
-    let header = if note.is_empty() { keys } else { note };
+    // The list and what stands over it share their columns with a preview beside them; two stay
+    // empty at their left.
+    let beside = preview_window == "right:50%";
+    let room = usize::from(if beside { columns / 2 } else { columns }).saturating_sub(4);
+    let header = if note.is_empty() { keys(room) } else { note };
     let mut fzf = Command::new(&program);
     fzf.args(["--ansi", "--delimiter=\t", "--with-nth=2..", "--layout=reverse", "--no-multi"])
         .args(["--tiebreak=index", "--print-query", "--info=inline", "--prompt=session> "])
@@ -385,6 +399,17 @@ fn ask_fzf(
         Some(130) => Ok(None),
         _ => Err("fzf failed: roster list and roster go do without it".into()),
     }
+}
+
+/// What the picker's keys do, in as many columns.
+fn keys(room: usize) -> &'static str {
+    let all = [
+        "enter go, ^s new, ^r rename, ^x kill, ^o reopen, ^t mode, ? help",
+        "enter go, ^s new, ^r rename, ^x kill, ? help",
+        "enter go, ^s new, ^x kill, ? help",
+        "enter go, ? help",
+    ];
+    all.into_iter().find(|keys| keys.len() <= room).unwrap_or("? help")
 }
 
 /// Whether this fzf can put its cursor somewhere: from 0.36 on.

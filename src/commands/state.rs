@@ -12,7 +12,7 @@ use tmux_roster::tmux::TmuxError;
 use tmux_roster::{Session, Store, Timestamp, migration_plan};
 
 use super::store::json;
-use super::{Context, Failure, Outcome, not_found, print, store_of, warn};
+use super::{Context, Failure, Outcome, count, not_found, print, store_of, warn};
 use crate::cli;
 
 pub fn backup(context: &Context) -> Outcome {
@@ -86,7 +86,7 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
         return Err(format!("{} is not there: roster backups lists what is", file.display()).into());
     }
     let saved = Store::new(&file).read()?;
-    let count = saved.sessions.len();
+    let sessions = count(saved.sessions.len(), "session");
     let kept = store.backup()?;
     let now = Timestamp::now();
     let take = |next: &mut tmux_roster::model::reconcile::Remembered,
@@ -131,7 +131,7 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
         }
         Err(error) => return Err(error.into()),
     }
-    let mut text = format!("recovered {count} sessions from {}", file.display());
+    let mut text = format!("recovered {sessions} from {}", file.display());
     if let Some(kept) = kept {
         text.push_str(&format!("; what was there is {}", kept.display()));
     }
@@ -158,8 +158,11 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
     let mut next = transaction.remembered.clone();
     let session = named(&mut next.registry.sessions, &args.name)?;
     let mode = match (&args.mode, args.next) {
-        (Some(mode), _) => mode.clone(),
-        (None, true) => next_mode(&place, &transaction, &session.mode)?,
+        (Some(mode), _) => {
+            warn_of_mode(mode, &transaction.settings.modes);
+            mode.clone()
+        }
+        (None, true) => next_mode(&transaction.settings.modes, &session.mode),
         (None, false) => {
             print(&format!("{}\n", super::list::visible(&session.mode)))?;
             return Ok(ExitCode::SUCCESS);
@@ -197,17 +200,17 @@ fn named<'a>(
     key.and_then(|key| sessions.get_mut(&key)).ok_or(error)
 }
 
-fn next_mode(
-    place: &Place,
-    transaction: &Transaction<'_>,
-    current: &str,
-) -> Result<String, Failure> {
-    let values = sync::options(place, &["@roster-modes"], transaction.deadline())?;
-    let value = String::from_utf8_lossy(&values[0]).into_owned();
-    let modes: Vec<&str> = value.split_whitespace().collect();
-    let modes = if modes.is_empty() { vec!["safe", "yolo"] } else { modes };
-    let at = modes.iter().position(|mode| *mode == current).map_or(0, |at| at + 1);
-    Ok(modes[at % modes.len()].to_owned())
+fn next_mode(modes: &[String], current: &str) -> String {
+    let at = modes.iter().position(|mode| mode == current).map_or(0, |at| at + 1);
+    modes[at % modes.len()].clone()
+}
+
+/// A mode is any word, but one that *next mode* never comes to may be a slip of the pen.
+pub fn warn_of_mode(mode: &str, modes: &[String]) {
+    if !modes.iter().any(|known| known == mode) {
+        let text = format!("mode {mode} is not in @roster-modes ({})", modes.join(" "));
+        warn(&super::list::visible(&text));
+    }
 }
 
 pub fn health(context: &Context, args: &cli::Health) -> Outcome {

@@ -276,6 +276,19 @@ fn options_that_cannot_be_read_are_told() {
 }
 
 #[test]
+fn modes_that_are_set_to_nothing_are_told() {
+    let server = started();
+    for empty in ["", "  "] {
+        server.tmux(&["set-option", "-g", "@roster-modes", empty]);
+        let (findings, well) = doctor(&server, &[]);
+        let told = found(&findings, "options", "note");
+        assert!(well && told == ["@roster-modes is empty: taken as safe yolo"], "{findings:#?}");
+    }
+    server.tmux(&["set-option", "-g", "@roster-modes", "wild"]);
+    assert_eq!(found(&doctor(&server, &[]).0, "options", "ok").len(), 1);
+}
+
+#[test]
 fn a_key_that_the_user_bound_is_told_and_left_alone() {
     let server = Server::with_config("");
     server.tmux(&["new-session", "-d", "-s", "one"]);
@@ -324,5 +337,33 @@ fn what_the_log_says_of_today_is_shown_without_harm() {
     let (findings, well) = doctor(&server, &[]);
     let told = found(&findings, "log", "note");
     assert!(well && told.len() == 1, "{findings:#?}");
-    assert!(told[0].contains("1 lines") && told[0].contains("\\u{1b}[31m"), "{told:?}");
+    assert_eq!(told[0], "1 line in the last day");
+    let logged = |findings: &[Value]| {
+        let of_log = findings.iter().find(|f| f["check"] == "log").unwrap();
+        of_log["lines"].as_array().unwrap().clone()
+    };
+    let lines = logged(&findings);
+    assert!(lines.len() == 1 && lines[0].as_str().unwrap().ends_with("bad \\u{1b}[31m name"));
+    // More of them, and longer than a terminal is wide: the newest last, each on one line.
+    let long = "x".repeat(300);
+    let text: String = (1..=5).map(|n| format!("{now} number {n} {long}\n")).collect();
+    fs::write(&log, text).unwrap();
+    let lines = logged(&doctor(&server, &[]).0);
+    let has = |line: &Value, n| line.as_str().unwrap().contains(&format!("number {n} xxx"));
+    assert!(lines.len() == 3 && has(&lines[0], 3) && has(&lines[2], 5), "{lines:?}");
+    let client = server.attach("one");
+    let command = format!("{ROSTER} doctor; sleep 1000");
+    server.tmux(&["respawn-pane", "-k", "-t", "=one:", &command]);
+    client.wait_to_see("read /");
+    let screen = client.screen();
+    let row = |text: &str| screen.lines().position(|line| line.contains(text)).unwrap();
+    assert_eq!(row("number 5"), row("number 3") + 2, "{screen}");
+    assert!(screen.contains("5 lines in the last day, the last 3:"), "{screen}");
+}
+
+#[test]
+fn one_session_is_no_sessions() {
+    let server = started();
+    let said = server.roster(&["doctor"]);
+    assert!(said.contains(" with 1 session, ") && said.contains(" 1 session in /"), "{said}");
 }

@@ -130,6 +130,18 @@ fn restore_works_without_a_server_and_makes_nothing_else() {
 }
 
 #[test]
+fn restore_works_after_a_reboot_which_took_the_folder_of_sockets() {
+    let server = five();
+    server.crash();
+    let sockets = format!("tmp/tmux-{}", rustix::process::getuid().as_raw());
+    std::fs::remove_dir_all(server.path(&sockets)).unwrap();
+    assert_eq!(server.roster(&["restore", "--all"]), "restored v, w, x, y, z\n");
+    assert_eq!(names_in(&server, "live"), ["v", "w", "x", "y", "z"]);
+    let mode = std::fs::metadata(server.path(&sockets)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
 fn a_session_that_another_tool_restores_keeps_its_uuid() {
     let server = five();
     let (v, w) = (server.uuid("v"), server.uuid("w"));
@@ -468,4 +480,55 @@ fn going_somewhere_needs_a_terminal_and_makes_nothing_without_one() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("-d"), "{output:?}");
     assert_eq!(server.names(), ["v", "w", "x", "y", "z"]);
+    for (verb, way_out) in [("pick", "roster list"), ("menu", "roster go NAME"), ("last", "inside")]
+    {
+        let output = server.try_roster(&[verb]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains(way_out), "{verb}: {said}");
+    }
+}
+
+#[test]
+fn a_mode_that_is_no_mode_of_the_users_is_taken_and_told() {
+    let server = Server::with_plugin("set -g @roster-modes 'safe wild'");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    let said = |args: &[&str]| {
+        let output = server.try_roster(args);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let warning = "roster: mode wlid is not in @roster-modes (safe wild)\n";
+    assert_eq!(said(&["mode", "one", "wlid"]), warning);
+    assert_eq!(server.field("one", "mode"), "wlid");
+    assert_eq!(said(&["new", "two", "-d", "-m", "wlid"]), warning);
+    assert_eq!(server.field("two", "mode"), "wlid");
+    assert_eq!(said(&["mode", "one", "wild"]), "");
+    assert_eq!(said(&["mode", "one", "--next"]), "");
+    assert_eq!(said(&["new", "three", "-d"]), "");
+}
+
+#[test]
+fn a_command_line_that_is_off_says_where_to_read_what_is_right() {
+    let server = Server::with_config("");
+    for (args, wanted) in [
+        (&["frob", "x"][..], "unknown command frob; see `roster --help`"),
+        (&["help"], "unknown command help; see `roster --help`"),
+        (&[], "a command is missing; see `roster --help`"),
+        (&["show"], "required positional arguments not provided: name; see `roster show --help`"),
+        (&["list", "--frob"], "unrecognized argument: --frob; see `roster list --help`"),
+        (
+            &["restore"],
+            "restore takes the names of lost sessions, or --all; see `roster restore --help`",
+        ),
+        (&["store", "frob"], "unrecognized argument: frob; see `roster store --help`"),
+    ] {
+        let output = server.try_roster(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), format!("roster: {wanted}\n"));
+    }
+    // What is called for people has its help as well.
+    for internal in ["load", "run-script", "key"] {
+        assert!(server.roster(&[internal, "--help"]).starts_with("Usage: "), "{internal}");
+    }
 }

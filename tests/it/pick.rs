@@ -348,8 +348,10 @@ fn every_action_of_the_menu_does_what_it_says() {
     client.wait_to_see("a key: back");
     client.press(&["q"]);
     client.wait_until_gone("a key: back");
-    act("a");
-    client.wait_to_see("nothing is lost");
+    client.prefix("A");
+    client.wait_to_see("list of backups");
+    assert!(!client.screen().contains("restore all lost"), "{}", client.screen());
+    client.press(&["Escape"]);
     assert_undisturbed(&server);
     server.crash();
     server.tmux(&["new-session", "-d", "-s", "uno", "-c", &server.dir("a")]);
@@ -580,6 +582,12 @@ fn two_hundred_sessions_on_screens_of_two_sizes() {
             client.open(with);
             client.wait_to_see("one");
             if with == With::Fzf {
+                // As many keys as there is room for, and all of what they do.
+                client.wait_to_see(if size.0 == 80 {
+                    "^t mode, ? help"
+                } else {
+                    "^x kill, ? help"
+                });
                 client.press(&["n123"]);
                 client.wait_to_see(">   n123 ");
                 client.press(&["Enter"]);

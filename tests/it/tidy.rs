@@ -101,16 +101,18 @@ fn every_command_stands_in_the_readme_and_every_command_there_is_real() {
     let help = std::process::Command::new(ROSTER).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let commands = help.split("Commands:").nth(1).expect("the list of commands");
-    // What plugin.tmux and keys call is no command for people.
-    let hidden = ["load", "run-script", "complete", "key"];
     let real: BTreeSet<&str> = commands
         .lines()
         .filter_map(|line| {
             line.strip_prefix("  ")?.split_whitespace().next().filter(|_| !line.starts_with("   "))
         })
-        .filter(|verb| !hidden.contains(verb))
         .collect();
+    // What plugin.tmux, keys and completions call is no command for people.
+    for internal in ["load", "run-script", "complete", "key"] {
+        assert!(!real.contains(internal), "{help}");
+    }
     let rows = table("Commands", 0);
+    assert_eq!(rows.len(), real.len(), "each once: {rows:?}");
     let told: BTreeSet<&str> = rows
         .iter()
         .filter_map(|row| row.split_whitespace().nth(1))
@@ -142,4 +144,43 @@ fn the_readme_shows_the_commands_that_try_and_test() {
     let cargo = read(&root().join("Cargo.toml"));
     let msrv = cargo.split("rust-version = \"").nth(1).unwrap().split('"').next().unwrap();
     assert!(readme.contains(&format!("Rust {msrv}")));
+}
+
+/// The names of an XML text's elements that are open at its end, and whether each ended in turn.
+fn open_elements(text: &str) -> Vec<&str> {
+    let mut open = Vec::new();
+    for tag in text.split('<').skip(1) {
+        let (tag, text) = tag.split_once('>').expect("the end of a tag");
+        assert!(!text.contains('>') && tag.matches('"').count() % 2 == 0, "{tag}>{text}");
+        for rest in text.split('&').skip(1) {
+            assert!(["amp;", "lt;", "gt;", "quot;"].iter().any(|e| rest.starts_with(e)), "{rest}");
+        }
+        let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap();
+        match (tag.starts_with('/'), tag.ends_with('/')) {
+            (true, _) => assert_eq!(open.pop(), Some(name)),
+            (false, true) => {}
+            (false, false) => open.push(name),
+        }
+    }
+    open
+}
+
+#[test]
+fn the_pictures_of_the_readme_are_there_whole_and_small() {
+    let readme = readme();
+    for (picture, shown) in [
+        (".github/picker.svg", &["session&gt;", "lost", "closed", "Enter makes it anew"][..]),
+        (".github/status.svg", &["$ roster list", "yolo", "ok 2 lost"]),
+    ] {
+        let (before, _) = readme.split_once(&format!("]({picture})")).expect("it is shown");
+        assert!(before.rsplit_once("![").unwrap().1.len() > 40, "{picture} is told in words");
+        let text = read(&root().join(picture));
+        assert!(text.len() < 30_000, "{picture} has {} bytes", text.len());
+        assert!(text.starts_with("<svg xmlns=") && text.ends_with("</svg>\n"), "{picture}");
+        assert_eq!(open_elements(&text), [""; 0], "{picture}");
+        for part in shown {
+            assert!(text.contains(&format!(">{part}")), "{part} in {picture}");
+        }
+        assert!(!text.contains("/tmp") && !text.contains("/home"), "{picture} shows a folder");
+    }
 }

@@ -9,8 +9,12 @@ mod cli;
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let words = text.split('\0').map(str::to_owned);
     let line: Vec<String> = std::iter::once("roster".to_owned()).chain(words).collect();
-    match cli::parse("roster", &line) {
-        Ok((_, command)) => assert!(command.is_empty() || line.ends_with(command)),
-        Err(early) => assert!(!early.output.is_empty()),
-    }
+    let taken = cli::Line::new(&line);
+    assert!(taken.command.is_empty() || line.ends_with(taken.command));
+    let refused = if taken.is_internal() {
+        taken.parse::<cli::Internal>("roster").err()
+    } else {
+        taken.parse::<cli::Cli>("roster").err()
+    };
+    assert!(refused.is_none_or(|early| !early.output.is_empty()));
 });
