@@ -31,7 +31,7 @@ use crate::store::file::{self, PRIVATE, Sync};
 use crate::store::{Locked, Store, StoreError, Times};
 use crate::tmux::command::{self, HOOK_INDEX, HOOKS, PIECE};
 use crate::tmux::query::{self, Answer, Mark, Query};
-use crate::tmux::{Output, TmuxError, Version, is_exiting, socket_folder};
+use crate::tmux::{Output, TmuxError, Version, is_exiting, socket_folder_name};
 
 /// How long a job that a hook started may take in all.
 pub const HOOK_LIMIT: Duration = Duration::from_millis(9_500);
@@ -593,7 +593,7 @@ pub fn start_server(place: &Place) -> Result<bool, SyncError> {
     ];
     // `tmux -L` makes the folder of its sockets, which a reboot takes away, and `tmux -S` does not.
     if let Some(folder) = place.tmux.socket.parent() {
-        if folder.file_name() == socket_folder(None).file_name() && !folder.exists() {
+        if folder.ends_with(socket_folder_name()) && !folder.exists() {
             let _ = DirBuilder::new().mode(0o700).create(folder);
         }
     }

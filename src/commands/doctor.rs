@@ -229,6 +229,10 @@ fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Option<An
             exam.note("server", found, "");
             return None;
         }
+        Err(error @ TmuxError::NotOurs { .. }) => {
+            exam.problem("server", &error.to_string(), "name a server of your own: -L or -S");
+            return None;
+        }
         Err(error) => {
             let remedy = "wait if it is busy; else use the tmux program that started it, or \
                           restart it: sessions are kept as lost and can be restored";

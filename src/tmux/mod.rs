@@ -6,8 +6,10 @@ pub mod command;
 pub mod query;
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -21,6 +23,12 @@ pub enum TmuxError {
     NoServer {
         /// The socket.
         socket: PathBuf,
+    },
+    /// The server's socket, or the folder of sockets, is another user's: whoever listens there
+    /// could choose by its options what we run.
+    NotOurs {
+        /// Which of the two.
+        path: PathBuf,
     },
     /// tmux could not be started.
     NotStarted {
@@ -54,6 +62,11 @@ impl fmt::Display for TmuxError {
             TmuxError::NoServer { socket } => {
                 write!(f, "no tmux server is running on {}", socket.display())
             }
+            TmuxError::NotOurs { path } => write!(
+                f,
+                "{} belongs to another user: only servers of your own are spoken to",
+                path.display()
+            ),
             TmuxError::NotStarted { program, source } => {
                 write!(f, "could not start tmux ({}): {source}", program.display())
             }
@@ -116,10 +129,26 @@ impl Tmux {
     /// Starts a call whose answer is to be read later.
     ///
     /// # Errors
-    /// The program cannot be started.
+    /// The server is another user's, or the program cannot be started.
     pub fn start<S: AsRef<std::ffi::OsStr>>(&self, args: &[S]) -> Result<Running, TmuxError> {
+        self.check_owner()?;
         Running::start(self.command(args))
             .map_err(|source| TmuxError::NotStarted { program: self.program.clone(), source })
+    }
+
+    /// Refuses a socket of another user, and as `tmux -L` does and `tmux -S` does not, a folder
+    /// of sockets that another user made in our name. What cannot be looked at is left for tmux
+    /// to complain of.
+    fn check_owner(&self) -> Result<(), TmuxError> {
+        let folder = self.socket.parent();
+        let folder = folder.filter(|path| path.ends_with(socket_folder_name()));
+        for path in folder.into_iter().chain([self.socket.as_path()]) {
+            let is_ours = |found: fs::Metadata| found.uid() == rustix::process::geteuid().as_raw();
+            if !fs::metadata(path).map_or(true, is_ours) {
+                return Err(TmuxError::NotOurs { path: path.to_owned() });
+            }
+        }
+        Ok(())
     }
 
     /// Runs a call to its end and gives what it printed.
@@ -328,7 +357,12 @@ impl Version {
 pub fn socket_folder(tmux_tmpdir: Option<&Path>) -> PathBuf {
     let base = tmux_tmpdir.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("/tmp"));
     let base = base.canonicalize().unwrap_or_else(|_| base.to_owned());
-    base.join(format!("tmux-{}", rustix::process::getuid().as_raw()))
+    base.join(socket_folder_name())
+}
+
+/// What that folder is called, wherever it is.
+pub fn socket_folder_name() -> String {
+    format!("tmux-{}", rustix::process::getuid().as_raw())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::env::{Folder, ROSTER, Server, tmux_program, tmux_version, wait_for};
+use crate::env::{Folder, ROSTER, Server, tmux_program, wait_for};
 
 fn store(file: &Path, args: &[&str]) -> Output {
     Command::new(ROSTER).args(["store", "--file"]).arg(file).args(args).output().unwrap()
@@ -228,7 +228,7 @@ fn another_users_server_is_an_error_and_no_server_without_sessions() {
         }
     };
     check("Permission denied");
-    // Somebody opens all doors to it: from 3.3 on tmux itself lets nobody in who is not named.
+    // Somebody opens all doors to it.
     let doors = || socket.ancestors().take_while(|path| path.starts_with(server.folder.path()));
     let open = |mode| {
         for door in doors() {
@@ -236,12 +236,91 @@ fn another_users_server_is_an_error_and_no_server_without_sessions() {
         }
     };
     open(0o777);
-    if tmux_version() >= (3, 3) {
-        check("access not allowed");
-    }
+    check("belongs to another user");
     // tmux uses no folder that others may enter.
     open(0o700);
     assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "one");
+}
+
+/// What another user's server says would be run by us: scripts for events, the program that
+/// doctor asks for its version, the tmux program that the server itself runs, and the folder.
+#[test]
+fn another_users_server_chooses_nothing_that_we_run_or_write() {
+    let (folder, _) = place_for_nobody();
+    let theirs = folder.path().join("nobody");
+    let canary = theirs.join("canary");
+    let script = theirs.join("script");
+    fs::write(&script, format!("#!/bin/sh\necho \"$0 $*\" >>'{}'\n", canary.display())).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    // The server runs a tmux that is not to be run by us either.
+    let program = theirs.join("their-tmux");
+    fs::copy(tmux_program(), &program).unwrap();
+    let config = format!(
+        "set -g @roster-on-created '{0}'\nset -g @roster_run '{0} x'\nset -g @roster_dir '{1}'\n",
+        script.display(),
+        theirs.join("dir").display()
+    );
+    fs::write(theirs.join("conf"), config).unwrap();
+    // In the folder of sockets that would be ours, and with a socket that is named.
+    let squatted = theirs.join(tmux_roster::tmux::socket_folder_name());
+    for socket in [squatted.join("s"), theirs.join("socket")] {
+        let Some(mut make) = as_nobody(Path::new("/bin/mkdir")) else { return };
+        make.arg("-p").arg(socket.parent().unwrap()).status().unwrap();
+        let tmux = |args: &[&str]| {
+            let mut tmux = as_nobody(&program).unwrap();
+            tmux.arg("-S").arg(&socket).arg("-f").arg(theirs.join("conf")).args(args);
+            tmux.env("SHELL", "/bin/sh").env("HOME", &theirs).status().unwrap()
+        };
+        assert!(tmux(&["new-session", "-d", "-s", "one"]).success());
+        let ask = |args: &[&str]| {
+            let mut roster = Command::new(ROSTER);
+            roster.env_clear().env("HOME", folder.path().join("closed"));
+            roster.env("PATH", "/usr/bin:/bin").env("TMUX_TMPDIR", &theirs);
+            if socket.starts_with(&squatted) {
+                roster.args(["-L", "s"]);
+            } else {
+                roster.arg("-S").arg(&socket);
+            }
+            roster.args(args).output().unwrap()
+        };
+        let verbs: [&[&str]; 7] = [
+            &["list"],
+            &["sync"],
+            &["new", "-d", "x"],
+            &["kill", "one"],
+            &["health", "--all"],
+            &["restore", "--all"],
+            &["load"],
+        ];
+        for args in verbs {
+            let output = ask(args);
+            assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+            let said = stderr(&output);
+            assert!(said.contains("belongs to another user"), "{args:?}: {said}");
+        }
+        let doctor = ask(&["doctor", "--fix"]);
+        let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+        assert_eq!(doctor.status.code(), Some(1), "{said}");
+        assert!(said.contains("belongs to another user"), "{said}");
+        assert!(!said.contains(&program.display().to_string()), "{said}");
+        let offered = Command::new(ROSTER)
+            .env_clear()
+            .args(["complete", "zsh", "-S"])
+            .arg(&socket)
+            .args(["go", ""])
+            .output()
+            .unwrap();
+        assert!(offered.status.success(), "{offered:?}");
+        // Nor is a server of our own started in a folder that another user made for it.
+        if socket.starts_with(&squatted) {
+            assert!(tmux(&["kill-server"]).success());
+            let output = ask(&["new", "-d", "x"]);
+            assert!(stderr(&output).contains("belongs to another user"), "{output:?}");
+        }
+        tmux(&["kill-server"]);
+        assert!(!canary.exists(), "{}", fs::read_to_string(&canary).unwrap());
+        assert!(!theirs.join("dir").exists());
+    }
 }
 
 #[test]
