@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::memory::{Known, Memory};
 use super::reconcile::{Policy, Remembered, is_ignored};
-use super::session::Session;
+use super::session::{Session, is_uuid};
 use super::snapshot::{LiveSession, Snapshot, Workdir};
 use super::time::Timestamp;
 
@@ -50,7 +50,7 @@ pub fn is_in_step(
             left += 1;
             let is_lost =
                 lost.get(&record.uuid).is_some_and(|since| !policy.is_too_old(*since, now));
-            if !is_lost || record.name != *key || record.uuid.is_empty() {
+            if !is_lost || record.name != *key || !is_uuid(&record.uuid) {
                 return false;
             }
         }
@@ -62,7 +62,10 @@ pub fn is_in_step(
     closed.len() <= policy.closed_limit
         && closed.iter().all(|entry| {
             let uuid = &entry.session.uuid;
-            entry.unproven.is_none() && !uuids.contains(uuid.as_str()) && !lost.contains_key(uuid)
+            entry.unproven.is_none()
+                && is_uuid(uuid)
+                && !uuids.contains(uuid.as_str())
+                && !lost.contains_key(uuid)
         })
 }
 
@@ -85,7 +88,7 @@ fn is_same(live: &LiveSession, known: &Known, record: &Session) -> bool {
         && known.name == record.name
         && known.uuid == record.uuid
         && live.stamp == record.uuid
-        && !live.stamp.is_empty()
+        && is_uuid(&record.uuid)
         && live.mode == record.mode
         && known.mode == record.mode
         && !live.mode.is_empty()

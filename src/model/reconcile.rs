@@ -178,13 +178,14 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// Every record by UUID. Of several records with one UUID the one keeps it whose name the
-    /// server memory knows, else the first; the others, and those without any, get new ones.
+    /// server memory knows, else the first; the others, and those without any, get new ones. What
+    /// is no UUID is none: it would reach tmux's formats and the commands of menus.
     fn fill_pool(&mut self, new_uuid: &mut dyn FnMut() -> String) {
         let sessions = &self.before.registry.sessions;
         let mut duplicates = Vec::new();
         for (key, session) in sessions {
             let session = Session { name: key.clone(), ..session.clone() };
-            if session.uuid.is_empty() {
+            if !is_uuid(&session.uuid) {
                 duplicates.push(session);
                 continue;
             }
@@ -206,6 +207,11 @@ impl<'a> Work<'a> {
                 session.name, session.uuid
             ));
             self.pool.insert(session.uuid.clone(), session);
+        }
+        for at in 0..self.closed.closed.len() {
+            if !is_uuid(&self.closed.closed[at].session.uuid) {
+                self.closed.closed[at].session.uuid = self.unused(new_uuid, &HashSet::new());
+            }
         }
     }
 
@@ -263,7 +269,7 @@ impl<'a> Work<'a> {
         let remembered = &self.before.memory.sessions;
         if self.same_server {
             for live in tracked {
-                if let Some(known) = remembered.get(&live.id) {
+                if let Some(known) = remembered.get(&live.id).filter(|k| is_uuid(&k.uuid)) {
                     if taken.insert(known.uuid.clone()) {
                         found.insert(live.id, known.uuid.clone());
                     }
@@ -272,7 +278,7 @@ impl<'a> Work<'a> {
         }
         let mut stamped: Vec<&LiveSession> = (tracked.iter().copied())
             .filter(|live| !found.contains_key(&live.id))
-            .filter(|live| is_uuid(&live.stamp) || self.pool.contains_key(&live.stamp))
+            .filter(|live| is_uuid(&live.stamp))
             .collect();
         // Of two with one stamp, the one that bears the recorded name, else the older one.
         stamped.sort_by_key(|live| {

@@ -77,10 +77,19 @@ const OURS: &[&str] = &[
     "\"stamped_over\":\"u2\"",
 ];
 
+/// None, what is no UUID, and three that are.
+const UUIDS: [&str; 5] = [
+    "",
+    "#(u)",
+    "00000000-0000-4000-8000-000000000001",
+    "00000000-0000-4000-8000-000000000002",
+    "00000000-0000-4000-8000-000000000003",
+];
+
 /// A memory and a list of closed sessions that anybody could have edited.
 fn files() -> impl Strategy<Value = (String, String)> {
     let id = || prop::sample::select(vec!["$0", "$1", "$2", "$7", "$4294967295"]);
-    let uuid = || prop::sample::select(vec!["", "u1", "u2", "u3"]);
+    let uuid = || prop::sample::select(&UUIDS[..]);
     let at = || {
         prop::sample::select(vec![
             "0000-01-01T00:00:00Z",
@@ -126,7 +135,7 @@ proptest! {
     fn whatever_stands_in_our_files_a_sync_makes_a_plan(
         (memory, closed) in files(),
         registry in pieces(JSON),
-        stamps in prop::array::uniform2(prop::sample::select(vec!["", "u1", "u2", "u3"])),
+        stamps in prop::array::uniform2(prop::sample::select(&UUIDS[..])),
         now in prop::sample::select(vec![-62_000_000_000, 0, 1_800_000_000, 253_402_300_799]),
     ) {
         let mut before = Remembered {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tmux_roster::model::in_step::is_in_step;
 use tmux_roster::model::memory::Known;
 use tmux_roster::model::reconcile::{EffectKind, EventKind, Plan, Policy, Remembered, reconcile};
+use tmux_roster::model::session::is_uuid;
 use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use tmux_roster::{Session, Timestamp};
 
@@ -258,6 +259,31 @@ fn attached_moves_forward_only() {
     world.sync(&mut fresh());
     assert_eq!(world.remembered.registry.sessions["a"].last_attached_at, at(50));
     world.check_settled();
+}
+
+#[test]
+fn what_is_no_uuid_is_replaced_wherever_it_stands() {
+    let hostile = "#(touch canary)".to_owned();
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
+    let b = world.uuid("b").to_owned();
+    let remembered = &mut world.remembered;
+    remembered.registry.sessions.get_mut("a").unwrap().uuid.clone_from(&hostile);
+    let known = remembered.memory.sessions.values_mut().find(|known| known.name == "a");
+    known.unwrap().uuid.clone_from(&hostile);
+    world.sessions[0].stamp.clone_from(&hostile);
+    world.sync(&mut fresh());
+    world.sync(&mut fresh());
+    assert_ne!(world.uuid("a"), hostile);
+    assert!(world.remembered.memory.sessions.values().all(|known| known.uuid != hostile));
+    assert_eq!(world.sessions[0].stamp, world.uuid("a"));
+    assert_eq!(world.uuid("b"), b);
+
+    world.sessions.remove(0);
+    world.sync(&mut fresh());
+    world.remembered.closed.closed[0].session.uuid.clone_from(&hostile);
+    world.sync(&mut fresh());
+    let closed = &world.remembered.closed.closed[0].session;
+    assert!(closed.name == "a" && closed.uuid != hostile, "{closed:?}");
 }
 
 #[test]
@@ -680,7 +706,7 @@ proptest! {
         let clones: HashSet<&String> =
             remembered.memory.sessions.values().filter(|k| k.clone).map(|k| &k.uuid).collect();
         // A record without a UUID has only its name, under which a live session may take it over.
-        let with_uuid = |s: &&Session| !s.uuid.is_empty();
+        let with_uuid = |s: &&Session| is_uuid(&s.uuid);
         for before in remembered.registry.sessions.values().filter(with_uuid) {
             // One of two with one UUID has another now, and where a live session took it over
             // whose name is not UTF-8 and looks like another's, a suffix to its name.
@@ -693,7 +719,8 @@ proptest! {
             let edited = remembered.memory.sessions.values().any(|k| k.name == before.name);
             prop_assert!(kept || edited || clones.contains(&before.uuid), "{:?} is gone", before);
         }
-        for before in &remembered.closed.closed {
+        let closed = remembered.closed.closed.iter();
+        for before in closed.filter(|entry| with_uuid(&&entry.session)) {
             let uuid = &before.session.uuid;
             prop_assert!(distinct.contains(uuid) || clones.contains(uuid), "{:?} is gone", before);
         }
