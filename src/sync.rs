@@ -43,6 +43,17 @@ pub const TYPED_LIMIT: Duration = Duration::from_secs(2);
 /// a row cost a dozen of them.
 const PACE: Duration = Duration::from_millis(50);
 
+/// How long a sync may take for the health of those that were come to: each of their directories
+/// may be on a network that hangs.
+const HEALTH_LIMIT: Duration = Duration::from_secs(1);
+
+/// How many seconds after a sync that failed the next look comes, and how many it is at most
+/// while one after another fails.
+const RETRY: (u32, u32) = (5, 600);
+
+/// Tells the job of such a look how long it was put off.
+const RETRY_VARIABLE: &str = "ROSTER_RETRY";
+
 /// How often a sync looks whether its hooks are still there.
 const HOOKS_CHECK: Duration = Duration::from_secs(60);
 
@@ -457,7 +468,11 @@ impl<'a> Transaction<'a> {
 
     /// Checks the sessions that were just attached to, within the same commit.
     fn check_health(&self, plan: &mut Plan, now: Timestamp) {
+        let until = Instant::now() + HEALTH_LIMIT;
         for id in std::mem::take(&mut plan.health_due) {
+            if Instant::now() >= until {
+                break;
+            }
             let Some(live) = self.answer.snapshot.sessions.iter().find(|live| live.id == id) else {
                 continue;
             };
@@ -897,11 +912,28 @@ pub fn options(
 
 /// Asks tmux to call us again in a while: we are the only look that a burst gets, and could
 /// not take it. Before 3.2 there is no such timer, and the next event makes it good.
-pub fn look_later(place: &Place, mark: Mark) {
-    if mark == Mark::Environment {
-        let deadline = Instant::now() + Duration::from_millis(300);
-        let _ = place.tmux.run(&["run-shell", "-b", "-d", "5", "#{@roster_run}"], deadline);
+///
+/// However many fail meanwhile, one look is on its way, and each that fails waits twice as long
+/// as the one before: what lasts must not fill the machine with jobs. A newer file and another
+/// user's are not looked at again by themselves.
+pub fn look_later(place: &Place, mark: Mark, error: &SyncError) {
+    let lasting = matches!(
+        error,
+        SyncError::Store(StoreError::Newer { .. } | StoreError::NotOurs { .. })
+            | SyncError::Tmux(TmuxError::NotOurs { .. })
+    );
+    if lasting || mark != Mark::Environment {
+        return;
     }
+    let before: Option<u32> = std::env::var(RETRY_VARIABLE).ok().and_then(|v| v.parse().ok());
+    let delay = before.map_or(RETRY.0, |delay| delay.saturating_mul(2).clamp(RETRY.0, RETRY.1));
+    let run = format!("run-shell -b '{RETRY_VARIABLE}={delay} ##{{@roster_run}}'");
+    let look = format!(
+        "set-environment -gh ROSTER_LOOK 1 ; \
+         run-shell -b -d {delay} -C \"set-environment -gu ROSTER_LOOK ; {run}\""
+    );
+    let deadline = Instant::now() + Duration::from_millis(300);
+    let _ = place.tmux.run(&["if-shell", "-F", "#{==:#{ROSTER_LOOK},}", &look], deadline);
 }
 
 /// Starts the user's scripts for what happened, each under a supervisor of its own that ends it

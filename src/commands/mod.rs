@@ -228,7 +228,7 @@ fn sync_for_hook(context: &Context, args: &Sync, started: Instant) -> ExitCode {
         Err(SyncError::Tmux(TmuxError::Failed { message })) if is_exiting(&message) => {}
         Err(error) => {
             sync::log(&place, &format!("sync: {error}"));
-            sync::look_later(&place, mark);
+            sync::look_later(&place, mark, &error);
         }
     }
     ExitCode::SUCCESS

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tmux_roster::config::Place;
@@ -14,6 +15,9 @@ use tmux_roster::{Session, Store, Timestamp, migration_plan};
 use super::store::json;
 use super::{Context, Failure, Outcome, count, not_found, print, store_of, warn};
 use crate::cli;
+
+/// How long all directories may take together: the lock is held meanwhile.
+const HEALTH_LIMIT: Duration = Duration::from_secs(3);
 
 pub fn backup(context: &Context) -> Outcome {
     match store_of(&context.place()?).backup()? {
@@ -228,6 +232,7 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
     let store = store_of(&place);
     let now = Timestamp::now();
     let mut checked = Vec::new();
+    let mut is_whole = true;
     match Transaction::begin(&place, &store, Trigger::Person) {
         Ok(mut transaction) => {
             transaction.bring_into_step()?;
@@ -241,9 +246,15 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
                 }
                 _ => None,
             };
+            let until = Instant::now() + HEALTH_LIMIT;
             for session in next.registry.sessions.values_mut() {
                 if wanted.as_ref().is_some_and(|uuid| *uuid != session.uuid) {
                     continue;
+                }
+                if Instant::now() >= until {
+                    warn("directories take too long to answer: the rest was not checked");
+                    is_whole = false;
+                    break;
                 }
                 let id = live.iter().find(|(_, uuid)| **uuid == session.uuid).map(|(id, _)| *id);
                 let snapshot = &transaction.answer.snapshot;
@@ -257,6 +268,7 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
                 };
                 let Some(status) = status else {
                     warn(&format!("the directory of {:?} does not answer", session.name));
+                    is_whole = false;
                     continue;
                 };
                 session.last_health_status.clone_from(&status);
@@ -297,6 +309,6 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
         }
         print(&text)?;
     }
-    let well = checked.iter().all(|one| health::is_well(&one.status));
+    let well = is_whole && checked.iter().all(|one| health::is_well(&one.status));
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,6 +1,9 @@
 //! What people and programs do to sessions, and that the registry follows by itself.
 
-use crate::env::{Client, Server, tmux_version, wait_for};
+use std::fs;
+
+use crate::env::{Client, Server, tmux_program, tmux_version, wait_for};
+use crate::faults::script;
 
 /// A server with the plugin and the session `one`, in step.
 fn started() -> Server {
@@ -221,4 +224,52 @@ fn tmux_before_3_2_and_after_take_the_mark_away() {
         },
         || "a sync that takes the mark away".into(),
     );
+}
+
+#[test]
+fn however_many_jobs_fail_one_look_is_on_its_way() {
+    if tmux_version() < (3, 2) {
+        return;
+    }
+    const EVENTS: usize = 6;
+    let server = started();
+    let (told, broken) = (server.path("told"), server.path("broken"));
+    let failing = server.path("failing");
+    let tmux = tmux_program();
+    let tmux = tmux.display();
+    let refuse = format!("*list-sessions*) [ ! -e '{}' ] || exit 1 ;;", broken.display());
+    script(&failing, &format!("case $* in\n{refuse}\nesac\nexec '{tmux}' \"$@\""));
+    let run = server.tmux(&["show-options", "-gqv", "@roster_run"]);
+    let run = run.replace(&format!("--tmux '{tmux}'"), &format!("--tmux '{}'", failing.display()));
+    let noting = server.path("noting");
+    script(&noting, &format!("echo \"job $ROSTER_RETRY\" >>'{}'\n{run}", told.display()));
+    server.tmux(&["set-option", "-g", "@roster_run", &format!("'{}'", noting.display())]);
+    let jobs = || -> Vec<String> {
+        fs::read_to_string(&told).unwrap_or_default().lines().map(str::to_owned).collect()
+    };
+    let id = server.id("one");
+    fs::write(&broken, "").unwrap();
+    for n in 0..EVENTS {
+        let first = jobs().iter().filter(|job| *job == "job ").count();
+        // Events of one second may be one job.
+        wait_for(
+            || {
+                server.tmux(&["rename-session", "-t", &id, &format!("n{n}")]);
+                server.tmux(&["rename-session", "-t", &id, "again"]);
+                (jobs().iter().filter(|job| *job == "job ").count() > first).then_some(())
+            },
+            || format!("job {n}"),
+        );
+    }
+    wait_for(
+        || server.tmux(&["show-environment", "-gh"]).contains("ROSTER_LOOK=1").then_some(()),
+        || format!("a look that is on its way: {:?}", jobs()),
+    );
+    fs::remove_file(&broken).unwrap();
+    // The look comes by itself, and what was set off before this one has come when it comes.
+    server.tmux(&["run-shell", "-b", "-d", "6", &format!("echo last >>'{}'", told.display())]);
+    server.wait_for_names(&["again"]);
+    wait_for(|| jobs().contains(&"last".into()).then_some(()), || format!("{:?}", jobs()));
+    let looks = jobs().iter().filter(|job| job.starts_with("job ") && job.len() > 4).count();
+    assert!((1..EVENTS / 2).contains(&looks), "{:?}", jobs());
 }

@@ -42,7 +42,7 @@ fn can_mount(test: &str) -> bool {
     can
 }
 
-fn script(path: &Path, body: &str) {
+pub fn script(path: &Path, body: &str) {
     fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -224,6 +224,30 @@ pub fn check_records(server: &Server, seen: &BTreeSet<String>) {
     let known = uuids(server);
     let missing: Vec<&String> = seen.iter().filter(|uuid| !known.contains_key(*uuid)).collect();
     assert!(missing.is_empty(), "{missing:?} of {seen:?}");
+}
+
+#[test]
+fn directories_that_hang_hold_the_lock_for_seconds_however_many_they_are() {
+    if !can_trace("directories_that_hang") {
+        return;
+    }
+    const SESSIONS: usize = 20;
+    let server = Server::with_config("");
+    for n in 0..SESSIONS {
+        server.tmux(&["new-session", "-d", "-s", &format!("s{n:02}")]);
+    }
+    server.roster(&["sync"]);
+    // Each takes longer to answer than anybody waits for it.
+    let delay = "inject=?access,?faccessat:delay_enter=700000";
+    let mut strace = server.command("strace");
+    strace.args(["-f", "-o", "/dev/null", "-e", delay, ROSTER, "-L", "s", "health", "--all"]);
+    let output = strace.output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let asked = said.matches("does not answer").count();
+    assert!((1..=SESSIONS / 2).contains(&asked), "{asked}: {said}");
+    assert!(said.contains("the rest was not checked"), "{said}");
+    assert!(server.roster(&["health", "--all"]).lines().count() == SESSIONS);
 }
 
 #[test]
