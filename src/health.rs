@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::model::memory::{Exact, from_hex};
+use crate::model::memory::Exact;
 use crate::model::session::Session;
 use crate::model::snapshot::LiveSession;
 use crate::tmux::Tmux;
@@ -39,8 +39,7 @@ pub fn check(
     live: &LiveSession,
     deadline: Instant,
 ) -> Option<String> {
-    let workdir = workdir_bytes(session, exact);
-    if !is_directory(workdir)? {
+    if !is_directory(Exact::workdir_of(exact, session))? {
         return Some(WORKDIR_MISSING.into());
     }
     if live.pane_dead {
@@ -53,12 +52,6 @@ pub fn check(
         }
     }
     Some(OK.into())
-}
-
-/// The working directory, byte for byte.
-pub fn workdir_bytes(session: &Session, exact: Option<&Exact>) -> Vec<u8> {
-    let exact = exact.and_then(|exact| from_hex(exact.workdir.as_deref()?));
-    exact.unwrap_or_else(|| session.workdir.clone().into_bytes())
 }
 
 /// Whether there is a directory that can be entered; `None` if that took too long to find out.

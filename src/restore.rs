@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::health;
-use crate::model::memory::{ClosedSession, from_hex};
+use crate::model::memory::{ClosedSession, Exact};
 use crate::model::reconcile::{Event, EventKind};
 use crate::model::session::Session;
 use crate::model::snapshot::SessionId;
@@ -166,7 +166,7 @@ fn blueprint(
     warnings: &mut Vec<String>,
 ) -> Result<Blueprint, SyncError> {
     let exact = transaction.remembered.memory.exact.get(&record.uuid).cloned();
-    let mut workdir = health::workdir_bytes(&record, exact.as_ref());
+    let mut workdir = Exact::workdir_of(exact.as_ref(), &record);
     if health::is_directory(workdir.clone()) != Some(true) {
         let parent = nearest_directory(&workdir);
         warnings.push(format!(
@@ -178,8 +178,7 @@ fn blueprint(
         workdir = parent.as_os_str().as_bytes().to_vec();
         record.workdir = String::from_utf8_lossy(&workdir).into_owned();
     }
-    let name = exact.and_then(|exact| from_hex(exact.name.as_deref()?));
-    let name = name.unwrap_or_else(|| record.name.clone().into_bytes());
+    let name = Exact::name_of(exact.as_ref(), &record);
     let mut command = Vec::new();
     match profile(transaction, &record)? {
         Ok(words) => command = words,

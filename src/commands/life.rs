@@ -20,6 +20,7 @@ use tmux_roster::restore::{self, Restored, escape_name};
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Transaction, Trigger};
 use tmux_roster::tmux::TmuxError;
 use tmux_roster::tmux::command::line;
+use tmux_roster::tmux::query;
 use tmux_roster::{Session, Store, Timestamp, sanitize_name, validate_name};
 
 use super::state::warn_of_mode;
@@ -219,10 +220,6 @@ fn bring_back(
         next.registry.sessions.retain(|_, session| session.uuid != record.uuid);
         next.registry.sessions.insert(record.name.clone(), record.clone());
         next.closed.take(&record.uuid);
-        if let Some(exact) = next.memory.exact.get_mut(&record.uuid).filter(|_| new_name.is_some())
-        {
-            exact.name = None;
-        }
     }
     let memory = next.memory.clone();
     transaction.commit(next, Some(&memory))?;
@@ -303,10 +300,13 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
 
 /// Where the program in a pane is.
 fn pane_directory(place: &Place, pane: &str) -> Result<PathBuf, Failure> {
-    let show = ["display-message", "-p", "-t", pane, "#{pane_current_path}"];
-    let mut printed = place.tmux.run(&show, Instant::now() + TYPED_LIMIT)?;
-    printed.truncate(printed.strip_suffix(b"\n").unwrap_or(&printed).len());
-    Ok(PathBuf::from(OsString::from_vec(printed)))
+    let format = "#{n:pane_current_path} #{pane_current_path}";
+    let show = ["display-message", "-p", "-t", pane, format];
+    let printed = place.tmux.run(&show, Instant::now() + TYPED_LIMIT)?;
+    let printed = printed.strip_suffix(b"\n").unwrap_or(&printed);
+    let space = printed.iter().position(|byte| *byte == b' ').ok_or("tmux shows no such pane")?;
+    let path = query::exact(&printed[..space], &printed[space + 1..]);
+    Ok(PathBuf::from(OsString::from_vec(path)))
 }
 
 fn first(done: &Restored) -> Result<SessionId, Failure> {

@@ -143,13 +143,36 @@ impl Closed {
     }
 }
 
+impl Exact {
+    /// The name of `session`, byte for byte.
+    pub fn name_of(exact: Option<&Exact>, session: &Session) -> Vec<u8> {
+        // Of two that look the same, one has a suffix.
+        let is_shown = |shown: &str| session.name.starts_with(shown);
+        bytes_of(exact.and_then(|exact| exact.name.as_deref()), &session.name, is_shown)
+    }
+
+    /// Its working directory, byte for byte.
+    pub fn workdir_of(exact: Option<&Exact>, session: &Session) -> Vec<u8> {
+        let is_shown = |shown: &str| session.workdir == shown;
+        bytes_of(exact.and_then(|exact| exact.workdir.as_deref()), &session.workdir, is_shown)
+    }
+}
+
+/// What is remembered of a text, if it is still the text of these bytes: somebody may have
+/// changed it since.
+fn bytes_of(hex: Option<&str>, text: &str, is_shown: impl Fn(&str) -> bool) -> Vec<u8> {
+    hex.and_then(from_hex)
+        .filter(|bytes| is_shown(&String::from_utf8_lossy(bytes)))
+        .unwrap_or_else(|| text.as_bytes().to_vec())
+}
+
 /// Bytes as hexadecimal digits.
 pub fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Hexadecimal digits as bytes.
-pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> =
         text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
     let digits = digits.filter(|digits| digits.len() % 2 == 0)?;

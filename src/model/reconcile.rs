@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::memory::{Closed, ClosedSession, Exact, Known, Memory, from_hex, to_hex};
+use super::memory::{Closed, ClosedSession, Exact, Known, Memory, to_hex};
 use super::name::is_given_by_tmux;
 use super::registry::Registry;
 use super::session::{Session, is_uuid};
@@ -334,10 +334,9 @@ impl<'a> Work<'a> {
         match &live.workdir {
             Workdir::Known(path) => {
                 let exact = self.before.memory.exact.get(&session.uuid);
-                match exact.and_then(|exact| from_hex(exact.workdir.as_deref()?)) {
-                    Some(bytes) => bytes == *path,
-                    None => session.workdir == text(path),
-                }
+                let exact = Exact::workdir_of(exact, session);
+                exact == *path
+                    || (exact == session.workdir.as_bytes() && session.workdir == text(path))
             }
             Workdir::Guess(_) | Workdir::Unknown => true,
         }

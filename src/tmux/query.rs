@@ -194,9 +194,10 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Free text as tmux has it. tmux 3.4 and 3.5a escape some of it on the way out, but not the
-/// backslash; the length that they report tells whether they did.
-fn exact(length: &[u8], printed: &[u8]) -> Vec<u8> {
+/// Free text as tmux has it, of which it printed this, with the length that it reports. tmux 3.4
+/// and 3.5a escape some of it on the way out, but not the backslash; the length tells whether
+/// they did.
+pub fn exact(length: &[u8], printed: &[u8]) -> Vec<u8> {
     let length: Option<usize> = std::str::from_utf8(length).ok().and_then(|l| l.parse().ok());
     match length {
         Some(length) if length != printed.len() => {

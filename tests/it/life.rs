@@ -1,5 +1,7 @@
 //! Lost, closed, restored: what a server's end, a crash and a user's own hand leave.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
@@ -279,6 +281,57 @@ fn new_go_rename_mode_and_last() {
     type_in("go uno");
     here("uno");
     assert_eq!(server.uuid("uno"), uuid);
+}
+
+#[test]
+fn what_is_no_text_is_restored_byte_for_byte_until_somebody_changes_it() {
+    let server = Server::with_plugin("");
+    let odd = |name: &[u8]| {
+        let path = server.path("a").join(OsStr::from_bytes(name));
+        std::fs::create_dir(&path).unwrap();
+        path
+    };
+    let (kept, left) = (odd(b"k\xff"), odd(b"l\xff"));
+    for (name, path) in [("kept", &kept), ("changed", &left)] {
+        let words = ["new-session", "-d", "-s", name, "-c"].map(OsStr::new);
+        server.tmux(&[&words[..], &[path.as_os_str()]].concat());
+    }
+    server.wait_for_names(&["changed", "kept"]);
+    server.wait_until_quiet();
+    server.crash();
+    let text = std::fs::read_to_string(server.registry_path()).unwrap();
+    let edited = text.replace("l\u{fffd}", "l2");
+    assert_ne!(edited, text);
+    std::fs::write(server.registry_path(), edited).unwrap();
+    std::fs::create_dir(server.path("a").join("l2")).unwrap();
+    server.roster(&["rename", "changed", "other"]);
+    server.roster(&["restore", "--all"]);
+    server.wait_for_names(&["kept", "other"]);
+    let here = |name: &str| {
+        let pid = server.tmux(&["list-panes", "-t", &server.id(name), "-F", "#{pane_pid}"]);
+        let link = format!("/proc/{pid}/cwd");
+        wait_for(|| std::fs::read_link(&link).ok(), || link.clone())
+    };
+    if cfg!(target_os = "linux") {
+        assert_eq!(here("kept"), kept);
+        assert_eq!(here("other"), server.path("a").join("l2"));
+    }
+}
+
+#[test]
+fn a_new_session_is_made_where_the_pane_is_even_if_tmux_escapes_its_directory() {
+    let server = Server::with_plugin("");
+    let here = server.path("a").join("k$x\u{e9}");
+    std::fs::create_dir(&here).unwrap();
+    server.tmux(&["new-session", "-d", "-s", "one", "-c", here.to_str().unwrap()]);
+    server.wait_for_names(&["one"]);
+    let client = server.attach("one");
+    client.press(&["C-b", "A"]);
+    client.wait_to_see("new session here");
+    client.press(&["s"]);
+    wait_for(|| (server.names().len() == 2).then_some(()), || client.screen());
+    let name = server.names().into_iter().find(|name| name != "one").unwrap();
+    assert_eq!(server.field(&name, "workdir"), here.to_str().unwrap());
 }
 
 #[test]
