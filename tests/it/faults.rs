@@ -615,6 +615,54 @@ fn what_arrived_before_tmux_stopped_answering_is_not_told_again() {
 }
 
 #[test]
+fn what_a_failing_tmux_was_to_tell_is_told_by_the_next_sync() {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    let tmux = tmux_program();
+    for (n, fault) in [
+        "exit 1",
+        "exit 0",
+        "kill -9 $$",
+        "echo 'server version is too old for client' >&2; exit 0",
+        "echo 'lost server' >&2; exit 1",
+        "echo 'server exited unexpectedly' >&2; exit 1",
+        "echo garbage",
+        "head -c 100000 /dev/zero",
+        // What it is to read has gone.
+        "rm -f \"$dir\"/.sessions.json.tmp.*; exec \"$tmux\" \"$@\"",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // A session that nobody was told of yet.
+        let (name, stub) = (format!("n{n}"), server.path("failing"));
+        server.tmux(&["new-session", "-d", "-s", &name]);
+        let body = format!(
+            "tmux='{}' dir='{}'\ncase \"$*\" in *source-file*) {fault}; exit;; esac\n\
+             exec \"$tmux\" \"$@\"",
+            tmux.display(),
+            server.registry_path().parent().unwrap().display(),
+        );
+        script(&stub, &body);
+        let started = Instant::now();
+        check_job(hook_job(&server, &stub).spawn().unwrap(), started);
+        let (uuid, id) = (server.uuid(&name), server.id(&name));
+        assert_eq!(stamps(&server)[&name], "", "{fault}");
+        server.roster(&["sync"]);
+        assert_eq!(stamps(&server)[&name], uuid, "{fault}");
+        let told = server.tmux(&["show-environment", "-t", &id]);
+        for line in [
+            format!("ROSTER_UUID={uuid}"),
+            "ROSTER_MODE=safe".into(),
+            format!("ROSTER_SESSION={name}"),
+        ] {
+            assert!(told.contains(&line), "{fault}: {line} in {told}");
+        }
+        server.wait_until_quiet();
+    }
+}
+
+#[test]
 fn a_thousand_sessions_are_recorded_and_stamped() {
     // Elsewhere tmux itself takes too long for a gate that runs on every change.
     let count = if tmux_version() == (3, 3) { 1000 } else { 150 };
