@@ -790,6 +790,10 @@ fn a_server_killed_in_the_middle_of_a_burst_loses_no_record() {
         let name = format!("r{round}");
         let name = name.as_str();
         server.tmux(&["new-session", "-d", "-s", name]);
+        // Every other time the sync of this one is over, so that something was seen in any case.
+        if round % 2 == 0 {
+            wait_for(|| server.names().iter().any(|n| n == name).then_some(()), || name.to_owned());
+        }
         let lines: String = (0..30)
             .map(|n| match n % 3 {
                 0 => format!("new-session -d -s {name}n{n}\n"),
@@ -815,7 +819,7 @@ fn a_server_killed_in_the_middle_of_a_burst_loses_no_record() {
     }
     server.tmux(&["new-session", "-d", "-s", "last"]);
     server.wait_until_quiet();
-    assert!(seen.len() >= 20, "{}", seen.len());
+    assert!(seen.len() >= rounds as usize / 2, "{}", seen.len());
     check_records(&server, &seen);
     for (uuid, names) in uuids(&server) {
         assert_eq!(names.len(), 1, "{uuid} stands once: {names:?}");
