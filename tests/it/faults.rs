@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::env::{Folder, ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for};
+use crate::env::{
+    Client, Folder, ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for,
+};
 
 /// What a hook's job may take, and what a loaded machine adds to it.
 const JOB_BOUND: Duration = Duration::from_secs(10 + 5);
@@ -543,11 +545,7 @@ fn a_server_that_restarts_after_the_snapshot_gets_no_effects_meant_for_the_old_o
     for name in ["one", "two"] {
         server.tmux(&["new-session", "-d", "-s", name]);
     }
-    let tmux = meddling_tmux(
-        &server,
-        "tmux kill-server; while tmux list-sessions; do :; done\n\
-         tmux new-session -d -s other -c / ; tmux new-session -d -s stranger -c /",
-    );
+    let tmux = meddling_tmux(&server, RESTART);
     let started = Instant::now();
     check_job(hook_job(&server, &tmux).spawn().unwrap(), started);
     // The new server's $0 and $1 are no longer `one` and `two`.
@@ -561,6 +559,106 @@ fn a_server_that_restarts_after_the_snapshot_gets_no_effects_meant_for_the_old_o
     server.roster(&["sync"]);
     server.wait_for_names(&["one", "two", "other", "stranger"]);
     assert_eq!((server.uuid("one"), server.uuid("two")), (one, two));
+}
+
+/// Ends the server and starts another, whose `$0` and `$1` are sessions of other people's choice.
+const RESTART: &str = "tmux kill-server; while tmux list-sessions; do :; done\n\
+     tmux new-session -d -s other -c / ; tmux new-session -d -s stranger -c /";
+
+/// A typed command with this tmux program.
+fn typed(server: &Server, tmux: &Path, args: &[&str]) -> Output {
+    let mut command = server.command(ROSTER);
+    command.envs(server.published(tmux)).args(["-L", "s"]).args(args).output().unwrap()
+}
+
+#[test]
+fn a_server_that_restarts_under_a_typed_command_is_not_taken_for_the_old_one() {
+    for args in [
+        &["kill", "one"][..],
+        &["rename", "one", "uno"],
+        &["mode", "one", "yolo"],
+        &["health", "--all"],
+        &["restore", "gone"],
+        &["restore", "--all"],
+        &["reopen"],
+        &["new", "-d", "fresh"],
+    ] {
+        let server = Server::with_config("");
+        for name in ["one", "gone"] {
+            server.tmux(&["new-session", "-d", "-s", name]);
+        }
+        server.roster(&["sync"]);
+        server.crash();
+        for name in ["one", "closed"] {
+            server.tmux(&["new-session", "-d", "-s", name]);
+        }
+        server.roster(&["sync"]);
+        server.roster(&["kill", "closed"]);
+        let seen: BTreeSet<String> = uuids(&server).into_keys().collect();
+        assert_eq!(seen.len(), 3, "{args:?}");
+        typed(&server, &meddling_tmux(&server, RESTART), args);
+        // The new server's $0 is no longer `one`.
+        assert_eq!(
+            server.tmux(&["list-sessions", "-F", "#{session_name}"]),
+            "other\nstranger",
+            "{args:?}"
+        );
+        for (name, stamp) in stamps(&server) {
+            assert_eq!(stamp, "", "{args:?}: {name} was stamped for another");
+            for show in ["show-environment", "show-options"] {
+                let shown = server.tmux(&[show, "-t", &server.id(&name)]);
+                assert!(!shown.to_lowercase().contains("roster_"), "{args:?}: {shown}");
+            }
+        }
+        server.roster(&["sync"]);
+        check_records(&server, &seen);
+        for name in ["other", "stranger"] {
+            assert!(!seen.contains(&server.uuid(name)), "{args:?}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_client_is_not_moved_to_a_session_of_a_server_that_was_never_asked() {
+    let server = Server::with_config("");
+    for name in ["one", "two"] {
+        server.tmux(&["new-session", "-d", "-s", name]);
+    }
+    server.roster(&["sync"]);
+    // It comes back as soon as there is a server again.
+    let attach = format!("{} -u -L s attach -t stranger", tmux_program().display());
+    let client = Client::start(&server, &format!("while :; do {attach}; sleep 0.1; done"));
+    let then = format!("{RESTART}\nwhile [ -z \"$(tmux list-clients)\" ]; do :; done");
+    let moved =
+        typed(&server, &meddling_tmux(&server, &then), &["go", "--client", &client.name(), "one"]);
+    assert_eq!(server.tmux(&["list-clients", "-F", "#{session_name}"]), "stranger", "{moved:?}");
+}
+
+#[test]
+fn a_session_renamed_under_a_typed_command_is_still_the_one_that_is_meant() {
+    let then = "tmux rename-session -t =one: first; tmux new-session -d -s one";
+    for args in [&["kill", "one"][..], &["rename", "one", "uno"], &["mode", "one", "yolo"]] {
+        let server = Server::with_config("");
+        for name in ["one", "two"] {
+            server.tmux(&["new-session", "-d", "-s", name]);
+        }
+        server.roster(&["sync"]);
+        let uuid = server.uuid("one");
+        let done = typed(&server, &meddling_tmux(&server, then), args);
+        assert!(done.status.success(), "{args:?}: {}", stderr(&done));
+        server.roster(&["sync"]);
+        let names: &[&str] = match args[0] {
+            "kill" => &["one", "two"],
+            "rename" => &["one", "two", "uno"],
+            _ => &["first", "one", "two"],
+        };
+        assert_eq!(server.names(), names, "{args:?}");
+        assert_ne!(server.uuid("one"), uuid, "{args:?}");
+        assert_eq!(server.field("one", "mode"), "safe", "{args:?}");
+        let meant = names.iter().find(|name| server.uuid(name) == uuid);
+        assert_eq!(meant.is_some(), args[0] != "kill", "{args:?}");
+        assert!(meant.is_none_or(|n| args[0] != "mode" || server.field(n, "mode") == "yolo"));
+    }
 }
 
 #[test]
