@@ -126,6 +126,8 @@ pub struct Report {
     pub changed: bool,
     /// How many things tmux was told.
     pub effects: usize,
+    /// Lost sessions are still to be restored, for which there was no time.
+    pub unfinished: bool,
 }
 
 /// The registry's lock, what is remembered, and what lives: all at one moment.
@@ -218,12 +220,38 @@ impl<'a> Transaction<'a> {
         drop(locked);
     }
 
-    /// Reconciles, commits and tells tmux.
+    /// Reconciles, commits and tells tmux; and restores what was lost, if that is due.
     ///
     /// # Errors
     /// Writing fails; or tmux does not take the effects in time, in which case the registry is
     /// right and the next sync tells tmux again.
     pub fn bring_into_step(&mut self) -> Result<Report, SyncError> {
+        let mut report = self.step()?;
+        if self.remembered.memory.restore_due && self.is_restored_at_start() {
+            let done = crate::restore::restore_all(self)?;
+            run_scripts(&self.settings, &done.events);
+            report.events.extend(done.events);
+            report.unfinished = done.left > 0;
+            if !report.unfinished {
+                // Last, so that whoever comes after one that was cut off goes on.
+                let memory = Memory { restore_due: false, ..self.remembered.memory.clone() };
+                self.remember(memory)?;
+            }
+        }
+        Ok(report)
+    }
+
+    /// Whether lost sessions are to be restored by themselves. Before the first session stands,
+    /// one of them might take the name that the user is about to give it.
+    fn is_restored_at_start(&self) -> bool {
+        self.settings.restore_at_start && !self.answer.snapshot.sessions.is_empty()
+    }
+
+    /// Reconciles, commits and tells tmux.
+    ///
+    /// # Errors
+    /// As for [`Transaction::bring_into_step`].
+    pub fn step(&mut self) -> Result<Report, SyncError> {
         self.wait_for_directories()?;
         let now = Timestamp::now();
         let policy = &self.settings.policy;
@@ -241,9 +269,7 @@ impl<'a> Transaction<'a> {
                 log(self.place, complaint);
             }
         }
-        let has_sessions = !self.answer.snapshot.sessions.is_empty();
-        let restore = has_sessions && plan.next.memory.restore_due;
-        if has_sessions {
+        if !self.answer.snapshot.sessions.is_empty() && !self.settings.restore_at_start {
             plan.next.memory.restore_due = false;
             plan.memory_after.restore_due = false;
         }
@@ -261,17 +287,10 @@ impl<'a> Transaction<'a> {
         if effects > 0 && told.is_ok() {
             self.remember(plan.memory_after)?;
         }
-        let mut events = plan.events;
-        if told.is_err() {
-            // It happened, whether or not tmux could be told of it.
-            run_scripts(&self.settings, &events);
-        }
+        // It happened, whether or not tmux could be told of it.
+        run_scripts(&self.settings, &plan.events);
         told?;
-        if restore && self.settings.restore_at_start {
-            events.extend(crate::restore::restore_all(self)?.events);
-        }
-        run_scripts(&self.settings, &events);
-        Ok(Report { events, changed, effects })
+        Ok(Report { events: plan.events, changed, effects, unfinished: false })
     }
 
     /// Tells tmux, piece by piece. Where it stops answering, it is remembered which sessions have
@@ -364,6 +383,14 @@ impl<'a> Transaction<'a> {
         self.trigger.deadline()
     }
 
+    /// Whether half of a hook's time is over: what is left is for finishing what was begun.
+    pub fn is_late(&self) -> bool {
+        match self.trigger {
+            Trigger::Hook { started, .. } => started.elapsed() > HOOK_LIMIT / 2,
+            Trigger::Person => false,
+        }
+    }
+
     /// The version of the server.
     pub fn version(&self) -> Version {
         Version::parse(&self.answer.version)
@@ -390,16 +417,21 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// The file cannot be written, or tmux does not answer.
     pub fn run(&self, lines: &[Vec<u8>]) -> Result<(), SyncError> {
-        run_lines(self.place, Some(self.answer.snapshot.server), lines, self.trigger.deadline())
-            .map(drop)
+        self.run_printing(lines).map(drop)
     }
 
-    /// The same for one piece whose output is wanted.
+    /// The same for those whose output is wanted.
     ///
     /// # Errors
     /// As for [`Transaction::run`].
     pub fn run_printing(&self, lines: &[Vec<u8>]) -> Result<String, SyncError> {
-        run_lines(self.place, Some(self.answer.snapshot.server), lines, self.trigger.deadline())
+        let server = Some(self.answer.snapshot.server);
+        let mut printed = String::new();
+        // A person waits for each of them: however many they are, each is progress.
+        for piece in lines.chunks(PIECE) {
+            printed.push_str(&run_lines(self.place, server, piece, self.trigger.deadline())?);
+        }
+        Ok(printed)
     }
 
     /// What the hooks lack, if they were asked for.

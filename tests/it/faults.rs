@@ -785,6 +785,118 @@ fn a_thousand_sessions_are_recorded_and_stamped() {
     }
 }
 
+/// Many sessions of a server that then ended with a crash.
+fn many_lost(config: &str, count: usize) -> (Server, BTreeMap<String, String>) {
+    let server = Server::with_config(config);
+    server.tmux(&["new-session", "-d", "-s", "n0"]);
+    let lines: String = (1..count).map(|n| format!("new-session -d -s n{n}\n")).collect();
+    fs::write(server.path("many"), lines).unwrap();
+    server.tmux(&["source-file", &server.dir("many")]);
+    server.wait_until_quiet();
+    let before = names_by_uuid(&server);
+    assert_eq!(before.len(), count);
+    server.crash();
+    (server, before)
+}
+
+fn names_by_uuid(server: &Server) -> BTreeMap<String, String> {
+    let pairs = uuids(server).into_iter();
+    pairs.map(|(uuid, names)| (uuid, names.concat())).collect()
+}
+
+/// Everything is back under its name and UUID, with all that tmux is to be told of it.
+fn check_restored(server: &Server, before: &BTreeMap<String, String>) {
+    server.wait_until_quiet();
+    let shown = stamps(server);
+    for (uuid, name) in before {
+        assert_eq!(shown.get(name), Some(uuid), "{name}");
+    }
+    let known = names_by_uuid(server);
+    assert!(before.iter().all(|(uuid, name)| known.get(uuid) == Some(name)), "{known:?}");
+    let lost = server.roster(&["list", "--state", "lost", "--json"]);
+    assert_eq!(lost.trim(), "[]");
+}
+
+#[test]
+fn a_thousand_lost_sessions_are_restored_by_one_command() {
+    // Elsewhere tmux itself takes too long for a gate that runs on every change.
+    let count = if tmux_version() == (3, 3) { 1000 } else { 150 };
+    let (server, before) = many_lost("", count);
+    let said = server.roster(&["restore", "--all"]);
+    assert_eq!(said.split(", ").count(), count);
+    check_restored(&server, &before);
+}
+
+#[test]
+fn a_restore_at_start_that_is_cut_off_anywhere_is_finished_by_the_next_sync() {
+    let tmux = tmux_program();
+    for after in ["", "\"$tmux\" \"$@\" >/dev/null; "] {
+        for call in 1.. {
+            let (server, before) = many_lost("set -g @roster-restore on", 25);
+            server.tmux(&["new-session", "-d", "-s", "mine", "-c", &server.dir("c")]);
+            let (stub, calls) = (server.path("cutting"), server.path("calls"));
+            let body = format!(
+                "tmux='{}' calls='{}'\ncase \"$*\" in *source-file*)\n\
+                 echo >>\"$calls\"\nif [ $(wc -l <\"$calls\") = {call} ]; then\n\
+                 {after}kill -9 $PPID; exit\nfi;;\nesac\nexec \"$tmux\" \"$@\"",
+                tmux.display(),
+                calls.display(),
+            );
+            script(&stub, &body);
+            let output = hook_job(&server, &stub).output().unwrap();
+            let came_to_its_end = output.status.success();
+            server.roster(&["sync"]);
+            check_restored(&server, &before);
+            if came_to_its_end {
+                // Three times ten are made and stamped, and something is told before and after.
+                assert!(call > 8, "{call} calls");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_restore_at_start_for_which_a_hook_has_no_time_goes_on_with_the_next() {
+    let (server, before) = many_lost("set -g @roster-restore on", 100);
+    server.tmux(&["new-session", "-d", "-s", "mine", "-c", &server.dir("c")]);
+    let slow = server.path("slow");
+    let body = format!(
+        "case \"$*\" in *source-file*) sleep 0.7;; esac\nexec '{}' \"$@\"",
+        tmux_program().display()
+    );
+    script(&slow, &body);
+    let started = Instant::now();
+    check_job(hook_job(&server, &slow).spawn().unwrap(), started);
+    let made = stamps(&server).len() - 1;
+    assert!((10..100).contains(&made), "{made} of 100");
+    server.roster(&["sync"]);
+    check_restored(&server, &before);
+}
+
+/// Before tmux 3.2 a session's first pane gets its environment by way of the global one.
+#[test]
+fn a_restore_that_is_cut_off_leaves_nothing_in_the_global_environment() {
+    for call in 1..=4 {
+        let (server, before) = many_lost("", 30);
+        let calls = server.path("calls");
+        let body = format!(
+            "case \"$*\" in *source-file*)\necho >>'{calls}'\n\
+             [ $(wc -l <'{calls}') -le {call} ] || exit 1;;\nesac\nexec '{tmux}' \"$@\"",
+            calls = calls.display(),
+            tmux = tmux_program().display(),
+        );
+        script(&server.path("failing"), &body);
+        server.tmux(&["new-session", "-d", "-s", "mine", "-c", &server.dir("c")]);
+        let failed = typed(&server, &server.path("failing"), &["restore", "--all"]);
+        assert_eq!(failed.status.code(), Some(1), "{}", stderr(&failed));
+        let global = server.tmux(&["show-environment", "-g"]);
+        assert!(!global.contains("ROSTER_UUID"), "{global}");
+        server.roster(&["restore", "--all"]);
+        check_restored(&server, &before);
+    }
+}
+
 /// Other tmux programs than the one under test: those that TEST_TMUX_OTHER names, with colons
 /// between, or what /opt/tmux has; and stubs that do what such clients were seen to do
 /// (tmux-facts, c).
