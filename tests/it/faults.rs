@@ -44,7 +44,7 @@ fn can_mount(test: &str) -> bool {
     can
 }
 
-fn script(path: &Path, body: &str) {
+pub fn script(path: &Path, body: &str) {
     fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -566,7 +566,7 @@ const RESTART: &str = "tmux kill-server; while tmux list-sessions; do :; done\n\
      tmux new-session -d -s other -c / ; tmux new-session -d -s stranger -c /";
 
 /// A typed command with this tmux program.
-fn typed(server: &Server, tmux: &Path, args: &[&str]) -> Output {
+pub fn typed(server: &Server, tmux: &Path, args: &[&str]) -> Output {
     let mut command = server.command(ROSTER);
     command.envs(server.published(tmux)).args(["-L", "s"]).args(args).output().unwrap()
 }
