@@ -3,7 +3,7 @@
 //! Works under the lock of a transaction, so that no hook's sync sees a session before it bears
 //! its stamp.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -27,7 +27,13 @@ pub struct Restored {
     pub events: Vec<Event>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// How many were not even tried, since a hook's time was over.
+    pub left: usize,
 }
+
+/// How many sessions are made in one piece. tmux answers nobody meanwhile, and starts a process
+/// for each; and all the lines that belong to one must be in the same piece ([`new_session`]).
+const AT_ONCE: usize = 10;
 
 /// A session to be made.
 #[derive(Debug, Clone)]
@@ -61,12 +67,7 @@ pub fn make(
     status: &str,
 ) -> Result<Restored, SyncError> {
     let mut done = Restored::default();
-    let mut blueprints = Vec::new();
-    for record in records {
-        let blueprint = blueprint(transaction, record, &mut done.warnings)?;
-        blueprints.push(blueprint);
-    }
-    carry_out(transaction, blueprints, status, &mut done)?;
+    carry_out(transaction, records, None, status, &mut done)?;
     for (_, session) in &done.sessions {
         let session = session.clone();
         done.events.push(Event { kind: EventKind::Restored, session, old_name: None });
@@ -84,11 +85,8 @@ pub fn make_new(
     command: &[String],
 ) -> Result<Restored, SyncError> {
     let mut done = Restored::default();
-    let mut blueprint = blueprint(transaction, record, &mut done.warnings)?;
-    if !command.is_empty() {
-        blueprint.command = command.to_vec();
-    }
-    carry_out(transaction, vec![blueprint], "", &mut done)?;
+    let command = Some(command).filter(|command| !command.is_empty());
+    carry_out(transaction, vec![record], command, "", &mut done)?;
     for (_, session) in &done.sessions {
         let session = session.clone();
         done.events.push(Event { kind: EventKind::Created, session, old_name: None });
@@ -98,26 +96,33 @@ pub fn make_new(
 
 fn carry_out(
     transaction: &mut Transaction<'_>,
-    blueprints: Vec<Blueprint>,
+    records: Vec<Session>,
+    command: Option<&[String]>,
     status: &str,
     done: &mut Restored,
 ) -> Result<(), SyncError> {
-    let made = create(transaction, &blueprints)?;
+    if records.is_empty() {
+        return Ok(());
+    }
+    let profiles = profiles(transaction, &records, &mut done.warnings)?;
+    let (mut blueprints, mut made) = (Vec::new(), Vec::new());
+    let mut records = records.into_iter();
+    while records.len() > 0 && (blueprints.is_empty() || !transaction.is_late()) {
+        let from = blueprints.len();
+        for record in records.by_ref().take(AT_ONCE) {
+            let mut blueprint = blueprint(transaction, record, &profiles, &mut done.warnings);
+            if let Some(command) = command {
+                blueprint.command = command.to_vec();
+            }
+            blueprints.push(blueprint);
+        }
+        made.extend(create(transaction, &blueprints[from..])?);
+    }
+    done.left = records.len();
     let now = Timestamp::now();
     let mut next = transaction.remembered.clone();
-    let mut lines = Vec::new();
-    for (uuid, id) in &made {
-        let target = id.to_string();
-        lines.push(line(&[
-            b"set-option",
-            b"-t",
-            target.as_bytes(),
-            b"@roster_uuid",
-            uuid.as_bytes(),
-        ]));
+    for (uuid, _) in &made {
         let Some(blueprint) = blueprints.iter().find(|b| b.record.uuid == *uuid) else { continue };
-        let mode = blueprint.record.mode.as_bytes();
-        lines.push(line(&[b"set-option", b"-t", target.as_bytes(), b"@roster_mode", mode]));
         if next.registry.by_uuid(uuid).is_none() {
             // Recorded here, since before tmux 3.2 nobody else can tell its directory. A lost
             // session of its name steps aside.
@@ -136,10 +141,9 @@ fn carry_out(
             recorded.last_health_at = if status.is_empty() { Timestamp::ZERO } else { now };
         }
     }
-    transaction.run(&lines)?;
     transaction.commit(next, None)?;
     transaction.look_again()?;
-    transaction.bring_into_step()?;
+    transaction.step()?;
     let live = transaction.live();
     let made: HashSet<&String> = made.iter().map(|(uuid, _)| uuid).collect();
     for (id, uuid) in live.iter().filter(|(_, uuid)| made.contains(uuid)) {
@@ -157,14 +161,12 @@ fn carry_out(
 }
 
 /// How a record is to be made: where, under which exact name, with which command.
-///
-/// # Errors
-/// tmux does not tell the launch profile.
 fn blueprint(
     transaction: &Transaction<'_>,
     mut record: Session,
+    profiles: &Profiles,
     warnings: &mut Vec<String>,
-) -> Result<Blueprint, SyncError> {
+) -> Blueprint {
     let exact = transaction.remembered.memory.exact.get(&record.uuid).cloned();
     let mut workdir = Exact::workdir_of(exact.as_ref(), &record);
     if health::is_directory(workdir.clone()) != Some(true) {
@@ -179,37 +181,50 @@ fn blueprint(
         record.workdir = String::from_utf8_lossy(&workdir).into_owned();
     }
     let name = Exact::name_of(exact.as_ref(), &record);
-    let mut command = Vec::new();
-    match profile(transaction, &record)? {
-        Ok(words) => command = words,
-        Err(reason) => warnings.push(reason),
-    }
-    Ok(Blueprint { name, workdir, command, record })
+    let words = profiles.get(&record.mode).map_or(&[][..], Vec::as_slice);
+    let command = words.iter().map(|word| expand(word, &record)).collect();
+    Blueprint { name, workdir, command, record }
 }
 
-/// The nearest folder above a path that is there.
+/// The nearest folder above a path that is there, and answers.
 fn nearest_directory(path: &[u8]) -> &Path {
-    let path = Path::new(OsStr::from_bytes(path));
-    path.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"))
+    let is_there =
+        |path: &&Path| health::is_directory(path.as_os_str().as_bytes().to_vec()) == Some(true);
+    let mut above = Path::new(OsStr::from_bytes(path)).ancestors().skip(1);
+    above.find(is_there).unwrap_or(Path::new("/"))
 }
 
-/// The launch command of the record's mode, its words expanded.
-fn profile(
+/// The words of each mode's launch command, where it has one.
+type Profiles = HashMap<String, Vec<String>>;
+
+/// The launch commands of the records' modes, asked for in one call.
+///
+/// # Errors
+/// tmux does not tell them.
+fn profiles(
     transaction: &Transaction<'_>,
-    record: &Session,
-) -> Result<Result<Vec<String>, String>, SyncError> {
-    let option = format!("@roster-command-{}", record.mode);
-    let is_name = option.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_@".contains(&b));
-    if !is_name || record.mode.is_empty() {
-        return Ok(Ok(Vec::new()));
+    records: &[Session],
+    warnings: &mut Vec<String>,
+) -> Result<Profiles, SyncError> {
+    let is_option = |mode: &&str| {
+        !mode.is_empty() && mode.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_@".contains(&b))
+    };
+    let modes: BTreeSet<&str> =
+        records.iter().map(|record| record.mode.as_str()).filter(is_option).collect();
+    let options: Vec<String> = modes.iter().map(|mode| format!("@roster-command-{mode}")).collect();
+    let names: Vec<&str> = options.iter().map(String::as_str).collect();
+    let values = crate::sync::options(transaction.place(), &names, transaction.deadline())?;
+    let mut profiles = Profiles::new();
+    for ((mode, option), value) in modes.iter().zip(&options).zip(values) {
+        match shell_words::split(&String::from_utf8_lossy(&value)) {
+            Ok(words) => drop(profiles.insert((*mode).to_owned(), words)),
+            Err(error) => {
+                let text = format!("{option} cannot be split into words ({error}): not started");
+                warnings.push(text);
+            }
+        }
     }
-    let place = transaction.place();
-    let values = crate::sync::options(place, &[&option], transaction.deadline())?;
-    let value = String::from_utf8_lossy(&values[0]).into_owned();
-    Ok(match shell_words::split(&value) {
-        Ok(words) => Ok(words.iter().map(|word| expand(word, record)).collect()),
-        Err(error) => Err(format!("{option} cannot be split into words ({error}): not started")),
-    })
+    Ok(profiles)
 }
 
 /// What a session's programs find in their environment.
@@ -253,7 +268,8 @@ pub fn expand(word: &str, record: &Session) -> String {
     expanded
 }
 
-/// Makes the sessions, detached; gives the id of each by UUID. One that tmux refuses is absent.
+/// Makes the sessions of one piece, detached, and stamps them at once: were we cut off later, each
+/// is known by its stamp. Gives the id of each by UUID; one that tmux refuses is absent.
 ///
 /// # Errors
 /// tmux does not answer.
@@ -264,7 +280,22 @@ fn create(
     let version = transaction.version();
     let lines: Vec<Vec<u8>> = blueprints.iter().flat_map(|b| new_session(b, version)).collect();
     let printed = transaction.run_printing(&lines)?;
-    Ok(printed.lines().filter_map(made).collect())
+    let made: Vec<(String, SessionId)> = printed.lines().filter_map(made).collect();
+    let mut stamps = Vec::new();
+    for (uuid, id) in &made {
+        let target = id.to_string();
+        let mut set = |option: &[u8], value: &str| {
+            let words: [&[u8]; 5] =
+                [b"set-option", b"-t", target.as_bytes(), option, value.as_bytes()];
+            stamps.push(line(&words));
+        };
+        set(b"@roster_uuid", uuid);
+        if let Some(blueprint) = blueprints.iter().find(|b| b.record.uuid == *uuid) {
+            set(b"@roster_mode", &blueprint.record.mode);
+        }
+    }
+    transaction.run(&stamps)?;
+    Ok(made)
 }
 
 /// Reads what [`new_session`] makes tmux print.

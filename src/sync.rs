@@ -2,7 +2,6 @@
 //! lock → load → snapshot → reconcile → commit if changed → effects → unlock.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
@@ -138,6 +137,8 @@ pub struct Report {
     pub changed: bool,
     /// How many things tmux was told.
     pub effects: usize,
+    /// Lost sessions are still to be restored, for which there was no time.
+    pub unfinished: bool,
 }
 
 /// The registry's lock, what is remembered, and what lives: all at one moment.
@@ -230,12 +231,38 @@ impl<'a> Transaction<'a> {
         drop(locked);
     }
 
-    /// Reconciles, commits and tells tmux.
+    /// Reconciles, commits and tells tmux; and restores what was lost, if that is due.
     ///
     /// # Errors
     /// Writing fails; or tmux does not take the effects in time, in which case the registry is
     /// right and the next sync tells tmux again.
     pub fn bring_into_step(&mut self) -> Result<Report, SyncError> {
+        let mut report = self.step()?;
+        if self.remembered.memory.restore_due && self.is_restored_at_start() {
+            let done = crate::restore::restore_all(self)?;
+            run_scripts(&self.settings, &done.events);
+            report.events.extend(done.events);
+            report.unfinished = done.left > 0;
+            if !report.unfinished {
+                // Last, so that whoever comes after one that was cut off goes on.
+                let memory = Memory { restore_due: false, ..self.remembered.memory.clone() };
+                self.remember(memory)?;
+            }
+        }
+        Ok(report)
+    }
+
+    /// Whether lost sessions are to be restored by themselves. Before the first session stands,
+    /// one of them might take the name that the user is about to give it.
+    fn is_restored_at_start(&self) -> bool {
+        self.settings.restore_at_start && !self.answer.snapshot.sessions.is_empty()
+    }
+
+    /// Reconciles, commits and tells tmux.
+    ///
+    /// # Errors
+    /// As for [`Transaction::bring_into_step`].
+    pub fn step(&mut self) -> Result<Report, SyncError> {
         self.wait_for_directories()?;
         let now = Timestamp::now();
         let policy = &self.settings.policy;
@@ -253,9 +280,7 @@ impl<'a> Transaction<'a> {
                 log(self.place, complaint);
             }
         }
-        let has_sessions = !self.answer.snapshot.sessions.is_empty();
-        let restore = has_sessions && plan.next.memory.restore_due;
-        if has_sessions {
+        if !self.answer.snapshot.sessions.is_empty() && !self.settings.restore_at_start {
             plan.next.memory.restore_due = false;
             plan.memory_after.restore_due = false;
         }
@@ -273,17 +298,10 @@ impl<'a> Transaction<'a> {
         if effects > 0 && told.is_ok() {
             self.remember(plan.memory_after)?;
         }
-        let mut events = plan.events;
-        if told.is_err() {
-            // It happened, whether or not tmux could be told of it.
-            run_scripts(&self.settings, &events);
-        }
+        // It happened, whether or not tmux could be told of it.
+        run_scripts(&self.settings, &plan.events);
         told?;
-        if restore && self.settings.restore_at_start {
-            events.extend(crate::restore::restore_all(self)?.events);
-        }
-        run_scripts(&self.settings, &events);
-        Ok(Report { events, changed, effects })
+        Ok(Report { events: plan.events, changed, effects, unfinished: false })
     }
 
     /// Tells tmux, piece by piece. Where it stops answering, it is remembered which sessions have
@@ -376,6 +394,14 @@ impl<'a> Transaction<'a> {
         self.trigger.deadline()
     }
 
+    /// Whether half of a hook's time is over: what is left is for finishing what was begun.
+    pub fn is_late(&self) -> bool {
+        match self.trigger {
+            Trigger::Hook { started, .. } => started.elapsed() > HOOK_LIMIT / 2,
+            Trigger::Person => false,
+        }
+    }
+
     /// The version of the server.
     pub fn version(&self) -> Version {
         Version::parse(&self.answer.version)
@@ -402,16 +428,21 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// The file cannot be written, or tmux does not answer.
     pub fn run(&self, lines: &[Vec<u8>]) -> Result<(), SyncError> {
-        run_lines(self.place, Some(self.answer.snapshot.server), lines, self.trigger.deadline())
-            .map(drop)
+        self.run_printing(lines).map(drop)
     }
 
-    /// The same for one piece whose output is wanted.
+    /// The same for those whose output is wanted.
     ///
     /// # Errors
     /// As for [`Transaction::run`].
     pub fn run_printing(&self, lines: &[Vec<u8>]) -> Result<String, SyncError> {
-        run_lines(self.place, Some(self.answer.snapshot.server), lines, self.trigger.deadline())
+        let server = Some(self.answer.snapshot.server);
+        let mut printed = String::new();
+        // A person waits for each of them: however many they are, each is progress.
+        for piece in lines.chunks(PIECE) {
+            printed.push_str(&run_lines(self.place, server, piece, self.trigger.deadline())?);
+        }
+        Ok(printed)
     }
 
     /// What the hooks lack, if they were asked for.
@@ -860,27 +891,23 @@ fn run_piece(
     commands: &[u8],
     deadline: Instant,
 ) -> Result<String, SyncError> {
-    file::create_new(path, PRIVATE)
-        .and_then(|mut file| file.write_all(commands))
-        .map_err(file::io_error("write", path))?;
-    let mut words = command::source_file(path, server);
-    // What it prints behind the others says that they are done. (Before 3.2 it says nothing
-    // where there is no session; then the end of tmux does.)
+    // What the file prints at its end says that all of it was done, and by the right server: an
+    // end of tmux alone says neither. That a target has gone meanwhile is no failure of the whole.
     let mark = query::new_mark();
-    words.extend([";", "display-message", "-p", &mark].map(OsString::from));
+    let print = command::line(&[b"display-message", b"-p", mark.as_bytes()]);
+    file::create_new(path, PRIVATE)
+        .and_then(|mut file| file.write_all(&[commands, &print].concat()))
+        .map_err(file::io_error("write", path))?;
     let last = format!("{mark}\n").into_bytes();
     let is_whole = |printed: &[u8]| printed.ends_with(&last);
+    let words = command::source_file(path, server);
     let output = place.tmux.start(&words)?.finish_or(is_whole, deadline)?;
-    // That a target has gone meanwhile is no failure of the whole; that the server has, is.
-    let gone = |stderr: &str| {
-        stderr.starts_with("no server")
-            || stderr.starts_with("error connecting")
-            || stderr.contains("exited")
+    let printed = match output.stdout.strip_suffix(last.as_slice()) {
+        Some(printed) => printed,
+        // Where there is no session, a tmux before 3.2 came to the end if it complains of that.
+        None if output.stderr.ends_with(NO_TARGET) => &output.stdout,
+        None => return Err(incomplete(place, &output).into()),
     };
-    if !output.success && gone(&output.stderr) {
-        return Err(place.tmux.failure(&output.stderr).into());
-    }
-    let printed = output.stdout.strip_suffix(last.as_slice()).unwrap_or(&output.stdout);
     Ok(String::from_utf8_lossy(printed).into_owned())
 }
 
@@ -911,21 +938,24 @@ pub fn options(
 }
 
 /// Asks tmux to call us again in a while: we are the only look that a burst gets, and could
-/// not take it. Before 3.2 there is no such timer, and the next event makes it good.
+/// not take it, by this error, or not do all that was due. Before 3.2 there is no such timer, and the next event makes it good.
 ///
 /// However many fail meanwhile, one look is on its way, and each that fails waits twice as long
 /// as the one before: what lasts must not fill the machine with jobs. A newer file and another
 /// user's are not looked at again by themselves.
-pub fn look_later(place: &Place, mark: Mark, error: &SyncError) {
+pub fn look_later(place: &Place, mark: Mark, error: Option<&SyncError>) {
     let lasting = matches!(
         error,
-        SyncError::Store(StoreError::Newer { .. } | StoreError::NotOurs { .. })
-            | SyncError::Tmux(TmuxError::NotOurs { .. })
+        Some(
+            SyncError::Store(StoreError::Newer { .. } | StoreError::NotOurs { .. })
+                | SyncError::Tmux(TmuxError::NotOurs { .. })
+        )
     );
     if lasting || mark != Mark::Environment {
         return;
     }
-    let before: Option<u32> = std::env::var(RETRY_VARIABLE).ok().and_then(|v| v.parse().ok());
+    let before = std::env::var(RETRY_VARIABLE).ok().filter(|_| error.is_some());
+    let before: Option<u32> = before.and_then(|seconds| seconds.parse().ok());
     let delay = before.map_or(RETRY.0, |delay| delay.saturating_mul(2).clamp(RETRY.0, RETRY.1));
     let run = format!("run-shell -b '{RETRY_VARIABLE}={delay} ##{{@roster_run}}'");
     let look = format!(

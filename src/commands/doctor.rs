@@ -13,7 +13,7 @@ use tmux_roster::config::{Environment, OPTIONS, Place, Settings};
 use tmux_roster::model::reconcile::{Remembered, reconcile};
 use tmux_roster::model::registry::{FileVersion, RegistryFile, SCHEMA_VERSION};
 use tmux_roster::model::session::new_uuid;
-use tmux_roster::model::snapshot::SessionId;
+use tmux_roster::model::snapshot::{ServerId, SessionId};
 use tmux_roster::store::{self, file};
 use tmux_roster::sync::{self, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::command::{HOOK_INDEX, HOOKS, hook_line, line, our_hook_in, set_hook};
@@ -86,6 +86,8 @@ struct Examination {
     findings: Vec<Finding>,
     repairs: Vec<Repair>,
     place: Option<Place>,
+    /// The server that was looked at.
+    server: Option<ServerId>,
 }
 
 impl Examination {
@@ -240,6 +242,7 @@ fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Option<An
             return None;
         }
     };
+    exam.server = Some(answer.snapshot.server);
     let pid = answer.snapshot.server.pid;
     let sessions = count(answer.snapshot.sessions.len(), "session");
     let found = format!("{} with {sessions}, process {pid}", answer.version);
@@ -718,7 +721,9 @@ fn mend(examined: &Examination) -> Vec<Finding> {
                 Repair::Private(path, mode) => {
                     (format!("made {} {mode:04o}", path.display()), make_private(path, *mode))
                 }
-                Repair::Tell(what, line) => (format!("put {what} back"), put_back(place, line)),
+                Repair::Tell(what, line) => {
+                    (format!("put {what} back"), put_back(place, examined.server, line))
+                }
                 Repair::Load => {
                     let loaded = load::load_into(&Environment::read(), place, false, false)
                         .map_err(|failure| match failure {
@@ -758,9 +763,9 @@ fn make_private(path: &Path, mode: u32) -> Result<(), String> {
     changed.map_err(|error| error.to_string())
 }
 
-fn put_back(place: &Place, line: &[u8]) -> Result<(), String> {
+fn put_back(place: &Place, server: Option<ServerId>, line: &[u8]) -> Result<(), String> {
     let lines = [line.to_vec()];
-    sync::run_lines(place, None, &lines, Instant::now() + TYPED_LIMIT)
+    sync::run_lines(place, server, &lines, Instant::now() + TYPED_LIMIT)
         .map(drop)
         .map_err(|e| e.to_string())
 }

@@ -15,17 +15,24 @@ use tmux_roster::health;
 use tmux_roster::model::memory::ClosedSession;
 use tmux_roster::model::reconcile::{Event, EventKind};
 use tmux_roster::model::session::{is_uuid, new_uuid};
-use tmux_roster::model::snapshot::SessionId;
+use tmux_roster::model::snapshot::{ServerId, SessionId};
 use tmux_roster::restore::{self, Restored, escape_name};
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Transaction, Trigger};
 use tmux_roster::tmux::TmuxError;
-use tmux_roster::tmux::command::line;
+use tmux_roster::tmux::command::{line, only_on};
 use tmux_roster::tmux::query;
 use tmux_roster::{Session, Store, Timestamp, sanitize_name, validate_name};
 
 use super::state::warn_of_mode;
 use super::{Context, Failure, Outcome, not_found, print, store_of, warn};
 use crate::cli;
+
+/// A session of one server. To another that takes its place, the id is another session's.
+#[derive(Clone, Copy)]
+struct Seat {
+    server: ServerId,
+    id: SessionId,
+}
 
 /// Where a session was found.
 enum Found {
@@ -171,7 +178,7 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
 
 pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
     let place = context.place()?;
-    let done = with_server(&place, |transaction| {
+    let (done, seat) = with_server(&place, |transaction| {
         let closed = &transaction.remembered.closed.closed;
         let entry = match &args.name {
             None => closed.first().ok_or("no session was closed")?,
@@ -186,10 +193,12 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
                 })?,
         };
         let entry = entry.clone();
-        bring_back(transaction, vec![entry.session], args.new_name.as_deref())
+        let done = bring_back(transaction, vec![entry.session], args.new_name.as_deref())?;
+        let seat = done.sessions.first().map(|(id, _)| seat(transaction, *id));
+        Ok((done, seat))
     })?;
-    if let (Some(_), Some((id, _))) = (&args.client, done.sessions.first()) {
-        go_to(context, &place, *id, args.client.as_deref())?;
+    if let (Some(_), Some(seat)) = (&args.client, seat) {
+        go_to(context, &place, seat, args.client.as_deref())?;
     }
     report(&done, "reopened")
 }
@@ -263,7 +272,7 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
     if let Some(name) = &args.name {
         validate_name(name)?;
     }
-    let id = with_server(&place, |transaction| {
+    let seat = with_server(&place, |transaction| {
         let name = match &args.name {
             Some(name) => name.clone(),
             None => free_name(transaction, &directory),
@@ -277,7 +286,7 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
             }
             Ok(Found::Lost(lost)) if args.directory.is_none() || lost.workdir == workdir => {
                 let done = bring_back(transaction, vec![lost], None)?;
-                return first(&done);
+                return first(transaction, &done);
             }
             // A lost one of another directory steps aside when the new one stands.
             _ => {}
@@ -290,12 +299,12 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
         let record = Session::with(&name, &workdir, &mode, new_uuid(), Timestamp::now());
         let done = restore::make_new(transaction, record, command)?;
         transaction.run_scripts(&done.events);
-        first(&done)
+        first(transaction, &done)
     })?;
     if args.detached {
         return Ok(ExitCode::SUCCESS);
     }
-    go_to(context, &place, id, args.client.as_deref())
+    go_to(context, &place, seat, args.client.as_deref())
 }
 
 /// Where the program in a pane is.
@@ -309,12 +318,17 @@ fn pane_directory(place: &Place, pane: &str) -> Result<PathBuf, Failure> {
     Ok(PathBuf::from(OsString::from_vec(path)))
 }
 
-fn first(done: &Restored) -> Result<SessionId, Failure> {
+fn seat(transaction: &Transaction<'_>, id: SessionId) -> Seat {
+    Seat { server: transaction.answer.snapshot.server, id }
+}
+
+/// The first session that was made.
+fn first(transaction: &Transaction<'_>, done: &Restored) -> Result<Seat, Failure> {
     for warning in &done.warnings {
         warn(warning);
     }
-    let id = done.sessions.first().map(|(id, _)| *id);
-    id.ok_or_else(|| "tmux did not make the session".into())
+    let made = done.sessions.first().map(|(id, _)| seat(transaction, *id));
+    made.ok_or_else(|| "tmux did not make the session".into())
 }
 
 /// A name made from a directory that neither lives nor is lost.
@@ -333,19 +347,23 @@ fn free_name(transaction: &Transaction<'_>, directory: &Path) -> String {
 pub fn go(context: &Context, args: &cli::Go) -> Outcome {
     require_terminal(context, args.client.as_deref())?;
     let place = context.place()?;
-    let id = with_server(&place, |transaction| match find(transaction, &args.name)? {
-        Found::Live(id, _) => Ok(id),
-        Found::Lost(session) => first(&bring_back(transaction, vec![session], None)?),
-        Found::Closed(entry) => first(&bring_back(transaction, vec![entry.session], None)?),
+    let seat = with_server(&place, |transaction| {
+        let record = match find(transaction, &args.name)? {
+            Found::Live(id, _) => return Ok(seat(transaction, id)),
+            Found::Lost(session) => session,
+            Found::Closed(entry) => entry.session,
+        };
+        let done = bring_back(transaction, vec![record], None)?;
+        first(transaction, &done)
     })?;
-    go_to(context, &place, id, args.client.as_deref())
+    go_to(context, &place, seat, args.client.as_deref())
 }
 
 pub fn last(context: &Context, args: &cli::Last) -> Outcome {
     require_terminal(context, args.client.as_deref())?;
     let place = context.place()?;
     let client = client(context, &place, args.client.as_deref());
-    let id = with_server(&place, |transaction| {
+    let seat = with_server(&place, |transaction| {
         let live = transaction.live();
         let current = client.as_ref().ok().and_then(|client| client.as_ref());
         let current = current.and_then(|client| live.get(&client.session).cloned());
@@ -354,12 +372,13 @@ pub fn last(context: &Context, args: &cli::Last) -> Outcome {
         sessions.retain(|s| Some(&s.uuid) != current.as_ref() && !s.last_attached_at.is_zero());
         let before = sessions.into_iter().max_by_key(|session| session.last_attached_at);
         let before = before.ok_or("no other session was attached before")?;
-        match live.iter().find(|(_, uuid)| **uuid == before.uuid) {
-            Some((id, _)) => Ok(*id),
-            None => first(&bring_back(transaction, vec![before], None)?),
+        if let Some((id, _)) = live.iter().find(|(_, uuid)| **uuid == before.uuid) {
+            return Ok(seat(transaction, *id));
         }
+        let done = bring_back(transaction, vec![before], None)?;
+        first(transaction, &done)
     })?;
-    go_to(context, &place, id, args.client.as_deref())
+    go_to(context, &place, seat, args.client.as_deref())
 }
 
 pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
@@ -576,16 +595,18 @@ pub fn client(
 }
 
 /// Switches the client there, or attaches where there is none.
-pub fn go_to(context: &Context, place: &Place, id: SessionId, named: Option<&str>) -> Outcome {
-    let target = id.to_string();
+fn go_to(context: &Context, place: &Place, seat: Seat, named: Option<&str>) -> Outcome {
+    let target = seat.id.to_string();
     if named.is_none() && !context.is_inside() {
-        let error = place.tmux.command(&["attach-session", "-t", &target]).exec();
+        let attach = line(&[b"attach-session", b"-t", target.as_bytes()]);
+        let error = place.tmux.command(&only_on(seat.server, &attach)).exec();
         return Err(format!("could not start tmux: {error}").into());
     }
     let Some(client) = client(context, place, named)? else {
         return Err("no client shows this pane, so there is none to switch".into());
     };
-    let deadline = Instant::now() + TYPED_LIMIT;
-    place.tmux.run(&["switch-client", "-c", &client.name, "-t", &target], deadline)?;
+    let name = client.name.as_bytes();
+    let switch = line(&[b"switch-client", b"-c", name, b"-t", target.as_bytes()]);
+    place.tmux.run(&only_on(seat.server, &switch), Instant::now() + TYPED_LIMIT)?;
     Ok(ExitCode::SUCCESS)
 }

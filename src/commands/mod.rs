@@ -223,12 +223,13 @@ fn sync_for_hook(context: &Context, args: &Sync, started: Instant) -> ExitCode {
     };
     let Ok(place) = place else { return ExitCode::SUCCESS };
     match sync::sync(&place, trigger) {
+        Ok(report) if report.unfinished => sync::look_later(&place, mark, None),
         Ok(_) | Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
         // What the server's end interrupts is found at the next start.
         Err(SyncError::Tmux(TmuxError::Failed { message })) if is_exiting(&message) => {}
         Err(error) => {
             sync::log(&place, &format!("sync: {error}"));
-            sync::look_later(&place, mark, &error);
+            sync::look_later(&place, mark, Some(&error));
         }
     }
     ExitCode::SUCCESS

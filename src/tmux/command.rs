@@ -112,16 +112,20 @@ pub fn escape_glob(path: &Path) -> Vec<u8> {
 /// server asks itself, so none can take its place between the question and the commands.
 pub fn source_file(path: &Path, server: Option<ServerId>) -> Vec<OsString> {
     let path = escape_glob(path);
-    let Some(server) = server else {
-        return vec!["source-file".into(), OsString::from_vec(path)];
-    };
+    match server {
+        Some(server) => only_on(server, &line(&[b"source-file", &path])),
+        None => vec!["source-file".into(), OsString::from_vec(path)],
+    }
+}
+
+/// The call that runs one command on that very server alone.
+pub fn only_on(server: ServerId, command: &[u8]) -> Vec<OsString> {
     // Before 3.2 a server without sessions could not say when it started.
     let condition = match server.start_time {
         0 => format!("#{{==:#{{pid}},{}}}", server.pid),
         start => format!("#{{==:#{{pid}}/#{{start_time}},{}/{start}}}", server.pid),
     };
-    let command = line(&[b"source-file", &path]);
-    let command = command.strip_suffix(b"\n").unwrap_or(&command).to_vec();
+    let command = command.strip_suffix(b"\n").unwrap_or(command).to_vec();
     vec!["if-shell".into(), "-F".into(), condition.into(), OsString::from_vec(command)]
 }
 

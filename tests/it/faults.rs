@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::env::{Folder, ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for};
+use crate::env::{
+    Client, Folder, ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for,
+};
 
 /// What a hook's job may take, and what a loaded machine adds to it.
 const JOB_BOUND: Duration = Duration::from_secs(10 + 5);
@@ -567,11 +569,7 @@ fn a_server_that_restarts_after_the_snapshot_gets_no_effects_meant_for_the_old_o
     for name in ["one", "two"] {
         server.tmux(&["new-session", "-d", "-s", name]);
     }
-    let tmux = meddling_tmux(
-        &server,
-        "tmux kill-server; while tmux list-sessions; do :; done\n\
-         tmux new-session -d -s other -c / ; tmux new-session -d -s stranger -c /",
-    );
+    let tmux = meddling_tmux(&server, RESTART);
     let started = Instant::now();
     check_job(hook_job(&server, &tmux).spawn().unwrap(), started);
     // The new server's $0 and $1 are no longer `one` and `two`.
@@ -585,6 +583,106 @@ fn a_server_that_restarts_after_the_snapshot_gets_no_effects_meant_for_the_old_o
     server.roster(&["sync"]);
     server.wait_for_names(&["one", "two", "other", "stranger"]);
     assert_eq!((server.uuid("one"), server.uuid("two")), (one, two));
+}
+
+/// Ends the server and starts another, whose `$0` and `$1` are sessions of other people's choice.
+const RESTART: &str = "tmux kill-server; while tmux list-sessions; do :; done\n\
+     tmux new-session -d -s other -c / ; tmux new-session -d -s stranger -c /";
+
+/// A typed command with this tmux program.
+pub fn typed(server: &Server, tmux: &Path, args: &[&str]) -> Output {
+    let mut command = server.command(ROSTER);
+    command.envs(server.published(tmux)).args(["-L", "s"]).args(args).output().unwrap()
+}
+
+#[test]
+fn a_server_that_restarts_under_a_typed_command_is_not_taken_for_the_old_one() {
+    for args in [
+        &["kill", "one"][..],
+        &["rename", "one", "uno"],
+        &["mode", "one", "yolo"],
+        &["health", "--all"],
+        &["restore", "gone"],
+        &["restore", "--all"],
+        &["reopen"],
+        &["new", "-d", "fresh"],
+    ] {
+        let server = Server::with_config("");
+        for name in ["one", "gone"] {
+            server.tmux(&["new-session", "-d", "-s", name]);
+        }
+        server.roster(&["sync"]);
+        server.crash();
+        for name in ["one", "closed"] {
+            server.tmux(&["new-session", "-d", "-s", name]);
+        }
+        server.roster(&["sync"]);
+        server.roster(&["kill", "closed"]);
+        let seen: BTreeSet<String> = uuids(&server).into_keys().collect();
+        assert_eq!(seen.len(), 3, "{args:?}");
+        typed(&server, &meddling_tmux(&server, RESTART), args);
+        // The new server's $0 is no longer `one`.
+        assert_eq!(
+            server.tmux(&["list-sessions", "-F", "#{session_name}"]),
+            "other\nstranger",
+            "{args:?}"
+        );
+        for (name, stamp) in stamps(&server) {
+            assert_eq!(stamp, "", "{args:?}: {name} was stamped for another");
+            for show in ["show-environment", "show-options"] {
+                let shown = server.tmux(&[show, "-t", &server.id(&name)]);
+                assert!(!shown.to_lowercase().contains("roster_"), "{args:?}: {shown}");
+            }
+        }
+        server.roster(&["sync"]);
+        check_records(&server, &seen);
+        for name in ["other", "stranger"] {
+            assert!(!seen.contains(&server.uuid(name)), "{args:?}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_client_is_not_moved_to_a_session_of_a_server_that_was_never_asked() {
+    let server = Server::with_config("");
+    for name in ["one", "two"] {
+        server.tmux(&["new-session", "-d", "-s", name]);
+    }
+    server.roster(&["sync"]);
+    // It comes back as soon as there is a server again.
+    let attach = format!("{} -u -L s attach -t stranger", tmux_program().display());
+    let client = Client::start(&server, &format!("while :; do {attach}; sleep 0.1; done"));
+    let then = format!("{RESTART}\nwhile [ -z \"$(tmux list-clients)\" ]; do :; done");
+    let moved =
+        typed(&server, &meddling_tmux(&server, &then), &["go", "--client", &client.name(), "one"]);
+    assert_eq!(server.tmux(&["list-clients", "-F", "#{session_name}"]), "stranger", "{moved:?}");
+}
+
+#[test]
+fn a_session_renamed_under_a_typed_command_is_still_the_one_that_is_meant() {
+    let then = "tmux rename-session -t =one: first; tmux new-session -d -s one";
+    for args in [&["kill", "one"][..], &["rename", "one", "uno"], &["mode", "one", "yolo"]] {
+        let server = Server::with_config("");
+        for name in ["one", "two"] {
+            server.tmux(&["new-session", "-d", "-s", name]);
+        }
+        server.roster(&["sync"]);
+        let uuid = server.uuid("one");
+        let done = typed(&server, &meddling_tmux(&server, then), args);
+        assert!(done.status.success(), "{args:?}: {}", stderr(&done));
+        server.roster(&["sync"]);
+        let names: &[&str] = match args[0] {
+            "kill" => &["one", "two"],
+            "rename" => &["one", "two", "uno"],
+            _ => &["first", "one", "two"],
+        };
+        assert_eq!(server.names(), names, "{args:?}");
+        assert_ne!(server.uuid("one"), uuid, "{args:?}");
+        assert_eq!(server.field("one", "mode"), "safe", "{args:?}");
+        let meant = names.iter().find(|name| server.uuid(name) == uuid);
+        assert_eq!(meant.is_some(), args[0] != "kill", "{args:?}");
+        assert!(meant.is_none_or(|n| args[0] != "mode" || server.field(n, "mode") == "yolo"));
+    }
 }
 
 #[test]
@@ -639,6 +737,54 @@ fn what_arrived_before_tmux_stopped_answering_is_not_told_again() {
 }
 
 #[test]
+fn what_a_failing_tmux_was_to_tell_is_told_by_the_next_sync() {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    let tmux = tmux_program();
+    for (n, fault) in [
+        "exit 1",
+        "exit 0",
+        "kill -9 $$",
+        "echo 'server version is too old for client' >&2; exit 0",
+        "echo 'lost server' >&2; exit 1",
+        "echo 'server exited unexpectedly' >&2; exit 1",
+        "echo garbage",
+        "head -c 100000 /dev/zero",
+        // What it is to read has gone.
+        "rm -f \"$dir\"/.sessions.json.tmp.*; exec \"$tmux\" \"$@\"",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // A session that nobody was told of yet.
+        let (name, stub) = (format!("n{n}"), server.path("failing"));
+        server.tmux(&["new-session", "-d", "-s", &name]);
+        let body = format!(
+            "tmux='{}' dir='{}'\ncase \"$*\" in *source-file*) {fault}; exit;; esac\n\
+             exec \"$tmux\" \"$@\"",
+            tmux.display(),
+            server.registry_path().parent().unwrap().display(),
+        );
+        script(&stub, &body);
+        let started = Instant::now();
+        check_job(hook_job(&server, &stub).spawn().unwrap(), started);
+        let (uuid, id) = (server.uuid(&name), server.id(&name));
+        assert_eq!(stamps(&server)[&name], "", "{fault}");
+        server.roster(&["sync"]);
+        assert_eq!(stamps(&server)[&name], uuid, "{fault}");
+        let told = server.tmux(&["show-environment", "-t", &id]);
+        for line in [
+            format!("ROSTER_UUID={uuid}"),
+            "ROSTER_MODE=safe".into(),
+            format!("ROSTER_SESSION={name}"),
+        ] {
+            assert!(told.contains(&line), "{fault}: {line} in {told}");
+        }
+        server.wait_until_quiet();
+    }
+}
+
+#[test]
 fn a_thousand_sessions_are_recorded_and_stamped() {
     // Elsewhere tmux itself takes too long for a gate that runs on every change.
     let count = if tmux_version() == (3, 3) { 1000 } else { 150 };
@@ -660,6 +806,131 @@ fn a_thousand_sessions_are_recorded_and_stamped() {
     let sessions = server.registry()["sessions"].as_object().unwrap().clone();
     for (name, stamp) in stamps(&server) {
         assert_eq!(sessions[&name]["uuid"], stamp.as_str());
+    }
+}
+
+/// Many sessions of a server that then ended with a crash.
+fn many_lost(config: &str, count: usize) -> (Server, BTreeMap<String, String>) {
+    let server = Server::with_config(config);
+    server.tmux(&["new-session", "-d", "-s", "n0"]);
+    let lines: String = (1..count).map(|n| format!("new-session -d -s n{n}\n")).collect();
+    fs::write(server.path("many"), lines).unwrap();
+    server.tmux(&["source-file", &server.dir("many")]);
+    server.wait_until_quiet();
+    let before = names_by_uuid(&server);
+    assert_eq!(before.len(), count);
+    server.crash();
+    (server, before)
+}
+
+fn names_by_uuid(server: &Server) -> BTreeMap<String, String> {
+    let pairs = uuids(server).into_iter();
+    pairs.map(|(uuid, names)| (uuid, names.concat())).collect()
+}
+
+/// Everything is back under its name and UUID, with all that tmux is to be told of it.
+fn check_restored(server: &Server, before: &BTreeMap<String, String>) {
+    server.wait_until_quiet();
+    let shown = stamps(server);
+    for (uuid, name) in before {
+        assert_eq!(shown.get(name), Some(uuid), "{name}");
+    }
+    let known = names_by_uuid(server);
+    assert!(before.iter().all(|(uuid, name)| known.get(uuid) == Some(name)), "{known:?}");
+    let lost = server.roster(&["list", "--state", "lost", "--json"]);
+    assert_eq!(lost.trim(), "[]");
+}
+
+#[test]
+fn hundreds_of_lost_sessions_are_restored_by_one_command() {
+    let count = if std::env::var_os("ROSTER_SOAK").is_some() { 1000 } else { 300 };
+    let (server, before) = many_lost("", count);
+    let said = server.roster(&["restore", "--all"]);
+    assert_eq!(said.split(", ").count(), count);
+    check_restored(&server, &before);
+}
+
+/// A tmux that takes its time for all that it is told.
+fn slow_tmux(server: &Server) -> PathBuf {
+    let path = server.path("slow");
+    let tmux = tmux_program();
+    let body = "case \"$*\" in *source-file*) sleep 0.7;; esac";
+    script(&path, &format!("{body}\nexec '{}' \"$@\"", tmux.display()));
+    path
+}
+
+#[test]
+fn a_typed_restore_goes_on_for_as_long_as_tmux_answers() {
+    let (server, before) = many_lost("", 40);
+    server.tmux(&["new-session", "-d", "-s", "mine", "-c", &server.dir("c")]);
+    let started = Instant::now();
+    let done = typed(&server, &slow_tmux(&server), &["restore", "--all"]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert!(started.elapsed() > Duration::from_secs(4), "longer than one answer may take");
+    check_restored(&server, &before);
+}
+
+#[test]
+fn a_restore_at_start_that_is_cut_off_anywhere_is_finished_by_the_next_sync() {
+    let tmux = tmux_program();
+    for after in ["", "\"$tmux\" \"$@\" >/dev/null; "] {
+        for call in 1.. {
+            let (server, before) = many_lost("set -g @roster-restore on", 25);
+            server.tmux(&["new-session", "-d", "-s", "mine", "-c", &server.dir("c")]);
+            let (stub, calls) = (server.path("cutting"), server.path("calls"));
+            let body = format!(
+                "tmux='{}' calls='{}'\ncase \"$*\" in *source-file*)\n\
+                 echo >>\"$calls\"\nif [ $(wc -l <\"$calls\") = {call} ]; then\n\
+                 {after}kill -9 $PPID; exit\nfi;;\nesac\nexec \"$tmux\" \"$@\"",
+                tmux.display(),
+                calls.display(),
+            );
+            script(&stub, &body);
+            let output = hook_job(&server, &stub).output().unwrap();
+            let came_to_its_end = output.status.success();
+            server.roster(&["sync"]);
+            check_restored(&server, &before);
+            if came_to_its_end {
+                // Three times ten are made and stamped, and something is told before and after.
+                assert!(call > 8, "{call} calls");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_restore_at_start_for_which_a_hook_has_no_time_goes_on_with_the_next() {
+    let (server, before) = many_lost("set -g @roster-restore on", 100);
+    server.tmux(&["new-session", "-d", "-s", "mine", "-c", &server.dir("c")]);
+    let started = Instant::now();
+    check_job(hook_job(&server, &slow_tmux(&server)).spawn().unwrap(), started);
+    let made = stamps(&server).len() - 1;
+    assert!((10..100).contains(&made), "{made} of 100");
+    server.roster(&["sync"]);
+    check_restored(&server, &before);
+}
+
+/// Before tmux 3.2 a session's first pane gets its environment by way of the global one.
+#[test]
+fn a_restore_that_is_cut_off_leaves_nothing_in_the_global_environment() {
+    for call in 1..=4 {
+        let (server, before) = many_lost("", 30);
+        let calls = server.path("calls");
+        let body = format!(
+            "case \"$*\" in *source-file*)\necho >>'{calls}'\n\
+             [ $(wc -l <'{calls}') -le {call} ] || exit 1;;\nesac\nexec '{tmux}' \"$@\"",
+            calls = calls.display(),
+            tmux = tmux_program().display(),
+        );
+        script(&server.path("failing"), &body);
+        server.tmux(&["new-session", "-d", "-s", "mine", "-c", &server.dir("c")]);
+        let failed = typed(&server, &server.path("failing"), &["restore", "--all"]);
+        assert_eq!(failed.status.code(), Some(1), "{}", stderr(&failed));
+        let global = server.tmux(&["show-environment", "-g"]);
+        assert!(!global.contains("ROSTER_UUID"), "{global}");
+        server.roster(&["restore", "--all"]);
+        check_restored(&server, &before);
     }
 }
 
@@ -766,6 +1037,10 @@ fn a_server_killed_in_the_middle_of_a_burst_loses_no_record() {
         let name = format!("r{round}");
         let name = name.as_str();
         server.tmux(&["new-session", "-d", "-s", name]);
+        // Every other time the sync of this one is over, so that something was seen in any case.
+        if round % 2 == 0 {
+            wait_for(|| server.names().iter().any(|n| n == name).then_some(()), || name.to_owned());
+        }
         let lines: String = (0..30)
             .map(|n| match n % 3 {
                 0 => format!("new-session -d -s {name}n{n}\n"),
@@ -791,7 +1066,7 @@ fn a_server_killed_in_the_middle_of_a_burst_loses_no_record() {
     }
     server.tmux(&["new-session", "-d", "-s", "last"]);
     server.wait_until_quiet();
-    assert!(seen.len() >= 20, "{}", seen.len());
+    assert!(seen.len() >= rounds as usize / 2, "{}", seen.len());
     check_records(&server, &seen);
     for (uuid, names) in uuids(&server) {
         assert_eq!(names.len(), 1, "{uuid} stands once: {names:?}");

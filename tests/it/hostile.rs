@@ -8,6 +8,7 @@ use tmux_roster::restore::escape_name;
 use tmux_roster::tmux::Version;
 
 use crate::env::{Server, tmux_version, wait_for};
+use crate::faults::{hook_job, script, typed};
 
 const NAMES: [&[u8]; 26] = [
     b"a b",
@@ -211,38 +212,103 @@ fn hostile_options_run_nothing() {
     check_canary(&server);
 }
 
+/// The commands that a person may type while tmux fails.
+const TYPED: [&[&str]; 12] = [
+    &["sync"],
+    &["list"],
+    &["kill", "one"],
+    &["rename", "one", "uno"],
+    &["mode", "one", "yolo"],
+    &["health", "--all"],
+    &["new", "-d", "new"],
+    &["restore", "lost"],
+    &["restore", "--all"],
+    &["reopen", "closed"],
+    &["forget", "lost"],
+    &["clear"],
+];
+
+/// A server with a session of each state, and something that tmux is still to be told.
+fn one_of_each() -> Server {
+    let server = Server::with_plugin("");
+    for name in ["one", "lost"] {
+        server.tmux(&["new-session", "-d", "-s", name]);
+    }
+    server.wait_for_names(&["lost", "one"]);
+    server.wait_until_quiet();
+    server.crash();
+    for name in ["one", "closed"] {
+        server.tmux(&["new-session", "-d", "-s", name]);
+    }
+    server.wait_for_names(&["closed", "lost", "one"]);
+    server.roster(&["kill", "closed"]);
+    server.wait_until_idle();
+    let registry = std::fs::read_to_string(server.registry_path()).unwrap();
+    std::fs::write(server.registry_path(), registry.replace("\"safe\"", "\"loud\"")).unwrap();
+    server
+}
+
+/// Our three files, and all that tmux was ever told.
+fn all_there_is(server: &Server) -> (Vec<Vec<u8>>, Vec<String>) {
+    let file = |name| std::fs::read(server.registry_path().with_file_name(name)).unwrap();
+    let files = ["sessions.json", "closed.json", "server.json"].map(file).to_vec();
+    let one = server.id("one");
+    let told = [
+        &["list-sessions", "-F", "#{session_id} #{session_name}"][..],
+        &["show-options", "-g"],
+        &["show-options", "-t", &one],
+        &["show-environment", "-g"],
+        &["show-environment", "-t", &one],
+    ];
+    (files, told.map(|args| server.tmux(args)).to_vec())
+}
+
+/// Whatever is asked of this tmux, nothing changes, and whoever waits is told of a failure.
+fn check_that_nothing_comes_of(server: &Server, body: &str) {
+    let (before, stub) = (all_there_is(server), server.path("stub"));
+    let tmux = crate::env::tmux_program().display().to_string();
+    let held = server.dir("held");
+    script(&stub, &format!("tmux='{tmux}' held='{held}'\n{body}"));
+    let job = hook_job(server, &stub).output().unwrap();
+    assert!(job.status.success(), "{body}");
+    assert!(job.stdout.is_empty() && job.stderr.is_empty(), "{body}: {job:?}");
+    assert!(all_there_is(server) == before, "{body}: after a job");
+    for args in TYPED {
+        let output = typed(server, &stub, args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{body}: {args:?}: {said}");
+        assert!(output.stdout.is_empty() && said.starts_with("roster: "), "{body}: {output:?}");
+        assert!(!said.contains("no tmux server is running"), "{body}: {args:?}: {said}");
+        assert!(all_there_is(server) == before, "{body}: after {args:?}");
+    }
+}
+
 #[test]
 fn a_failing_tmux_is_no_empty_tmux() {
-    use std::os::unix::fs::PermissionsExt;
-    let server = Server::with_plugin("");
-    server.tmux(&["new-session", "-d", "-s", "one"]);
-    server.wait_for_names(&["one"]);
-    server.wait_until_quiet();
-    let before = std::fs::read(server.registry_path()).unwrap();
-    let dir = server.registry_path().parent().unwrap().to_owned();
-    let stub = server.path("stub");
+    let server = one_of_each();
     for body in [
         "exit 0",
         "exit 1",
         "echo garbage",
         "echo 'server version is too old for client' >&2; exit 0",
+        "echo 'protocol version mismatch (client 8, server 7)' >&2; exit 1",
         "echo 'server exited unexpectedly' >&2; exit 1",
         "kill -9 $$",
         "head -c 100000 /dev/zero",
         "printf '%s' \"$*\" | sed 's/#{[^}]*}/x/g'",
     ] {
-        std::fs::write(&stub, format!("#!/bin/sh\n{body}\n")).unwrap();
-        std::fs::set_permissions(&stub, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let output = server
-            .command(crate::env::ROSTER)
-            .args(["-L", "s", "sync", "--hook", "--dir"])
-            .arg(&dir)
-            .arg("--tmux")
-            .arg(&stub)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{body}");
-        assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{body}: {output:?}");
-        assert_eq!(std::fs::read(server.registry_path()).unwrap(), before, "{body}");
+        check_that_nothing_comes_of(&server, body);
     }
+    assert_eq!(server.roster(&["sync"]), "brought into step\n", "there was something to do");
+}
+
+#[test]
+fn an_answer_that_is_cut_off_anywhere_changes_nothing() {
+    let server = one_of_each();
+    let sizes = (0..8).map(|eighths| format!("size * {eighths} / 8"));
+    for size in sizes.chain(["size - 1".into(), "size - 2".into()]) {
+        let body = "\"$tmux\" \"$@\" >\"$held\"; size=$(wc -c <\"$held\")\nhead -c";
+        check_that_nothing_comes_of(&server, &format!("{body} $(({size})) \"$held\""));
+    }
+    assert_eq!(server.roster(&["sync"]), "brought into step\n", "there was something to do");
 }

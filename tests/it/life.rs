@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use crate::env::{Server, tmux_program, wait_for};
+use crate::env::{Client, Server, tmux_program, wait_for};
 
 /// Five sessions in directories of their own, with modes, in step.
 fn five() -> Server {
@@ -410,6 +410,15 @@ fn health_tells_what_is_wrong() {
         },
         || "a check at the attach".into(),
     );
+}
+
+#[test]
+fn go_attaches_a_terminal_outside_tmux() {
+    let server = five();
+    let client = Client::start(&server, &format!("{} -L s go x", crate::env::ROSTER));
+    let shown = || server.tmux(&["list-clients", "-F", "#{client_name} #{session_name}"]);
+    let wanted = format!("{} x", client.name());
+    wait_for(|| (shown() == wanted).then_some(()), || format!("{wanted:?}, not {:?}", shown()));
 }
 
 #[test]
