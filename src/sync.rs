@@ -958,7 +958,7 @@ pub fn log(place: &Place, message: &str) {
             let _ = file::replace(&path, &half[start..], PRIVATE, Sync::No);
         }
     }
-    let line = format!("{} {}\n", Timestamp::now(), message.replace(['\n', '\r'], " "));
+    let line = format!("{} {}\n", Timestamp::now(), message.replace(char::is_control, " "));
     // A FIFO would hold a hook's job for ever.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
     let opened =
