@@ -145,7 +145,9 @@ impl Server {
     /// A command in the environment of this test: nothing of ours leaks in.
     pub fn command<S: AsRef<OsStr>>(&self, program: S) -> Command {
         let mut command = Command::new(program);
-        let mut path = std::ffi::OsString::from(tmux_program().parent().unwrap_or(Path::new("/")));
+        let mut path = self.path("traps").into_os_string();
+        path.push(":");
+        path.push(tmux_program().parent().unwrap_or(Path::new("/")));
         path.push(":/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin");
         command
             .env_clear()
@@ -161,6 +163,36 @@ impl Server {
             command.uid(self.user).gid(self.user);
         }
         command
+    }
+
+    /// Puts a `touch` before all others that notes each call, so that a name that has it called is
+    /// found out wherever that happens, be it where nothing can be written.
+    pub fn set_trap(&self) {
+        let (folder, notes) = (self.path("traps"), self.dir("touched"));
+        fs::create_dir(&folder).expect("a folder of the test");
+        let body = format!("#!/bin/sh\necho \"touch $* in $PWD\" >>'{notes}'\n");
+        fs::write(folder.join("touch"), body).expect("a trap");
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(folder.join("touch"), mode).expect("a mode");
+    }
+
+    /// Every call of the `touch` of [`Server::set_trap`], and every file named `canary`.
+    pub fn trapped(&self) -> Vec<String> {
+        let notes = fs::read_to_string(self.path("touched")).unwrap_or_default();
+        let mut trapped: Vec<String> = notes.lines().map(str::to_owned).collect();
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    folders.push(entry.path());
+                } else if entry.file_name() == "canary" {
+                    trapped.push(entry.path().display().to_string());
+                }
+            }
+        }
+        let outside = ["/canary", "canary"].into_iter().filter(|path| Path::new(path).exists());
+        trapped.extend(outside.map(str::to_owned));
+        trapped
     }
 
     /// What the plugin publishes to the programs of its server, with another tmux program.
