@@ -346,8 +346,8 @@ fn unstored_name(name: &[u8], version: Version) -> Vec<u8> {
     given
 }
 
-/// A name or a directory for `new-session` or `rename-session`, where it is a format: `#` is
-/// doubled, but from 3.2 on not before `[`, where both would stay.
+/// A name or a directory for `new-session` or `rename-session`, where it is a format: every `#` is
+/// doubled, but from 3.2 on not those right before a `[`, which all stay as they are.
 pub fn escape_name(text: &[u8], version: Version) -> Vec<u8> {
     if !version.at_least(3, 2) {
         return escape_format(text);
@@ -355,7 +355,8 @@ pub fn escape_name(text: &[u8], version: Version) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(text.len());
     for (at, &byte) in text.iter().enumerate() {
         escaped.push(byte);
-        if byte == b'#' && text.get(at + 1) != Some(&b'[') {
+        let next = text[at..].iter().find(|byte| **byte != b'#');
+        if byte == b'#' && next != Some(&b'[') {
             escaped.push(b'#');
         }
     }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tmux_roster::tmux::Version;
 
 /// The program under test.
 pub const ROSTER: &str = env!("CARGO_BIN_EXE_roster");
@@ -30,10 +31,15 @@ pub fn tmux_program() -> PathBuf {
 
 /// Its version as (major, minor); a build from the head of development counts as the newest.
 pub fn tmux_version() -> (u32, u32) {
+    let version = version();
+    (version.major, version.minor)
+}
+
+/// The same as the program has it.
+pub fn version() -> Version {
     let printed = Command::new(tmux_program()).arg("-V").output().expect("tmux -V runs");
     let text = String::from_utf8_lossy(&printed.stdout).into_owned();
-    let version = tmux_roster::tmux::Version::parse(&text);
-    (version.major, version.minor)
+    Version::parse(&text)
 }
 
 /// A folder under /tmp with a short name (sockets have short paths), removed afterwards.
@@ -69,6 +75,7 @@ pub struct Server {
     name: &'static str,
     config: String,
     user: u32,
+    home: &'static str,
 }
 
 impl Server {
@@ -86,7 +93,8 @@ impl Server {
     /// A server with this configuration alone.
     pub fn with_config(config: &str) -> Server {
         let user = rustix::process::getuid().as_raw();
-        let server = Server { folder: Folder::new(), name: "s", config: config.to_owned(), user };
+        let (folder, text) = (Folder::new(), config.to_owned());
+        let server = Server { folder, name: "s", config: text, user, home: "home" };
         for folder in ["home", "tmp", "a", "b", "c"] {
             fs::create_dir(server.path(folder)).expect("a folder of the test");
         }
@@ -105,6 +113,13 @@ impl Server {
             }
         }
         server
+    }
+
+    /// The same with another home folder.
+    pub fn at_home(mut self, home: &'static str) -> Server {
+        fs::create_dir(self.path(home)).expect("a folder of the test");
+        self.home = home;
+        self
     }
 
     /// Takes the right to write in a folder and below from the server's user, or gives it back.
@@ -151,7 +166,7 @@ impl Server {
         path.push(":/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin");
         command
             .env_clear()
-            .env("HOME", self.path("home"))
+            .env("HOME", self.path(self.home))
             .env("TMUX_TMPDIR", self.path("tmp"))
             .env("PATH", path)
             .env("SHELL", "/bin/sh")
@@ -256,7 +271,7 @@ impl Server {
     pub fn registry_path(&self) -> PathBuf {
         let socket = self.path("tmp").join(format!("tmux-{}/{}", self.user, self.name));
         let name = tmux_roster::config::server_name(&socket);
-        self.path("home/.local/state/tmux-roster").join(name).join("sessions.json")
+        self.path(self.home).join(".local/state/tmux-roster").join(name).join("sessions.json")
     }
 
     /// The file as JSON; `Null` if there is none.

@@ -1,17 +1,17 @@
 //! Names and directories that try to be something else. A canary shows if anything ran.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 use tmux_roster::restore::escape_name;
-use tmux_roster::tmux::Version;
+use tmux_roster::tmux::command::argument;
 use tmux_roster::validate_name;
 
-use crate::env::{Server, tmux_version, wait_for};
+use crate::env::{Server, version, wait_for};
 
-const NAMES: [&[u8]; 27] = [
+const NAMES: [&[u8]; 28] = [
     b"a b",
     b"it's",
     b"say \"hi\"",
@@ -23,6 +23,7 @@ const NAMES: [&[u8]; 27] = [
     b"#(touch canary)",
     b"#{pid}",
     b"#[fg=red]x",
+    b"##[x]###",
     b"trailing#",
     b"~",
     b"-x",
@@ -55,25 +56,9 @@ const FOLDERS: [&[u8]; 11] = [
     "日本語".as_bytes(),
 ];
 
-fn version() -> Version {
-    let (major, minor) = tmux_version();
-    Version { major, minor }
-}
-
-/// An argument for tmux: a `;` at its end is escaped, or it would end the command.
-fn word(text: &[u8]) -> OsString {
-    let mut text = text.to_vec();
-    if text.last() == Some(&b';') {
-        text.pop();
-        text.extend_from_slice(b"\\;");
-    }
-    OsString::from_vec(text)
-}
-
 fn new_session(server: &Server, name: &[u8], folder: &std::path::Path) -> bool {
-    let name = word(&escape_name(name, version()));
-    let folder = folder.as_os_str().to_owned().into_vec();
-    let folder = word(&escape_name(&folder, version()));
+    let [name, folder] = [name, folder.as_os_str().as_bytes()]
+        .map(|text| argument(OsString::from_vec(escape_name(text, version()))));
     let args = ["new-session", "-d", "-s"].map(OsString::from);
     let args: Vec<OsString> = args.into_iter().chain([name, "-c".into(), folder]).collect();
     server.try_tmux(&args).status.success()
