@@ -110,7 +110,7 @@ fn odd_home_folders_work() {
         for args in [&["list"][..], &["doctor"], &["backup"], &["backups"], &["new", "-d", "two"]] {
             server.roster(args);
         }
-        server.kill_server();
+        server.crash();
         server.roster(&["restore", "--all"]);
         server.wait_for_names(&["one", "two"]);
         assert!(stamp().starts_with(&uuid), "{}", stamp());
