@@ -18,8 +18,6 @@ fn main() -> ExitCode {
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
-    use std::io::Write;
-    // Nobody may be there to read it.
-    let _ = writeln!(std::io::stderr(), "roster: {message}");
+    commands::warn(message);
     ExitCode::from(code)
 }

@@ -312,7 +312,7 @@ fn new_session(blueprint: &Blueprint, version: Version) -> Vec<Vec<u8>> {
         .collect();
     let has_e = version.at_least(3, 2);
     let print = format!("{} #{{session_id}}", record.uuid);
-    let name = escape_name(&blueprint.name, version);
+    let name = escape_name(&unstored_name(&blueprint.name, version), version);
     let workdir = escape_name(&blueprint.workdir, version);
     let mut words: Vec<&[u8]> =
         vec![b"new-session", b"-d", b"-P", b"-F", print.as_bytes(), b"-s", &name, b"-c", &workdir];
@@ -340,8 +340,44 @@ fn new_session(blueprint: &Blueprint, version: Version) -> Vec<Vec<u8>> {
     lines
 }
 
-/// A name or a directory for `new-session` or `rename-session`, where it is a format: `#` is
-/// doubled, but from 3.2 on not before `[`, where both would stay.
+/// What tmux is to be given so that it stores `name`: from 3.2 on it doubles every backslash. Before
+/// 3.7 it also writes what cannot be printed as `\t` or `\033`, and before 3.5 a `$x` as `\$x`;
+/// later ones take no such byte, so there those two stay as they read.
+fn unstored_name(name: &[u8], version: Version) -> Vec<u8> {
+    if !version.at_least(3, 2) {
+        return name.to_vec();
+    }
+    let mut given = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let [byte, after @ ..] = rest {
+        let octal = match after {
+            [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] => {
+                Some(((a - b'0') << 6) + ((b - b'0') << 3) + (c - b'0'))
+            }
+            _ => None,
+        };
+        let (byte, length) = match (byte, after.first()) {
+            (b'\\', Some(b'\\')) => (b'\\', 2),
+            (b'\\', _) if version.at_least(3, 7) => (b'\\', 1),
+            (b'\\', Some(b'$')) if !version.at_least(3, 5) => (b'$', 2),
+            (b'\\', Some(b'a')) => (7, 2),
+            (b'\\', Some(b'b')) => (8, 2),
+            (b'\\', Some(b't')) => (b'\t', 2),
+            (b'\\', Some(b'n')) => (b'\n', 2),
+            (b'\\', Some(b'v')) => (11, 2),
+            (b'\\', Some(b'f')) => (12, 2),
+            (b'\\', Some(b'r')) => (b'\r', 2),
+            (b'\\', _) => octal.filter(|byte| *byte != 0).map_or((b'\\', 1), |byte| (byte, 4)),
+            (byte, _) => (*byte, 1),
+        };
+        given.push(byte);
+        rest = &rest[length..];
+    }
+    given
+}
+
+/// A name or a directory for `new-session` or `rename-session`, where it is a format: every `#` is
+/// doubled, but from 3.2 on not those right before a `[`, which all stay as they are.
 pub fn escape_name(text: &[u8], version: Version) -> Vec<u8> {
     if !version.at_least(3, 2) {
         return escape_format(text);
@@ -349,7 +385,8 @@ pub fn escape_name(text: &[u8], version: Version) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(text.len());
     for (at, &byte) in text.iter().enumerate() {
         escaped.push(byte);
-        if byte == b'#' && text.get(at + 1) != Some(&b'[') {
+        let next = text[at..].iter().find(|byte| **byte != b'#');
+        if byte == b'#' && next != Some(&b'[') {
             escaped.push(b'#');
         }
     }
@@ -359,6 +396,19 @@ pub fn escape_name(text: &[u8], version: Version) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_given_to_tmux_so_that_it_stores_it_as_it_was() {
+        let given = |name: &str, minor| {
+            let given = unstored_name(name.as_bytes(), Version { major: 3, minor });
+            String::from_utf8(given).unwrap()
+        };
+        let name = r"a\\b \$x \t \033[ \000 \9 \";
+        assert_eq!(given(name, 1), name);
+        assert_eq!(given(name, 3), "a\\b $x \t \x1b[ \\000 \\9 \\");
+        assert_eq!(given(name, 6), "a\\b \\$x \t \x1b[ \\000 \\9 \\");
+        assert_eq!(given(name, 7), r"a\b \$x \t \033[ \000 \9 \");
+    }
 
     #[test]
     fn only_our_own_variables_are_expanded() {

@@ -726,15 +726,20 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<Remembered, StoreError> {
         }
         read => read?,
     };
-    let memory = read_memory(place);
+    let memory = read_memory(place)?;
     Ok(Remembered { registry: loaded.registry, closed, memory })
 }
 
-/// The memory of the server; what cannot be read is forgotten.
-pub fn read_memory(place: &Place) -> Memory {
+/// The memory of the server; one that is damaged or of another version is forgotten.
+///
+/// # Errors
+/// It cannot be read. Whoever went on without it could not write it either, and would take the
+/// sessions of this server for new ones each time.
+fn read_memory(place: &Place) -> Result<Memory, StoreError> {
     match read_json::<Memory>(&place.memory()) {
-        Ok(Some(memory)) if memory.version == MEMORY_VERSION => memory,
-        _ => Memory::default(),
+        Ok(Some(memory)) if memory.version == MEMORY_VERSION => Ok(memory),
+        Ok(_) | Err(StoreError::Damaged { .. }) => Ok(Memory::default()),
+        Err(error) => Err(error),
     }
 }
 
@@ -771,7 +776,7 @@ pub fn peek(place: &Place) -> Result<Remembered, StoreError> {
             Err(StoreError::Damaged { .. }) => Closed::default(),
             read => read?,
         },
-        memory: read_memory(place),
+        memory: read_memory(place)?,
     })
 }
 
@@ -1020,7 +1025,7 @@ pub fn log(place: &Place, message: &str) {
             let _ = file::replace(&path, &half[start..], PRIVATE, Sync::No);
         }
     }
-    let line = format!("{} {}\n", Timestamp::now(), message.replace(['\n', '\r'], " "));
+    let line = format!("{} {}\n", Timestamp::now(), message.replace(char::is_control, " "));
     // A FIFO would hold a hook's job for ever.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
     let opened =

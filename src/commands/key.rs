@@ -1,6 +1,7 @@
 //! What stands behind a key: one of our commands, whose words the client's message line shows.
 //! Nothing is printed, since tmux would put it into a pane (view mode).
 
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
@@ -10,6 +11,7 @@ use tmux_roster::config::Place;
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::sync::{self, TYPED_LIMIT};
 use tmux_roster::tmux::Version;
+use tmux_roster::tmux::command::argument;
 use tmux_roster::validate_name;
 
 use super::list::visible;
@@ -100,9 +102,14 @@ impl Seat {
         }
         // It is a format, over which strftime runs.
         let text = format!("roster: {text}").replace('#', "##").replace('%', "%%");
+        let call = |flags: &[&str]| {
+            let flags = flags.iter().map(OsString::from);
+            let words = std::iter::once("display-message".into()).chain(flags);
+            words.chain([argument(&text)]).collect::<Vec<_>>()
+        };
         let deadline = Instant::now() + TYPED_LIMIT;
-        let plain = ["display-message", "-c", &self.client, &text];
-        let long = ["display-message", "-d", "4000", "-c", &self.client, &text];
+        let plain = call(&["-c", &self.client]);
+        let long = call(&["-d", "4000", "-c", &self.client]);
         // Before 3.2 a message stands only as long as display-time says, and 3.2 itself does not
         // take a client: it finds the one that shows our pane.
         if place.tmux.run(&long, deadline).is_ok() || place.tmux.run(&plain, deadline).is_ok() {
@@ -110,7 +117,7 @@ impl Seat {
         }
         let seats = Seat::all(place).unwrap_or_default();
         if let Some(seat) = seats.into_iter().find(|seat| seat.client == self.client) {
-            let mut command = place.tmux.command(&["display-message", "-d", "4000", &text]);
+            let mut command = place.tmux.command(&call(&["-d", "4000"]));
             let _ = command.env("TMUX_PANE", seat.pane).stdin(Stdio::null()).output();
         }
     }
@@ -124,7 +131,7 @@ impl Seat {
         };
         let mut command = place.tmux.command(&["display-popup", "-E", "-c", &self.client]);
         command.args(["-t", &self.pane, "-w", size.0, "-h", size.1, "-d", "/", "--"]);
-        command.arg(ours).arg("-S").arg(&place.tmux.socket).args(words);
+        command.arg(argument(ours)).arg("-S").arg(argument(&place.tmux.socket)).args(words);
         command.args(["--from", &self.text()]);
         command.exec().into()
     }
@@ -187,7 +194,8 @@ fn show(place: &Place, seat: &Seat, words: &[&str]) -> Result<Failure, Failure> 
         let session = format!("{}:", seat.session);
         place.tmux.command(&["new-window", "-n", "roster", "-t", &session])
     };
-    command.arg("--").arg(std::env::current_exe()?).arg("-S").arg(&place.tmux.socket).args(words);
+    command.arg("--").arg(argument(std::env::current_exe()?));
+    command.arg("-S").arg(argument(&place.tmux.socket)).args(words);
     Ok(command.exec().into())
 }
 

@@ -17,7 +17,7 @@ use tmux_roster::{Session, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
 use super::store::json;
-use super::{Context, Failure, Outcome, not_found, print, store_of, warn};
+use super::{Context, Failure, Outcome, not_found, print, print_path, store_of, warn};
 use crate::cli;
 
 /// The states of design.md.
@@ -396,7 +396,7 @@ pub fn names(context: &Context) -> Outcome {
 }
 
 pub fn path(context: &Context) -> Outcome {
-    print(&format!("{}\n", context.place()?.registry().display()))?;
+    print_path(&context.place()?.registry())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -430,7 +430,7 @@ pub fn backups(context: &Context, args: &cli::Backups) -> Outcome {
             backup.created_at.map_or_else(String::new, |at| age(at, now)),
             backup.bytes.to_string(),
             backup.sessions.map_or_else(|| "unreadable".into(), |count| count.to_string()),
-            backup.path.clone(),
+            visible(&backup.path),
         ]);
     }
     let styles: Vec<&str> = (0..table.len()).map(|at| if at == 0 { "1" } else { "" }).collect();

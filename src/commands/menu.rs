@@ -10,6 +10,7 @@ use std::time::Instant;
 use tmux_roster::config::Place;
 use tmux_roster::sync::TYPED_LIMIT;
 use tmux_roster::tmux::Version;
+use tmux_roster::tmux::command::argument;
 use unicode_width::UnicodeWidthStr;
 
 use super::key::Seat;
@@ -56,7 +57,7 @@ impl Menu {
             let missing = title.width().saturating_sub(first.text.width());
             first.text.push_str(&" ".repeat(missing));
         }
-        let argument = |item: &Item| -> [String; 3] {
+        let arguments = |item: &Item| -> [String; 3] {
             let text = escape(&cut(&shown(&item.text, version), width), version);
             match &item.words {
                 // `#[default]` shows nothing, and keeps a `-` from disabling the line.
@@ -64,7 +65,7 @@ impl Menu {
                 None => [format!("-{text}"), String::new(), String::new()],
             }
         };
-        let all: Vec<[String; 3]> = self.items.iter().map(argument).collect();
+        let all: Vec<[String; 3]> = self.items.iter().map(arguments).collect();
         let widest = all.iter().map(|a| a.iter().map(|s| s.len() + 1).sum()).max().unwrap_or(1);
         let room = seat.height.saturating_sub(2).min(ARGUMENT_BYTES / widest).max(2);
         let pages: Vec<&[[String; 3]]> =
@@ -75,7 +76,7 @@ impl Menu {
         call.args(["-t", &seat.pane, "-x", centre[0], "-y", centre[1], "-T"]);
         call.arg(format!("#[align=centre] {} ", escape(&title, version)));
         call.arg("--");
-        call.args(pages[page].iter().flatten());
+        call.args(pages[page].iter().flatten().map(argument));
         if pages.len() > 1 {
             let next = (page + 1) % pages.len();
             let text = format!("#[default]more ({} of {})", page + 1, pages.len());

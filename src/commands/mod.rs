@@ -14,8 +14,9 @@ mod state;
 mod store;
 mod terminal;
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -91,7 +92,7 @@ fn not_parsed(early: EarlyExit, line: &Line<'_>) -> Outcome {
     }
     let is_known = |verb| Cli::get_args_info().commands.iter().any(|known| known.name == verb);
     if !verb.is_empty() && !line.is_internal() && !is_known(verb) {
-        return Err(usage(&format!("unknown command {}", list::visible(verb)), ""));
+        return Err(usage(&format!("unknown command {verb}"), ""));
     }
     let words: Vec<&str> = early.output.split_whitespace().collect();
     let said = words.join(" ");
@@ -99,7 +100,7 @@ fn not_parsed(early: EarlyExit, line: &Line<'_>) -> Outcome {
     if let Some(first) = said.get_mut(..1) {
         first.make_ascii_lowercase();
     }
-    Err(usage(&list::visible(&said), verb))
+    Err(usage(&said, verb))
 }
 
 /// What is wrong with a command line, and where to read what is right.
@@ -262,10 +263,25 @@ fn sync_by_hand(context: &Context) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Prints a path and a newline: for a script byte for byte, for a person so that it does nothing to
+/// the terminal.
+pub fn print_path(path: &Path) -> Result<(), Failure> {
+    let mut line = match io::stdout().is_terminal() {
+        true => list::visible(&path.display().to_string()).into_bytes(),
+        false => path.as_os_str().as_bytes().to_vec(),
+    };
+    line.push(b'\n');
+    print_bytes(&line)
+}
+
 /// Prints to standard output; a reader that has gone is no error.
 pub fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
@@ -276,9 +292,10 @@ pub fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Says something on standard error that is no failure.
+/// Says something on standard error, whether or not somebody is there to read it. It may hold any
+/// name or path.
 pub fn warn(text: &str) {
-    let _ = writeln!(io::stderr(), "roster: {text}");
+    let _ = writeln!(io::stderr(), "roster: {}", list::visible(text));
 }
 
 /// The store of a place, for those who wait at a terminal.

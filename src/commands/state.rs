@@ -12,8 +12,9 @@ use tmux_roster::sync::{self, SyncError, Transaction, Trigger};
 use tmux_roster::tmux::TmuxError;
 use tmux_roster::{Session, Store, Timestamp, migration_plan};
 
+use super::list::visible;
 use super::store::json;
-use super::{Context, Failure, Outcome, count, not_found, print, store_of, warn};
+use super::{Context, Failure, Outcome, count, not_found, print, print_path, store_of, warn};
 use crate::cli;
 
 /// How long all directories may take together: the lock is held meanwhile.
@@ -21,7 +22,7 @@ const HEALTH_LIMIT: Duration = Duration::from_secs(3);
 
 pub fn backup(context: &Context) -> Outcome {
     match store_of(&context.place()?).backup()? {
-        Some(path) => print(&format!("{}\n", path.display()))?,
+        Some(path) => print_path(&path)?,
         None => warn("there is no registry yet: nothing to back up"),
     }
     Ok(ExitCode::SUCCESS)
@@ -34,7 +35,7 @@ pub fn migrate(context: &Context) -> Outcome {
             "migrated from version {} to {}; the file as it was is {}\n",
             done.before,
             done.after,
-            backup.display()
+            visible(&backup.display().to_string())
         ))?,
         None => print(&format!("version {}: nothing to migrate\n", done.after))?,
     }
@@ -70,7 +71,10 @@ pub fn clear(context: &Context) -> Outcome {
         Err(error) => return Err(error.into()),
     }
     match backup {
-        Some(path) => print(&format!("cleared; the registry as it was is {}\n", path.display()))?,
+        Some(path) => {
+            let path = visible(&path.display().to_string());
+            print(&format!("cleared; the registry as it was is {path}\n"))?;
+        }
         None => print("there was nothing to clear\n")?,
     }
     Ok(ExitCode::SUCCESS)
@@ -139,7 +143,7 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
     if let Some(kept) = kept {
         text.push_str(&format!("; what was there is {}", kept.display()));
     }
-    print(&(text + "\n"))?;
+    print(&(visible(&text) + "\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -168,7 +172,7 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
         }
         (None, true) => next_mode(&transaction.settings.modes, &session.mode),
         (None, false) => {
-            print(&format!("{}\n", super::list::visible(&session.mode)))?;
+            print(&format!("{}\n", visible(&session.mode)))?;
             return Ok(ExitCode::SUCCESS);
         }
     };
@@ -176,7 +180,7 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
     transaction.commit(next, None)?;
     transaction.bring_into_step()?;
     if args.next {
-        print(&format!("{mode}\n"))?;
+        print(&format!("{}\n", visible(&mode)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -186,7 +190,7 @@ fn mode_of_lost(place: &Place, args: &cli::Mode) -> Outcome {
     match &args.mode {
         Some(mode) => store.update_mode(&args.name, mode)?,
         None if args.next => return Err("no tmux server runs that knows @roster-modes".into()),
-        None => print(&format!("{}\n", store.get(&args.name)?.mode))?,
+        None => print(&format!("{}\n", visible(&store.get(&args.name)?.mode)))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -212,8 +216,7 @@ fn next_mode(modes: &[String], current: &str) -> String {
 /// A mode is any word, but one that *next mode* never comes to may be a slip of the pen.
 pub fn warn_of_mode(mode: &str, modes: &[String]) {
     if !modes.iter().any(|known| known == mode) {
-        let text = format!("mode {mode} is not in @roster-modes ({})", modes.join(" "));
-        warn(&super::list::visible(&text));
+        warn(&format!("mode {mode} is not in @roster-modes ({})", modes.join(" ")));
     }
 }
 
@@ -305,7 +308,7 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
     } else {
         let mut text = String::new();
         for one in &checked {
-            text.push_str(&format!("{:<16} {}\n", one.status, super::list::visible(&one.name)));
+            text.push_str(&format!("{:<16} {}\n", one.status, visible(&one.name)));
         }
         print(&text)?;
     }

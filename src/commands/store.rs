@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use tmux_roster::{Session, Store, Timestamp, migration_plan, sanitize_name, validate_name};
 
-use super::{Failure, Outcome, print};
+use super::{Failure, Outcome, print, print_path};
 use crate::cli::{self, StoreOperation as Op};
 
 pub fn run(args: cli::Store) -> Outcome {
@@ -41,9 +41,7 @@ pub fn run(args: cli::Store) -> Outcome {
         Op::Health(args) => store.update_health(&args.name, &args.status, now)?,
         Op::Attached(args) => store.update_attached(&args.name, now)?,
         Op::Backup(_) => {
-            let backup = store.backup()?;
-            let path = backup.map(|path| path.display().to_string());
-            print(&format!("{}\n", path.unwrap_or_default()))?;
+            print_path(&store.backup()?.unwrap_or_default())?;
         }
         Op::Migrate(_) => drop(store.migrate(&migration_plan())?),
         Op::Validate(_) | Op::Sanitize(_) => {}

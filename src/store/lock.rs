@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
 
 use file_lock::{FileLock, FileOptions};
+use rustix::fs::Access;
 
 use super::StoreError;
 use super::file::{PRIVATE, check_owner, create_new, io_error};
@@ -80,7 +81,7 @@ pub(super) fn acquire(path: &Path, wait: Duration) -> Result<LockGuard, StoreErr
                 check_same(path, &lock)?;
                 return Ok(LockGuard { lock, _threads: threads });
             }
-            Err(error) if is_held(&error) => {
+            Err(error) if is_held(path, &error) => {
                 if !rest() {
                     return Err(busy());
                 }
@@ -114,11 +115,13 @@ fn check_same(path: &Path, lock: &FileLock) -> Result<(), StoreError> {
     Err(StoreError::NotOurs { path: path.to_owned(), reason: "it was replaced meanwhile" })
 }
 
-fn is_held(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied | io::ErrorKind::Interrupted
-    )
+fn is_held(path: &Path, error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => true,
+        // What some systems say of a held lock is what all say of a file that we may not open.
+        io::ErrorKind::PermissionDenied => rustix::fs::access(path, Access::WRITE_OK).is_ok(),
+        _ => false,
+    }
 }
 
 /// When the last query began and the hooks were checked, without the lock: for doctor.

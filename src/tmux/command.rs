@@ -134,6 +134,15 @@ pub fn escape_format(text: &[u8]) -> Vec<u8> {
     text.iter().flat_map(|&b| std::iter::repeat_n(b, if b == b'#' { 2 } else { 1 })).collect()
 }
 
+/// Text as an argument of a tmux call: a `;` at its end would end the command there.
+pub fn argument(text: impl Into<OsString>) -> OsString {
+    let mut text = text.into().into_vec();
+    if text.last() == Some(&b';') {
+        text.insert(text.len() - 1, b'\\');
+    }
+    OsString::from_vec(text)
+}
+
 /// A word that sh takes as it is.
 pub fn quote_sh(word: &[u8]) -> Vec<u8> {
     let mut quoted = vec![b'\''];
@@ -168,6 +177,7 @@ mod tests {
         assert_eq!(line(&[b"a", b"b c", b"", b"\xff;"]), b"a \"b\\040c\" \"\" \"\\377\\073\"\n");
         assert_eq!(quote_sh(b"it's #{x}"), b"'it'\\''s #{x}'");
         assert_eq!(escape_format(b"a#(b)#"), b"a##(b)##");
+        assert_eq!(["a;b", "a;", "a\\;"].map(argument), ["a;b", "a\\;", "a\\\\;"]);
         assert_eq!(escape_glob(Path::new("/p[x]/*")), b"/p\\[x\\]/\\*");
     }
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tmux_roster::tmux::Version;
 
 /// The program under test.
 pub const ROSTER: &str = env!("CARGO_BIN_EXE_roster");
@@ -30,10 +31,15 @@ pub fn tmux_program() -> PathBuf {
 
 /// Its version as (major, minor); a build from the head of development counts as the newest.
 pub fn tmux_version() -> (u32, u32) {
+    let version = version();
+    (version.major, version.minor)
+}
+
+/// The same as the program has it.
+pub fn version() -> Version {
     let printed = Command::new(tmux_program()).arg("-V").output().expect("tmux -V runs");
     let text = String::from_utf8_lossy(&printed.stdout).into_owned();
-    let version = tmux_roster::tmux::Version::parse(&text);
-    (version.major, version.minor)
+    Version::parse(&text)
 }
 
 /// A folder under /tmp with a short name (sockets have short paths), removed afterwards.
@@ -69,6 +75,7 @@ pub struct Server {
     name: &'static str,
     config: String,
     user: u32,
+    home: &'static str,
 }
 
 impl Server {
@@ -86,7 +93,8 @@ impl Server {
     /// A server with this configuration alone.
     pub fn with_config(config: &str) -> Server {
         let user = rustix::process::getuid().as_raw();
-        let server = Server { folder: Folder::new(), name: "s", config: config.to_owned(), user };
+        let (folder, text) = (Folder::new(), config.to_owned());
+        let server = Server { folder, name: "s", config: text, user, home: "home" };
         for folder in ["home", "tmp", "a", "b", "c"] {
             fs::create_dir(server.path(folder)).expect("a folder of the test");
         }
@@ -105,6 +113,13 @@ impl Server {
             }
         }
         server
+    }
+
+    /// The same with another home folder.
+    pub fn at_home(mut self, home: &'static str) -> Server {
+        fs::create_dir(self.path(home)).expect("a folder of the test");
+        self.home = home;
+        self
     }
 
     /// Takes the right to write in a folder and below from the server's user, or gives it back.
@@ -145,11 +160,13 @@ impl Server {
     /// A command in the environment of this test: nothing of ours leaks in.
     pub fn command<S: AsRef<OsStr>>(&self, program: S) -> Command {
         let mut command = Command::new(program);
-        let mut path = std::ffi::OsString::from(tmux_program().parent().unwrap_or(Path::new("/")));
+        let mut path = self.path("traps").into_os_string();
+        path.push(":");
+        path.push(tmux_program().parent().unwrap_or(Path::new("/")));
         path.push(":/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin");
         command
             .env_clear()
-            .env("HOME", self.path("home"))
+            .env("HOME", self.path(self.home))
             .env("TMUX_TMPDIR", self.path("tmp"))
             .env("PATH", path)
             .env("SHELL", "/bin/sh")
@@ -161,6 +178,36 @@ impl Server {
             command.uid(self.user).gid(self.user);
         }
         command
+    }
+
+    /// Puts a `touch` before all others that notes each call, so that a name that has it called is
+    /// found out wherever that happens, be it where nothing can be written.
+    pub fn set_trap(&self) {
+        let (folder, notes) = (self.path("traps"), self.dir("touched"));
+        fs::create_dir(&folder).expect("a folder of the test");
+        let body = format!("#!/bin/sh\necho \"touch $* in $PWD\" >>'{notes}'\n");
+        fs::write(folder.join("touch"), body).expect("a trap");
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(folder.join("touch"), mode).expect("a mode");
+    }
+
+    /// Every call of the `touch` of [`Server::set_trap`], and every file named `canary`.
+    pub fn trapped(&self) -> Vec<String> {
+        let notes = fs::read_to_string(self.path("touched")).unwrap_or_default();
+        let mut trapped: Vec<String> = notes.lines().map(str::to_owned).collect();
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    folders.push(entry.path());
+                } else if entry.file_name() == "canary" {
+                    trapped.push(entry.path().display().to_string());
+                }
+            }
+        }
+        let outside = ["/canary", "canary"].into_iter().filter(|path| Path::new(path).exists());
+        trapped.extend(outside.map(str::to_owned));
+        trapped
     }
 
     /// What the plugin publishes to the programs of its server, with another tmux program.
@@ -224,7 +271,7 @@ impl Server {
     pub fn registry_path(&self) -> PathBuf {
         let socket = self.path("tmp").join(format!("tmux-{}/{}", self.user, self.name));
         let name = tmux_roster::config::server_name(&socket);
-        self.path("home/.local/state/tmux-roster").join(name).join("sessions.json")
+        self.path(self.home).join(".local/state/tmux-roster").join(name).join("sessions.json")
     }
 
     /// The file as JSON; `Null` if there is none.

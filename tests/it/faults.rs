@@ -311,6 +311,269 @@ save other
     }
 }
 
+/// A server with the plugin, `one` and one that tmux named: only its stamp and the memory of the
+/// server tell who that is.
+fn with_plugin_and_two(server: Server) -> Server {
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.tmux(&["new-session", "-d"]);
+    wait_for(|| (server.names().len() == 2).then_some(()), || "two records".into());
+    server.wait_until_quiet();
+    server
+}
+
+/// The files of a registry's folder with what is in them, but for the log and the lock.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(dir).unwrap().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+    let files = files.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()));
+    let ours = files.filter(|(name, _)| name != "roster.log" && !name.ends_with(".lock"));
+    ours.map(|(name, path)| (name, fs::read(path).unwrap())).collect()
+}
+
+/// While `fault` stands, events change nothing of what is recorded, jobs are silent and typed
+/// commands tell `reason`; once it is mended, all is as it would have been.
+fn check_fault(server: &Server, reason: &str, fault: impl Fn(&Path), mend: impl Fn(&Path)) {
+    let dir = server.registry_path().parent().unwrap().to_owned();
+    let before = uuids(server);
+    fault(&dir);
+    let as_it_was = files(&dir);
+    // As many events as would each make records of their own.
+    server.tmux(&["rename-session", "-t", "=one:", "uno"]);
+    server.tmux(&["new-session", "-d"]);
+    for _ in 0..3 {
+        let started = Instant::now();
+        check_job(hook_job(server, &tmux_program()).spawn().unwrap(), started);
+    }
+    for args in [&["sync"][..], &["mode", "uno", "x"], &["kill", "uno"], &["new", "-d", "x"]] {
+        let started = Instant::now();
+        let output = server.try_roster(args);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(said.starts_with("roster: ") && said.contains(reason), "{args:?}: {said}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{args:?}: {:?}", started.elapsed());
+    }
+    let told = server.try_roster(&["doctor"]);
+    assert_eq!(told.status.code(), Some(1), "{}", String::from_utf8_lossy(&told.stdout));
+    assert_eq!(files(&dir), as_it_was, "{reason}");
+    mend(&dir);
+    server.wait_until_quiet();
+    let after = uuids(server);
+    let [uuid] = before.iter().filter(|(_, names)| **names == ["one"]).collect::<Vec<_>>()[..]
+    else {
+        panic!("{before:?}")
+    };
+    assert_eq!(after[uuid.0], ["uno"], "{reason}");
+    assert_eq!(after.len(), before.len() + 1, "{reason}: {before:?} {after:?}");
+    check_records(server, &before.into_keys().collect());
+    assert!(leftovers(&dir).is_empty(), "{:?}", leftovers(&dir));
+    assert_eq!(stamps(server).values().filter(|stamp| after.contains_key(*stamp)).count(), 3);
+}
+
+/// Puts a folder with something in it where a file was, which is kept.
+fn obstruct(path: &Path) {
+    if path.exists() {
+        fs::rename(path, path.with_file_name("kept")).unwrap();
+    }
+    fs::create_dir(path).unwrap();
+    fs::write(path.join("inside"), "precious").unwrap();
+}
+
+fn free(path: &Path) {
+    assert_eq!(fs::read(path.join("inside")).unwrap(), b"precious");
+    fs::remove_dir_all(path).unwrap();
+    let _ = fs::rename(path.with_file_name("kept"), path);
+}
+
+#[test]
+fn a_folder_in_the_place_of_a_file_stops_everything_and_loses_nothing() {
+    for name in ["sessions.json", "closed.json", "server.json"] {
+        let server = with_plugin_and_two(Server::with_plugin(""));
+        let fault = |dir: &Path| obstruct(&dir.join(name));
+        check_fault(&server, "it is not a file", fault, |dir| free(&dir.join(name)));
+    }
+}
+
+#[test]
+fn a_folder_in_the_place_of_the_last_good_copy_hinders_nobody() {
+    let server = with_plugin_and_two(Server::with_plugin(""));
+    let copy = server.registry_path().with_extension("json.last");
+    fs::remove_file(&copy).unwrap();
+    obstruct(&copy);
+    server.tmux(&["rename-session", "-t", "=one:", "uno"]);
+    wait_for(|| server.names().contains(&"uno".into()).then_some(()), || "the name".into());
+    server.roster(&["mode", "uno", "yolo"]);
+    assert_eq!(server.field("uno", "mode"), "yolo");
+    free(&copy);
+}
+
+#[test]
+fn a_folder_that_nobody_may_write_changes_nothing() {
+    for name in ["", "sessions.json.lock"] {
+        let server =
+            with_plugin_and_two(Server::of_ordinary_user(Server::with_plugin("").config()));
+        let allow = |dir: &Path, mode| {
+            fs::set_permissions(dir.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let old = if name.is_empty() { [0o555, 0o700] } else { [0o400, 0o600] };
+        check_fault(
+            &server,
+            "Permission denied",
+            |dir| allow(dir, old[0]),
+            |dir| allow(dir, old[1]),
+        );
+    }
+}
+
+#[test]
+fn a_read_only_disk_changes_nothing() {
+    if !can_mount("a read-only disk") {
+        return;
+    }
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.tmux(&["new-session", "-d"]);
+    server.roster(&["sync"]);
+    let dir = server.registry_path().parent().unwrap().to_owned();
+    let before = files(&dir);
+    server.tmux(&["rename-session", "-t", "=one:", "uno"]);
+    let here = |command: &Command| {
+        let mut there = server.command("unshare");
+        let body = "dir=$1; shift; mount --bind \"$dir\" \"$dir\" &&\n\
+            mount -o remount,bind,ro \"$dir\" && exec \"$@\"";
+        there.args(["-m", "sh", "-c", body, "sh"]).arg(&dir);
+        there.arg(command.get_program()).args(command.get_args());
+        there.stdout(Stdio::piped()).stderr(Stdio::piped());
+        there
+    };
+    let started = Instant::now();
+    check_job(here(&hook_job(&server, &tmux_program())).spawn().unwrap(), started);
+    for verb in ["sync", "list"] {
+        let mut typed = server.command(ROSTER);
+        typed.args(["-L", "s", verb]);
+        let output = here(&typed).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.starts_with("roster: could not") && said.contains("Read-only"), "{said}");
+    }
+    assert_eq!(files(&dir), before);
+    let known: BTreeSet<String> = uuids(&server).into_keys().collect();
+    server.roster(&["sync"]);
+    assert!(server.names().contains(&"uno".into()));
+    assert_eq!(uuids(&server).into_keys().collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
+fn a_folder_removed_in_the_middle_of_a_sync_comes_back_with_what_lives() {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.tmux(&["new-session", "-d"]);
+    server.roster(&["sync"]);
+    let known: BTreeSet<String> = uuids(&server).into_keys().collect();
+    server.tmux(&["rename-session", "-t", "=one:", "uno"]);
+    let dir = server.registry_path().parent().unwrap().to_owned();
+    let tmux = meddling_tmux(&server, &format!("rm -rf '{}'", dir.display()));
+    let started = Instant::now();
+    check_job(hook_job(&server, &tmux).spawn().unwrap(), started);
+    assert!(server.path("once").exists(), "it was removed");
+    server.roster(&["sync"]);
+    assert_eq!(uuids(&server).into_keys().collect::<BTreeSet<_>>(), known);
+    assert!(server.names().contains(&"uno".into()), "{:?}", server.names());
+    assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+    // The same for one who typed.
+    fs::remove_dir(server.path("once")).unwrap();
+    server.tmux(&["rename-session", "-t", "=uno:", "eins"]);
+    let mut typed = server.command(ROSTER);
+    let output = typed.envs(server.published(&tmux)).args(["-L", "s", "sync"]).output().unwrap();
+    let said = stderr(&output);
+    assert!(output.status.success() || said.contains("could not write"), "{said}");
+    server.roster(&["sync"]);
+    assert_eq!(uuids(&server).into_keys().collect::<BTreeSet<_>>(), known);
+}
+
+/// Every call that opens or changes a file fails once, and then all from it on, as on a disk that
+/// is full.
+#[test]
+fn a_sync_whose_disk_is_full_at_any_call_loses_nothing() {
+    if !can_trace("a sync whose disk is full") {
+        return;
+    }
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.roster(&["sync"]);
+    let dir = server.registry_path().parent().unwrap().to_owned();
+    let (trace, one) = (server.path("trace"), server.uuid("one"));
+    let mut turn = 0;
+    let mut change = || {
+        turn += 1;
+        let (old, new) = (format!("n{}", turn - 1), format!("n{turn}"));
+        server.try_tmux(&["kill-session", "-t", &format!("={old}")]);
+        server.tmux(&["new-session", "-d", "-s", &new]);
+        server.tmux(&["set-option", "-t", &server.id("one"), "@roster_mode", &new]);
+        new
+    };
+    let run = |command: Command, options: &[&str]| {
+        let mut strace = server.command("strace");
+        strace.arg("-o").arg(&trace).args(options).arg(command.get_program());
+        strace.args(command.get_args()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
+        (strace.spawn().unwrap(), started)
+    };
+    let job = || hook_job(&server, &tmux_program());
+    change();
+    let (child, started) = run(job(), &[]);
+    check_job(child, started);
+    let text = fs::read_to_string(&trace).unwrap();
+    let (mut counts, mut places) = (BTreeMap::new(), Vec::new());
+    for (kind, rest) in text.lines().filter_map(|line| line.split_once('(')) {
+        let count = counts.entry(kind.to_owned()).or_insert(0);
+        *count += 1;
+        // The loader's files are none of ours, and what is only read needs no room.
+        let opens = kind.starts_with("open") && rest.contains("O_CREAT");
+        if opens || kind.starts_with("rename") || ["write", "fsync", "ftruncate"].contains(&kind) {
+            places.push((kind.to_owned(), *count));
+        }
+    }
+    let kinds: BTreeSet<&str> = places.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert!(kinds.contains("write") && kinds.contains("fsync") && kinds.len() >= 4, "{kinds:?}");
+    let mut told = 0;
+    for (kind, count) in &places {
+        for onwards in ["", "+"] {
+            let inject = format!("inject={kind}:error=ENOSPC:when={count}{onwards}");
+            let seen: BTreeSet<String> = uuids(&server).into_keys().collect();
+            let old = server.registry();
+            let new = change();
+            let (child, started) = run(job(), &["-e", &inject]);
+            check_job(child, started);
+            let now = server.names();
+            assert!(now == [&new, "one"] || server.registry() == old, "{inject}: {now:?}");
+            check_records(&server, &seen);
+            let mut typed = server.command(ROSTER);
+            typed.args(["-L", "s", "mode", "one", &format!("typed-{new}")]);
+            let (child, _) = run(typed, &["-e", &inject]);
+            let output = child.wait_with_output().unwrap();
+            if !output.status.success() {
+                let said = stderr(&output);
+                let is_told = said.contains("roster: could not") && said.contains("No space left");
+                // Where no write goes well, the error is written nowhere either.
+                assert!(is_told || (kind == "write" && onwards == "+"), "{inject}: {said}");
+                told += usize::from(is_told);
+            }
+            server.roster(&["sync"]);
+            assert_eq!(server.names(), [&new, "one"], "{inject}");
+            assert_eq!(server.uuid("one"), one);
+            let listed = server.roster(&["list", "--json"]);
+            assert_eq!(listed.matches("\"lost\"").count(), 0, "{inject}: {listed}");
+            check_records(&server, &seen);
+            assert!(leftovers(&dir).is_empty(), "{inject}: {:?}", leftovers(&dir));
+            for (uuid, names) in uuids(&server) {
+                assert_eq!(names.len(), 1, "{inject}: {uuid} stands once: {names:?}");
+            }
+        }
+    }
+    assert!(told * 2 > places.len(), "{told} of {places:?}");
+    eprintln!("full at {} calls: {kinds:?}, told {told} times", places.len());
+}
+
 /// As slow as it can get: the disk comes back when we say so.
 #[test]
 fn while_a_disk_takes_its_time_tmux_answers_hooks_wait_and_nothing_is_lost() {

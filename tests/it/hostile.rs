@@ -1,16 +1,18 @@
 //! Names and directories that try to be something else. A canary shows if anything ran.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 use tmux_roster::restore::escape_name;
-use tmux_roster::tmux::Version;
+use tmux_roster::tmux::command::argument;
+use tmux_roster::validate_name;
 
-use crate::env::{Server, tmux_version, wait_for};
+use crate::env::{Server, version, wait_for};
 use crate::faults::{hook_job, script, typed};
 
-const NAMES: [&[u8]; 26] = [
+const NAMES: [&[u8]; 28] = [
     b"a b",
     b"it's",
     b"say \"hi\"",
@@ -22,6 +24,7 @@ const NAMES: [&[u8]; 26] = [
     b"#(touch canary)",
     b"#{pid}",
     b"#[fg=red]x",
+    b"##[x]###",
     b"trailing#",
     b"~",
     b"-x",
@@ -37,9 +40,10 @@ const NAMES: [&[u8]; 26] = [
     b"tab\there",
     b"line\nbreak",
     b"bad\xff\xfeutf8",
+    b"esc\x1b[31mred",
 ];
 
-const FOLDERS: [&[u8]; 10] = [
+const FOLDERS: [&[u8]; 11] = [
     b"with space",
     b"quote's\"",
     b"$(touch canary)",
@@ -49,86 +53,151 @@ const FOLDERS: [&[u8]; 10] = [
     b"#{pid}",
     b"line\nbreak",
     b"bad\xffutf8",
+    b"esc\x1b[31mred",
     "日本語".as_bytes(),
 ];
 
-fn version() -> Version {
-    let (major, minor) = tmux_version();
-    Version { major, minor }
-}
-
-/// An argument for tmux: a `;` at its end is escaped, or it would end the command.
-fn word(text: &[u8]) -> OsString {
-    let mut text = text.to_vec();
-    if text.last() == Some(&b';') {
-        text.pop();
-        text.extend_from_slice(b"\\;");
-    }
-    OsString::from_vec(text)
-}
-
 fn new_session(server: &Server, name: &[u8], folder: &std::path::Path) -> bool {
-    let name = word(&escape_name(name, version()));
-    let folder = folder.as_os_str().to_owned().into_vec();
-    let folder = word(&escape_name(&folder, version()));
+    let [name, folder] = [name, folder.as_os_str().as_bytes()]
+        .map(|text| argument(OsString::from_vec(escape_name(text, version()))));
     let args = ["new-session", "-d", "-s"].map(OsString::from);
     let args: Vec<OsString> = args.into_iter().chain([name, "-c".into(), folder]).collect();
     server.try_tmux(&args).status.success()
 }
 
+/// Nothing that a name holds was run.
 fn check_canary(server: &Server) {
-    for folder in ["a", "b", "c", "home", "."] {
-        assert!(!server.path(folder).join("canary").exists(), "something ran in {folder}");
-    }
+    assert_eq!(server.trapped(), [""; 0]);
 }
 
-/// What lives, by id and as tmux prints it.
+/// Else the other tests would prove nothing.
+#[test]
+fn the_canary_is_seen_wherever_it_runs() {
+    let server = Server::with_config("");
+    server.set_trap();
+    let folder = server.path("$(touch canary)");
+    std::fs::create_dir(&folder).unwrap();
+    assert!(new_session(&server, b"one", &folder));
+    check_canary(&server);
+    server.tmux(&["run-shell", "cd / && touch canary"]);
+    assert_eq!(server.trapped(), ["touch canary in /"]);
+    std::fs::write(folder.join("canary"), "").unwrap();
+    assert_eq!(server.trapped().len(), 2);
+    let _client = server.attach("one");
+    server.tmux(&["set-option", "-g", "status-right", "#(touch canary)"]);
+    wait_for(|| (server.trapped().len() > 2).then_some(()), || "the status line's".into());
+}
+
+/// How many sessions live.
 fn count(server: &Server) -> usize {
     server.tmux(&["list-sessions", "-F", "#{session_id}"]).lines().count()
 }
 
-#[test]
-fn hostile_names_run_nothing_and_come_back() {
-    let server = Server::with_plugin("");
+/// Makes `one` and a session for each name that this tmux takes, with a client on `one`; gives
+/// the names as they are recorded.
+fn with_hostile_sessions(server: &Server) -> Vec<String> {
+    server.set_trap();
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.wait_for_names(&["one"]);
-    // A version may refuse a name; what it takes must be recorded.
-    let made = NAMES.iter().filter(|name| new_session(&server, name, &server.path("b"))).count();
+    let made = NAMES.iter().filter(|name| new_session(server, name, &server.path("b"))).count();
     assert!(made >= 18, "{made}");
     let long = "n".repeat(150);
-    assert!(new_session(&server, long.as_bytes(), &server.path("b")));
-    let all = count(&server);
+    assert!(new_session(server, long.as_bytes(), &server.path("b")));
+    let all = count(server);
     wait_for(
         || (server.names().len() == all).then_some(()),
         || format!("{all} names, there are {:?}", server.names()),
     );
     server.wait_until_quiet();
-    let before = server.registry();
+    server.names().into_iter().filter(|name| name != "one").collect()
+}
 
-    // Every command copes with each name.
-    for name in server.names() {
-        let shown = server.roster(&["show", "--json", "--", &name]);
-        let shown: Value = serde_json::from_str(&shown).unwrap();
-        assert_eq!(shown["name"], name);
-        assert_eq!(shown["state"], "live");
-        server.roster(&["mode", "--", &name, "yolo"]);
-    }
-    let _ =
-        (server.roster(&["list"]), server.roster(&["names"]), server.roster(&["health", "--all"]));
-    server.crash();
-    server.roster(&["restore", "--all"]);
-    server.wait_until_quiet();
-    let uuids = |registry: &Value| {
-        let sessions = registry["sessions"].as_object().unwrap().clone();
-        let mut uuids: Vec<String> =
-            sessions.values().map(|s| s["uuid"].as_str().unwrap().to_owned()).collect();
-        uuids.sort();
-        uuids
+/// Text as it may reach a terminal.
+fn visible(text: &str) -> String {
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().collect(),
+        false => c.to_string(),
     };
-    assert_eq!(uuids(&server.registry()), uuids(&before));
+    text.chars().map(escape).collect()
+}
+
+/// Runs a command, and checks that what it says does nothing to a terminal.
+fn try_run(server: &Server, args: &[&str]) -> (bool, String) {
+    let output = server.try_roster(args);
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{args:?}: {said:?}");
+    (output.status.success(), said)
+}
+
+/// The same for one that must go well.
+fn run(server: &Server, args: &[&str]) -> String {
+    let (well, said) = try_run(server, args);
+    assert!(well, "{args:?}: {said}");
+    said
+}
+
+/// The same for one that must not.
+fn refuse(server: &Server, args: &[&str]) -> String {
+    let (well, said) = try_run(server, args);
+    assert!(!well && said.starts_with("roster: "), "{args:?}: {said}");
+    said
+}
+
+/// What never changes while a session is closed, lost and brought back.
+fn identity(server: &Server, name: &str) -> (String, String, String) {
+    (server.uuid(name), server.field(name, "mode"), server.field(name, "workdir"))
+}
+
+/// The program in a session's pane knows whose it is.
+fn check_environment(server: &Server, name: &str) {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let format = "#{session_id} #{pane_pid} #{@roster_uuid}";
+    let listed = server.tmux(&["list-panes", "-a", "-F", format]);
+    let uuid = server.uuid(name);
+    let line = listed.lines().find(|line| line.ends_with(&uuid)).expect("its pane");
+    let pid = line.split(' ').nth(1).unwrap();
+    let wanted = ["ROSTER_UUID", "ROSTER_SESSION"].into_iter().zip([uuid.as_str(), name]);
+    let wanted: Vec<String> = wanted.map(|(key, value)| format!("{key}={value}")).collect();
+    let is_there = || {
+        let found = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let found: Vec<&[u8]> = found.split(|byte| *byte == 0).collect();
+        wanted.iter().all(|pair| found.contains(&pair.as_bytes())).then_some(())
+    };
+    wait_for(is_there, || format!("{wanted:?} in the environment of {pid}"));
+}
+
+#[test]
+fn hostile_names_run_nothing_and_come_back() {
+    let server = Server::with_plugin("");
+    let names = with_hostile_sessions(&server);
+    let _client = server.attach("one");
+    for name in &names {
+        let shown = run(&server, &["show", "--json", "--", name]);
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown["name"], name.as_str());
+        assert_eq!(shown["state"], "live");
+        run(&server, &["mode", "--", name, "yolo"]);
+    }
+    for args in [&["list"][..], &["names"], &["health", "--all"]] {
+        let said = run(&server, args);
+        for name in &names {
+            assert!(said.contains(&visible(name)), "{name} in {said}");
+        }
+    }
+    let all = count(&server);
+    let before: Vec<_> = names.iter().map(|name| identity(&server, name)).collect();
+    server.crash();
+    run(&server, &["restore", "--all"]);
+    server.wait_until_quiet();
+    let _client = server.attach("one");
+    let after: Vec<_> = names.iter().map(|name| identity(&server, name)).collect();
+    assert_eq!(after, before);
     assert_eq!(count(&server), all);
-    for name in server.names().into_iter().filter(|name| name != "one") {
-        server.roster(&["kill", "--", &name]);
+    for name in &names {
+        check_environment(&server, name);
+        run(&server, &["kill", "--", name]);
     }
     assert_eq!(server.names(), ["one"]);
     assert_eq!(count(&server), 1);
@@ -136,8 +205,166 @@ fn hostile_names_run_nothing_and_come_back() {
 }
 
 #[test]
+fn every_command_takes_hostile_names() {
+    let server = Server::with_plugin("");
+    let names = with_hostile_sessions(&server);
+    let client = server.attach("one");
+    let terminal = client.name();
+    let here = || server.tmux(&["list-clients", "-F", "#{@roster_uuid}"]);
+    let file = server.registry_path().display().to_string();
+    for name in &names {
+        let before = identity(&server, name);
+        assert_eq!(run(&server, &["mode", "--", name]), "safe\n");
+        assert!(run(&server, &["health", "--", name]).contains(&visible(name)));
+        run(&server, &["go", "--client", &terminal, "--", name]);
+        assert_eq!(here(), before.0);
+        for verb in ["get", "attached"] {
+            run(&server, &["store", "--file", &file, verb, "--", name]);
+        }
+        run(&server, &["store", "--file", &file, "health", "--", name, "ok"]);
+        run(&server, &["store", "--file", &file, "mode", "--", name, "yolo"]);
+        run(&server, &["sync"]);
+        assert!(refuse(&server, &["restore", "--", name]).contains("is live"));
+        assert!(refuse(&server, &["forget", "--", name]).contains("lives"));
+        run(&server, &["kill", "--client", &terminal, "--", name]);
+        assert!(run(&server, &["closed"]).contains(&visible(name)));
+        assert!(refuse(&server, &["kill", "--", name]).contains("is closed"));
+        assert!(refuse(&server, &["rename", "--", name, "x"]).contains("is closed"));
+        assert!(refuse(&server, &["restore", "--", name]).contains("was closed"));
+        let said = run(&server, &["reopen", "--", name]);
+        assert_eq!(said, format!("reopened {}\n", visible(name)));
+        assert_eq!(identity(&server, name), (before.0, "yolo".into(), before.2));
+        check_environment(&server, name);
+    }
+    let before: Vec<_> = names.iter().map(|name| identity(&server, name)).collect();
+    server.crash();
+    run(&server, &["restore", "one"]);
+    let client = server.attach("one");
+    let terminal = client.name();
+    for (n, name) in names.iter().enumerate() {
+        assert!(run(&server, &["show", "--", name]).contains("lost"));
+        assert!(refuse(&server, &["kill", "--", name]).contains("does not live"));
+        match n % 4 {
+            0 => {
+                let said = run(&server, &["restore", "--", name]);
+                assert_eq!(said, format!("restored {}\n", visible(name)));
+            }
+            1 => {
+                run(&server, &["forget", "--", name]);
+                run(&server, &["reopen", "--client", &terminal, "--", name]);
+                assert_eq!(here(), before[n].0);
+            }
+            2 => drop(run(&server, &["go", "--client", &terminal, "--", name])),
+            _ => {
+                let plain = format!("lost{n}");
+                run(&server, &["rename", "--", name, &plain]);
+                run(&server, &["restore", &plain]);
+                assert_eq!(identity(&server, &plain), before[n]);
+                continue;
+            }
+        }
+        assert_eq!(identity(&server, name), before[n]);
+        let plain = format!("live{n}");
+        run(&server, &["rename", "--", name, &plain]);
+        assert_eq!(identity(&server, &plain), before[n]);
+        if validate_name(name).is_err() {
+            refuse(&server, &["rename", "--", &plain, name]);
+        }
+    }
+    run(&server, &["last", "--client", &terminal]);
+    check_canary(&server);
+}
+
+#[test]
+fn hostile_records_are_kept_by_backups_and_cleared() {
+    let server = Server::with_plugin("");
+    let names = with_hostile_sessions(&server);
+    let _client = server.attach("one");
+    for name in &names {
+        run(&server, &["forget", "--force", "--", name]);
+        run(&server, &["show", "--", name]);
+    }
+    server.crash();
+    for name in &names {
+        run(&server, &["reopen", "--", name]);
+    }
+    run(&server, &["backup"]);
+    for args in [&["backups"][..], &["doctor"], &["doctor", "--fix"], &["doctor", "--json"]] {
+        try_run(&server, args);
+    }
+    let before: Vec<_> = names.iter().map(|name| identity(&server, name)).collect();
+    server.crash();
+    run(&server, &["clear"]);
+    assert!(server.names().is_empty());
+    run(&server, &["recover"]);
+    run(&server, &["restore", "--all"]);
+    let after: Vec<_> = names.iter().map(|name| identity(&server, name)).collect();
+    assert_eq!(after, before);
+    check_canary(&server);
+}
+
+#[test]
+fn scripts_get_hostile_values_byte_for_byte() {
+    let server = Server::with_plugin("");
+    let (script, events) = (server.path("script"), server.path("events"));
+    let body = "#!/bin/sh\ncd \"${0%/*}/events\" || exit\n\
+        printf '%s\\0' \"$ROSTER_EVENT\" \"$ROSTER_SESSION\" \"$ROSTER_OLD_NAME\" \
+        \"$ROSTER_UUID\" \"$ROSTER_MODE\" \"$ROSTER_WORKDIR\" >new.$$ && mv new.$$ event.$$\n";
+    std::fs::write(&script, body).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::create_dir(&events).unwrap();
+    let mode = "#(touch canary)'\"; $(touch canary)";
+    let options: String = ["attached", "closed", "renamed", "restored"]
+        .map(|event| format!("set -g @roster-on-{event} '{}'\n", script.display()))
+        .concat();
+    server.write_config(&format!("{options}{}", server.config()));
+    let names = with_hostile_sessions(&server);
+    let client = server.attach("one");
+    let terminal = client.name();
+    let folder = server.path("#(touch canary) $(touch canary) `touch canary`;\n\u{1b}[31m");
+    std::fs::create_dir(&folder).unwrap();
+    let mut wanted = Vec::new();
+    for (n, name) in names.iter().enumerate() {
+        run(&server, &["mode", "--", name, mode]);
+        let (uuid, _, workdir) = identity(&server, name);
+        let plain = format!("plain{n}");
+        run(&server, &["kill", "--", name]);
+        run(&server, &["reopen", "--", name]);
+        run(&server, &["go", "--client", &terminal, "--", name]);
+        run(&server, &["rename", "--", name, &plain]);
+        for (event, name, old) in [
+            ("closed", name, ""),
+            ("restored", name, ""),
+            ("renamed", &plain, name.as_str()),
+            ("attached", name, ""),
+        ] {
+            wanted.push([event, name, old, &uuid, mode, &workdir].map(str::to_owned));
+        }
+    }
+    run(&server, &["new", "-d", "-c", folder.to_str().unwrap(), "-m", mode, "there"]);
+    let uuid = server.uuid("there");
+    run(&server, &["kill", "there"]);
+    let workdir = folder.to_str().unwrap();
+    wanted.push(["closed", "there", "", &uuid, mode, workdir].map(str::to_owned));
+    let happened = || -> Vec<Vec<String>> {
+        let entries = std::fs::read_dir(&events).unwrap().flatten();
+        let files = entries.filter(|entry| entry.file_name().as_encoded_bytes()[0] == b'e');
+        let texts = files.map(|entry| std::fs::read_to_string(entry.path()).unwrap());
+        texts.map(|text| text.split_terminator('\0').map(str::to_owned).collect()).collect()
+    };
+    for event in &wanted {
+        wait_for(
+            || happened().iter().any(|found| found == event).then_some(()),
+            || format!("{event:?} in {:#?}", happened()),
+        );
+    }
+    check_canary(&server);
+}
+
+#[test]
 fn hostile_directories_are_recorded_and_restored() {
     let server = Server::with_plugin("");
+    server.set_trap();
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.wait_for_names(&["one"]);
     for (n, folder) in FOLDERS.iter().enumerate() {
@@ -155,11 +382,14 @@ fn hostile_directories_are_recorded_and_restored() {
             assert_eq!(server.field(&format!("n{n}"), "workdir"), shown);
         }
     }
+    let _client = server.attach("n0");
+    for args in [&["list"][..], &["show", "n2"], &["health", "--all"]] {
+        run(&server, args);
+    }
     let before = server.registry();
     server.crash();
-    let output = server.try_roster(&["restore", "--all"]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && !said.contains("gone"), "{said}");
+    let said = run(&server, &["restore", "--all"]);
+    assert!(!said.contains("gone"), "{said}");
     server.wait_until_quiet();
     for n in 0..FOLDERS.len() {
         let name = format!("n{n}");
@@ -189,6 +419,17 @@ fn hostile_directories_are_recorded_and_restored() {
             break;
         }
     }
+    // A directory that is gone is told of, whatever it is called.
+    server.crash();
+    for folder in FOLDERS {
+        std::fs::remove_dir(server.folder.path().join(OsString::from_vec(folder.to_vec())))
+            .unwrap();
+    }
+    let said = run(&server, &["restore", "--all"]);
+    assert_eq!(said.matches("is gone: started in").count(), FOLDERS.len(), "{said}");
+    for args in [&["list"][..], &["health", "--all"], &["doctor"]] {
+        try_run(&server, args);
+    }
     check_canary(&server);
 }
 
@@ -201,6 +442,7 @@ fn hostile_options_run_nothing() {
          set -g @roster-closed-limit '; touch canary'\n\
          set -g @roster-on-created 'unbalanced \"'\n",
     );
+    server.set_trap();
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.wait_for_names(&["one"]);
     assert_eq!(server.field("one", "mode"), "#(touch canary)'; touch canary; '");

@@ -1,10 +1,15 @@
 //! Keys pressed by a real client, and what it then sees: picker, menus, prompts, messages.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::env::{Client, Server, tmux_version, wait_for};
+use tmux_roster::restore::escape_name;
+use tmux_roster::tmux::command::argument;
+
+use crate::env::{Client, Server, tmux_version, version, wait_for};
 
 /// Names that would do something if a shell, a format or a style ever got them. The sixth says
 /// what a command line would take for an option.
@@ -19,6 +24,9 @@ const HOSTILE: [&str; 9] = [
     "日本語 🦀",
     "%%% %1 '%1'",
 ];
+
+/// The same for a directory.
+const FOLDER: &str = "'$(touch canary)\" #(touch canary);";
 
 /// Which picker a key opens.
 #[derive(Clone, Copy, PartialEq)]
@@ -37,7 +45,9 @@ fn started(with: With, config: &str) -> Server {
     let server = Server::with_plugin("");
     let bin = server.path("bin");
     fs::create_dir(&bin).unwrap();
-    let mut tools = vec!["sh", "readlink", "dirname", "ps", "cat", "touch", "sleep"];
+    server.set_trap();
+    symlink(server.path("traps/touch"), bin.join("touch")).unwrap();
+    let mut tools = vec!["sh", "readlink", "dirname", "ps", "cat", "sleep"];
     tools.extend((with == With::Fzf).then_some("fzf"));
     for tool in tools {
         let found = ["/usr/bin", "/bin"].map(|dir| Path::new(dir).join(tool));
@@ -71,14 +81,11 @@ fn wait_to_show(server: &Server, session: &str) {
     );
 }
 
-/// Nothing of ours ever put a pane into a mode, and no canary was made.
+/// Nothing of ours ever put a pane into a mode, and no name was run.
 fn assert_undisturbed(server: &Server) {
     let modes = server.tmux(&["list-panes", "-a", "-F", "#{pane_mode}"]);
     assert_eq!(modes.trim(), "", "a pane is in a mode");
-    for folder in ["", "a", "b", "c", "home"] {
-        assert!(!server.path(folder).join("canary").exists(), "a name was run in {folder:?}");
-    }
-    assert!(!Path::new("/canary").exists());
+    assert_eq!(server.trapped(), [""; 0]);
 }
 
 impl Client<'_> {
@@ -470,98 +477,166 @@ fn a_key_acts_on_the_client_that_pressed_it() {
     }
 }
 
+/// Makes a session in a hostile folder for each hostile name that this tmux takes; gives the
+/// names as tmux has them.
+fn with_hostile_sessions(server: &Server) -> Vec<String> {
+    fs::create_dir(server.path(FOLDER)).unwrap();
+    let folder = escape_name(server.dir(FOLDER).as_bytes(), version());
+    let folder = argument(OsString::from_vec(folder)).into_string().unwrap();
+    let mut made = Vec::new();
+    for name in HOSTILE {
+        let id = server.tmux(&["new-session", "-d", "-P", "-F", "#{session_id}", "-c", &folder]);
+        // Through a file, so that no command line of the test changes a byte.
+        let mut text = String::new();
+        for byte in escape_name(name.as_bytes(), version()) {
+            text.push_str(&format!("\\{byte:03o}"));
+        }
+        let file = server.path("rename");
+        fs::write(&file, format!("rename-session -t '{id}' -- \"{text}\"\n")).unwrap();
+        let renamed = server.try_tmux(&["source-file", &file.display().to_string()]);
+        if renamed.status.success() {
+            let stored = server.tmux(&["list-sessions", "-F", "#{session_id} #{session_name}"]);
+            let start = format!("{id} ");
+            let stored = stored.lines().find_map(|line| line.strip_prefix(&start)).unwrap();
+            made.push(stored.to_owned());
+        } else {
+            server.tmux(&["kill-session", "-t", &id]);
+        }
+    }
+    assert!(made.len() >= 6, "{made:?}");
+    server.wait_until_quiet();
+    made
+}
+
+/// A name as a menu shows it, where no doubling keeps `#[` from being a style before tmux 3.2.
+fn in_menu(name: &str) -> String {
+    if tmux_version() < (3, 2) { name.replace("#[", "# [") } else { name.to_owned() }
+}
+
+impl Client<'_> {
+    /// The same as `choose` for a name that can be typed nowhere: by its place.
+    fn find(&self, with: With, name: &str) {
+        self.open(with);
+        if with == With::Fzf {
+            self.wait_to_see(name);
+            let screen = self.screen();
+            let row = |text: &str| screen.lines().position(|line| line.contains(text));
+            let first = row("^s new").unwrap() + 1;
+            let [here, there] = ["* ", "  "].map(|mark| format!(" {mark}{name} "));
+            for _ in first..row(&here).or(row(&there)).unwrap() {
+                self.press(&["Down"]);
+            }
+            return self.wait_to_see_one_of(&[here, there].map(|line| format!(">{line}")));
+        }
+        let shown = format!(" {} ", in_menu(name));
+        self.wait_to_see(&shown);
+        let screen = self.screen();
+        let at = screen.lines().position(|line| line.contains(&shown)).unwrap();
+        let line = screen.lines().nth(at).unwrap();
+        let key = line.rsplit_once('(').and_then(|(_, key)| key.split(')').next());
+        match key.filter(|key| key.len() == 1) {
+            Some(key) => self.press(&[key]),
+            None => {
+                // Beyond the ninth: by the arrow keys.
+                let first = screen.lines().position(|line| line.contains("(1)")).unwrap();
+                self.press(&vec!["Up"; sessions_shown(&screen, first) - (at - first)]);
+                self.press(&["Enter"]);
+            }
+        }
+        self.wait_to_see(&format!("{} (", in_menu(name)));
+    }
+
+    /// Opens the menu of actions and takes one.
+    fn act(&self, key: &str) {
+        self.wait_until_gone("└");
+        self.prefix("A");
+        self.wait_to_see("doctor");
+        self.press(&[key]);
+    }
+}
+
 #[test]
 fn hostile_names_are_shown_as_they_are_and_never_run() {
     for with in pickers() {
         let server = started(with, "");
-        let mut made = Vec::new();
-        for name in HOSTILE {
-            let before = server.tmux(&["new-session", "-d", "-P", "-F", "#{session_id}"]);
-            // Through a file, so that no command line of the test changes a byte.
-            let mut text = String::new();
-            for byte in escaped(name).bytes() {
-                text.push_str(&format!("\\{byte:03o}"));
-            }
-            let file = server.path("rename");
-            fs::write(&file, format!("rename-session -t '{before}' -- \"{text}\"\n")).unwrap();
-            let renamed = server.try_tmux(&["source-file", &file.display().to_string()]);
-            if renamed.status.success() {
-                made.push((before, name));
-            } else {
-                server.tmux(&["kill-session", "-t", &before]);
-            }
-        }
-        assert!(made.len() >= 6, "{made:?}");
-        server.wait_until_quiet();
+        let names = with_hostile_sessions(&server);
         let client = Client::attach_sized(&server, "one", (100, 60));
-        for (id, name) in &made {
-            let stored = server.tmux(&["list-sessions", "-F", "#{session_id} #{session_name}"]);
-            let stored = stored.lines().find_map(|l| l.strip_prefix(&format!("{id} "))).unwrap();
-            client.open(with);
-            if with == With::Menu {
-                let shown =
-                    stored.replace("#[", if tmux_version() < (3, 2) { "# [" } else { "#[" });
-                client.wait_to_see(&format!(" {shown} "));
-                let screen = client.screen();
-                let line =
-                    screen.lines().find(|line| line.contains(&format!(" {shown} "))).unwrap();
-                let key = line.rsplit_once('(').and_then(|(_, k)| k.split(')').next());
-                match key.filter(|key| key.len() == 1) {
-                    Some(key) => client.press(&[key]),
-                    None => {
-                        // Beyond the ninth: by the arrow keys.
-                        let first = screen.lines().position(|line| line.contains("(1)")).unwrap();
-                        let at = screen.lines().position(|candidate| candidate == line).unwrap();
-                        client.press(&["Up"]);
-                        for _ in 0..(sessions_shown(&screen, first) - (at - first) - 1) {
-                            client.press(&["Up"]);
-                        }
-                        client.press(&["Enter"]);
-                    }
-                }
-                client.wait_to_see("(live)");
-                client.press(&["g"]);
-            } else {
-                client.wait_to_see(stored);
-                // By its place, since fzf reads some of these as operators.
-                let screen = client.screen();
-                let row = |text: &str| screen.lines().position(|line| line.contains(text));
-                let first = screen.lines().position(|line| line.contains("^s new")).unwrap() + 1;
-                let at = row(stored).unwrap();
-                for _ in first..at {
-                    client.press(&["Down"]);
-                }
-                client.press(&["Enter"]);
-            }
-            wait_for(
-                || {
-                    let shown = server.tmux(&["list-clients", "-F", "#{session_id}"]);
-                    (shown == *id).then_some(())
-                },
-                || format!("the client in {name:?}:\n{}", client.screen()),
-            );
-            // Until it has gone, a popup gets the keys.
-            client.wait_until_gone("└");
-            client.prefix("A");
-            client.wait_to_see("doctor");
-            client.press(&["x"]);
-            client.wait_to_see("Kill ");
+        for (n, name) in names.iter().enumerate() {
+            let uuid = server.uuid(name);
+            client.find(with, name);
+            client.press(if with == With::Fzf { &["Enter"] } else { &["g"] });
+            wait_to_be_in(&server, &client, &uuid);
+            client.act("x");
+            client.wait_to_see(&format!("Kill {}?", in_menu(name)));
             client.press(&["n"]);
             client.wait_until_gone("Kill ");
+            client.act("x");
+            client.wait_to_see("Kill ");
+            client.press(&["y"]);
+            client.wait_to_see("roster: killed");
+            client.prefix("B");
+            client.wait_to_see(&format!("roster: reopened {name}"));
+            wait_to_be_in(&server, &client, &uuid);
+            client.act("r");
+            if tmux_version() >= (3, 2) {
+                client.wait_to_see(&format!("New name for {name}:"));
+            } else {
+                client.wait_to_see("new name:");
+            }
+            let plain = format!("plain{n}");
+            client.press(&["C-u", &plain, "Enter"]);
+            client.wait_to_see("roster: renamed");
+            client.wait_until_gone("└");
+            assert_eq!(server.uuid(&plain), uuid);
         }
         assert_undisturbed(&server);
     }
 }
 
+#[test]
+fn hostile_sessions_come_back_from_the_picker() {
+    for with in pickers() {
+        let server = started(with, "");
+        let names = with_hostile_sessions(&server);
+        let uuids: Vec<String> = names.iter().map(|name| server.uuid(name)).collect();
+        server.crash();
+        server.tmux(&["new-session", "-d", "-s", "one"]);
+        server.wait_until_quiet();
+        // Half of them closed, the others lost.
+        for name in names.iter().step_by(2) {
+            server.roster(&["forget", "--", name]);
+        }
+        let client = Client::attach_sized(&server, "one", (160, 60));
+        for (name, uuid) in names.iter().zip(&uuids) {
+            client.find(with, name);
+            client.press(if with == With::Fzf { &["Enter"] } else { &["g"] });
+            wait_to_be_in(&server, &client, uuid);
+            assert_eq!(server.uuid(name), *uuid);
+            assert_eq!(server.field(name, "workdir"), server.dir(FOLDER));
+        }
+        client.act("s");
+        client.wait_to_see("[touch-can");
+        server.wait_until_quiet();
+        let made =
+            server.names().into_iter().find(|name| name.starts_with("touch-canary")).unwrap();
+        assert_eq!(server.field(&made, "workdir"), server.dir(FOLDER));
+        assert_undisturbed(&server);
+    }
+}
+
+/// Waits until the client is in the session that bears this stamp.
+fn wait_to_be_in(server: &Server, client: &Client, uuid: &str) {
+    wait_for(
+        || (server.tmux(&["list-clients", "-F", "#{@roster_uuid}"]) == uuid).then_some(()),
+        || format!("the client in {uuid}:\n{}", client.screen()),
+    );
+    // Until it has gone, a popup gets the keys.
+    client.wait_until_gone("└");
+}
+
 /// How many sessions a menu shows from its first line on.
 fn sessions_shown(screen: &str, first: usize) -> usize {
     screen.lines().skip(first).take_while(|line| line.contains("safe")).count()
-}
-
-/// A name as rename-session takes it: a format.
-fn escaped(name: &str) -> String {
-    let name = name.replace('#', "##");
-    if tmux_version() >= (3, 2) { name.replace("##[", "#[") } else { name }
 }
 
 #[test]

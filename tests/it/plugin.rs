@@ -39,6 +39,13 @@ fn with_copy(folder: &str, config: &str) -> Server {
     server
 }
 
+/// Puts the program where scripts/build would.
+fn build_in(folder: &std::path::Path) {
+    let target = folder.join("target/release");
+    std::fs::create_dir_all(&target).unwrap();
+    std::fs::copy(ROSTER, target.join("roster")).unwrap();
+}
+
 #[test]
 fn without_a_program_the_first_client_is_told_once_and_nothing_else_is_set() {
     let server = with_copy("plugin", "set -g @roster-install none");
@@ -62,17 +69,75 @@ fn without_a_program_the_first_client_is_told_once_and_nothing_else_is_set() {
 fn odd_plugin_folders_work() {
     for folder in ["a plugin's \"folder\"", "hash#{pid}#(touch canary)", "p[x]*?"] {
         let server = with_copy(folder, "");
-        let target = server.path(folder).join("target/release");
-        std::fs::create_dir_all(&target).unwrap();
-        std::fs::copy(ROSTER, target.join("roster")).unwrap();
+        server.set_trap();
+        build_in(&server.path(folder));
         server.tmux(&["new-session", "-d", "-s", "one"]);
         server.wait_for_names(&["one"]);
         server.tmux(&["new-session", "-d", "-s", "two"]);
         server.wait_for_names(&["one", "two"]);
-        for place in ["a", "home", folder] {
-            assert!(!server.path(place).join("canary").exists());
-        }
+        assert_eq!(server.trapped(), [""; 0]);
     }
+}
+
+/// The folder of the files and the path of the program both stand in it.
+#[test]
+fn odd_home_folders_work() {
+    for home in [
+        "it's \"my\" home",
+        "p[x]*?\\",
+        "#(touch canary)#{pid}#[x",
+        "$(touch canary) `touch canary`;",
+        "%H%M; touch canary;",
+        "esc\u{1b}[31m\nred",
+    ] {
+        let server = with_copy("plugin", "").at_home(home);
+        server.set_trap();
+        build_in(&server.path("plugin"));
+        server.tmux(&["new-session", "-d", "-s", "one"]);
+        server.wait_for_names(&["one"]);
+        server.wait_until_quiet();
+        let uuid = server.uuid("one");
+        let stamp = || server.tmux(&["list-sessions", "-F", "#{@roster_uuid}"]);
+        assert!(stamp().starts_with(&uuid), "{}", stamp());
+        let program = server.tmux(&["show-options", "-gqv", "@roster_program"]);
+        assert!(program.contains(".local/share"), "{program}");
+        let client = server.attach("one");
+        client.press(&["C-b"]);
+        client.press(&["A"]);
+        client.wait_to_see("check its health");
+        client.press(&["h"]);
+        client.wait_to_see("roster: ok");
+        for args in [&["list"][..], &["doctor"], &["backup"], &["backups"], &["new", "-d", "two"]] {
+            server.roster(args);
+        }
+        server.crash();
+        server.roster(&["restore", "--all"]);
+        server.wait_for_names(&["one", "two"]);
+        assert!(stamp().starts_with(&uuid), "{}", stamp());
+        assert_eq!(server.trapped(), [""; 0], "{home}");
+    }
+}
+
+#[test]
+fn an_odd_state_folder_works() {
+    let state = "p[x]*? $(touch canary) `touch canary` #(touch canary) #{pid} %H \"q\";";
+    let server = with_copy("plugin", "");
+    server.set_trap();
+    build_in(&server.path("plugin"));
+    server.write_config(&format!(
+        "set-environment -g XDG_STATE_HOME '{}'\n{}",
+        server.dir(state),
+        std::fs::read_to_string(server.path("tmux.conf")).unwrap()
+    ));
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    let stamp = || server.tmux(&["list-sessions", "-F", "#{@roster_uuid}"]);
+    wait_for(|| (stamp().len() == 36).then_some(()), || "the stamp".into());
+    let path = server.roster(&["path"]);
+    assert!(path.starts_with(&server.dir(state)), "{path}");
+    assert!(std::path::Path::new(path.trim_end()).exists(), "{path}");
+    assert!(server.roster(&["show", "one"]).contains(&stamp()));
+    server.roster(&["doctor"]);
+    assert_eq!(server.trapped(), [""; 0]);
 }
 
 #[test]

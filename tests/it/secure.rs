@@ -1,11 +1,12 @@
 //! The promises of SECURITY.md about files: who may read them, and what is refused.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::env::{Folder, ROSTER, Server, tmux_program, wait_for};
+use crate::faults::hook_job;
 
 fn store(file: &Path, args: &[&str]) -> Output {
     Command::new(ROSTER).args(["store", "--file"]).arg(file).args(args).output().unwrap()
@@ -63,6 +64,71 @@ fn a_servers_files_are_private() {
     }
     for name in ["sessions.json", "closed.json", "server.json", "roster.log"] {
         assert!(names.iter().any(|found| found == name), "{names:?}");
+    }
+}
+
+/// The loosest umask that a server, its jobs and a person can have.
+#[test]
+fn a_servers_files_are_private_without_a_umask() {
+    let server = Server::with_plugin("set -g @roster-lost-days nonsense\n");
+    let loosely = |program: &Path| {
+        let mut command = server.command("sh");
+        command.args(["-c", "umask 000; exec \"$@\"", "sh"]).arg(program).args(["-L", "s"]);
+        command
+    };
+    let run = |command: &mut Command| {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let start = ["new-session", "-d", "-s", "one"];
+    run(loosely(&tmux_program()).arg("-f").arg(server.path("tmux.conf")).args(start));
+    server.wait_for_names(&["one"]);
+    let umask = server.path("umask");
+    server.tmux(&["run-shell", &format!("umask >'{}'", umask.display())]);
+    assert_eq!(
+        fs::read_to_string(umask).unwrap().trim_matches(['0', '\n']),
+        "",
+        "jobs have it too"
+    );
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    server.tmux(&["kill-session", "-t", "=two"]);
+    server.wait_for_names(&["one"]);
+    for args in [&["backup"][..], &["new", "-d", "three"], &["rename", "three", "drei"]] {
+        run(loosely(Path::new(ROSTER)).args(args));
+    }
+    fs::write(server.registry_path(), "damaged").unwrap();
+    run(loosely(Path::new(ROSTER)).arg("sync"));
+    // What tmux is told goes through a file that is gone afterwards: this tmux sees it.
+    let dir = server.registry_path().parent().unwrap().to_owned();
+    let (stub, seen) = (server.path("stub"), server.path("seen"));
+    let body = format!(
+        "#!/bin/sh\nls -lA '{}' >>'{}'\nexec '{}' \"$@\"\n",
+        dir.display(),
+        seen.display(),
+        tmux_program().display()
+    );
+    fs::write(&stub, body).unwrap();
+    fs::set_permissions(&stub, fs::Permissions::from_mode(0o755)).unwrap();
+    run(loosely(Path::new(ROSTER)).envs(server.published(&stub)).args(["mode", "one", "yolo"]));
+    let seen = fs::read_to_string(seen).unwrap();
+    assert!(seen.contains(".tmp."), "{seen}");
+    for line in seen.lines().filter(|line| !line.starts_with("total")) {
+        assert!(line.starts_with("-rw-------"), "{line}");
+    }
+    for above in dir.ancestors().take_while(|folder| !folder.ends_with("home")) {
+        assert_eq!(mode(above), 0o700, "{}", above.display());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&dir).unwrap().map(Result::unwrap) {
+        assert_eq!(mode(&entry.path()), 0o600, "{}", entry.path().display());
+        names.push(entry.file_name().into_string().unwrap());
+    }
+    for start in ["closed.json", "server.json", "roster.log", "sessions.json."] {
+        assert!(names.iter().any(|name| name.starts_with(start)), "{names:?}");
+    }
+    for kind in [".lock", ".last", ".bak.", ".corrupt."] {
+        assert!(names.iter().any(|name| name.contains(kind)), "{names:?}");
     }
 }
 
@@ -369,4 +435,180 @@ fn another_users_registry_is_refused() {
     let output = store(&file, &["save", "b", "/w", "safe"]);
     assert!(stderr(&output).contains("another user"), "{}", stderr(&output));
     assert!(!file.exists());
+}
+
+/// Gives what stands at a path, not what a link there leads to, to another user.
+fn give_away(path: &Path) -> bool {
+    let given = lchown(path, Some(12345), None).is_ok();
+    if !given {
+        eprintln!("another user's {}: skipped, only root can make one", path.display());
+    }
+    given
+}
+
+/// A server with one session whose folder others can write, and a file of ours that they would
+/// have us harm.
+fn in_an_open_folder() -> (Server, PathBuf, PathBuf) {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.roster(&["sync"]);
+    let dir = server.registry_path().parent().unwrap().to_owned();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+    let victim = server.path("victim");
+    fs::write(&victim, "precious").unwrap();
+    // As private as our own files, so that it might pass for one.
+    fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+    (server, dir, victim)
+}
+
+/// A change in tmux, then a hook's job, which says nothing and ends well.
+fn run_job(server: &Server, mode: &str) {
+    server.tmux(&["set-option", "-t", &server.id("one"), "@roster_mode", mode]);
+    let job = hook_job(server, &tmux_program()).output().unwrap();
+    assert!(job.status.success() && job.stdout.is_empty() && job.stderr.is_empty(), "{job:?}");
+}
+
+#[test]
+fn a_link_at_the_lock_of_a_server_is_refused() {
+    let (server, dir, victim) = in_an_open_folder();
+    let lock = dir.join("sessions.json.lock");
+    let before = fs::read(server.registry_path()).unwrap();
+    for there in [true, false] {
+        let _ = fs::remove_file(&lock);
+        if !there {
+            fs::remove_file(&victim).unwrap();
+        }
+        symlink(&victim, &lock).unwrap();
+        run_job(&server, "yolo");
+        for args in [&["sync"][..], &["list"], &["mode", "one", "x"], &["new", "-d", "x"]] {
+            let output = server.try_roster(args);
+            assert_eq!(output.status.code(), Some(1), "{args:?}");
+            assert!(stderr(&output).contains("refused"), "{args:?}: {}", stderr(&output));
+        }
+        let told = server.try_roster(&["doctor"]);
+        let text = String::from_utf8_lossy(&told.stdout).into_owned();
+        assert_eq!(told.status.code(), Some(1), "{text}");
+        assert!(text.contains("refused") && text.contains("0777, not 0700"), "{text}");
+        assert_eq!(fs::read(server.registry_path()).unwrap(), before);
+        assert_eq!(fs::read(&victim).ok(), there.then(|| b"precious".to_vec()));
+    }
+    fs::remove_file(&lock).unwrap();
+    assert!(server.roster(&["doctor", "--fix"]).contains("all is well"));
+    assert_eq!(mode(&dir), 0o700);
+    assert_eq!(server.field("one", "mode"), "yolo");
+}
+
+#[test]
+fn a_second_name_of_our_file_at_the_lock_does_it_no_harm() {
+    let (server, dir, victim) = in_an_open_folder();
+    let lock = dir.join("sessions.json.lock");
+    fs::remove_file(&lock).unwrap();
+    fs::hard_link(&victim, &lock).unwrap();
+    run_job(&server, "yolo");
+    for args in [&["sync"][..], &["list"], &["doctor"]] {
+        server.try_roster(args);
+    }
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+}
+
+#[test]
+fn links_planted_among_a_servers_files_reach_nothing() {
+    let names = [
+        "closed.json",
+        "server.json",
+        "sessions.json.last",
+        ".closed.json.tmp.1.1.0",
+        ".server.json.tmp.1.1.0",
+        ".sessions.json.tmp.1.1.0",
+    ];
+    for (there, is_theirs) in [(true, true), (false, true), (true, false)] {
+        let (server, dir, victim) = in_an_open_folder();
+        let uuid = server.uuid("one");
+        server.tmux(&["new-session", "-d", "-s", "two"]);
+        server.roster(&["kill", "two"]);
+        if !there {
+            fs::remove_file(&victim).unwrap();
+        }
+        for name in names {
+            // A list of closed sessions that we link elsewhere ourselves may be meant to be there.
+            if name == "closed.json" && !is_theirs {
+                continue;
+            }
+            let link = dir.join(name);
+            let _ = fs::remove_file(&link);
+            symlink(&victim, &link).unwrap();
+            if is_theirs && !give_away(&link) {
+                return;
+            }
+        }
+        run_job(&server, "yolo");
+        for args in [&["sync"][..], &["list"], &["doctor"], &["mode", "one", "x"], &["backup"]] {
+            server.try_roster(args);
+        }
+        server.try_roster(&["kill", "one"]);
+        assert_eq!(fs::read(&victim).ok(), there.then(|| b"precious".to_vec()), "{is_theirs}");
+        let closed = fs::read_to_string(dir.join("closed.json")).unwrap_or_default();
+        let registry = fs::read_to_string(server.registry_path()).unwrap();
+        assert!(closed.contains(&uuid) || registry.contains(&uuid), "{closed} {registry}");
+    }
+}
+
+#[test]
+fn another_users_copies_are_taken_for_nothing() {
+    for damaged in [false, true] {
+        let (server, dir, _) = in_an_open_folder();
+        let uuid = server.uuid("one");
+        let registry = fs::read_to_string(server.registry_path()).unwrap();
+        let theirs = registry.replace("\"one\"", "\"evil\"").replace(&uuid[..8], "deadbeef");
+        let copies = ["sessions.json.last", "sessions.json.bak.9000000000000000000"];
+        for copy in copies.map(|name| dir.join(name)) {
+            let _ = fs::remove_file(&copy);
+            fs::write(&copy, &theirs).unwrap();
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
+            if !give_away(&copy) {
+                return;
+            }
+        }
+        match damaged {
+            true => fs::write(server.registry_path(), "damaged").unwrap(),
+            false => fs::remove_file(server.registry_path()).unwrap(),
+        }
+        let output = server.try_roster(&["list"]);
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("evil"), "{output:?}");
+        assert!(!String::from_utf8_lossy(&server.try_roster(&["doctor"]).stdout).contains("evil"));
+        run_job(&server, "yolo");
+        server.roster(&["sync"]);
+        assert_eq!(server.names(), ["one"]);
+        assert_eq!(server.uuid("one"), uuid);
+        let refused = server.try_roster(&["recover"]);
+        assert!(stderr(&refused).contains("another user"), "{}", stderr(&refused));
+        assert_eq!(server.names(), ["one"]);
+    }
+}
+
+#[test]
+fn another_users_files_of_a_server_are_refused() {
+    for name in ["sessions.json", "closed.json", "server.json", "sessions.json.lock"] {
+        let (server, dir, _) = in_an_open_folder();
+        let file = dir.join(name);
+        if !file.exists() {
+            fs::write(&file, "{\"version\":1,\"closed\":[]}").unwrap();
+        }
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        if !give_away(&file) {
+            return;
+        }
+        let before = fs::read(server.registry_path()).unwrap();
+        let bytes = fs::read(&file).unwrap();
+        run_job(&server, "yolo");
+        for args in [&["sync"][..], &["list"], &["mode", "one", "x"], &["kill", "one"]] {
+            let output = server.try_roster(args);
+            assert_eq!(output.status.code(), Some(1), "{name}, {args:?}");
+            assert!(stderr(&output).contains("another user"), "{args:?}: {}", stderr(&output));
+        }
+        let told = String::from_utf8_lossy(&server.try_roster(&["doctor"]).stdout).into_owned();
+        assert!(told.contains("belongs to user 12345"), "{told}");
+        assert_eq!(fs::read(server.registry_path()).unwrap(), before, "{name}");
+        assert_eq!(fs::read(&file).unwrap(), bytes, "{name}");
+    }
 }

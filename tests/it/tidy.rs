@@ -184,3 +184,19 @@ fn the_pictures_of_the_readme_are_there_whole_and_small() {
         assert!(!text.contains("/tmp") && !text.contains("/home"), "{picture} shows a folder");
     }
 }
+
+#[test]
+fn every_test_that_security_md_names_is_there() {
+    let text = read(&root().join("SECURITY.md"));
+    let mut file = String::new();
+    let mut checked = 0;
+    for word in text.split('`').skip(1).step_by(2) {
+        if word.ends_with(".rs") {
+            file = read(&root().join("tests/it").join(word));
+        } else if word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+            assert!(file.contains(&format!("fn {word}()")), "{word} is a test");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 20, "{checked}");
+}
