@@ -227,6 +227,9 @@ impl<'a> Work<'a> {
                     entry.unproven = None;
                     self.event(EventKind::Closed, &entry.session, None);
                 }
+                // The clock was set back. Until it caught up nothing could be proven, and the
+                // server's end would make losses of closes that it outlived by hours.
+                Some(_) if entry.closed_at > self.now => entry.closed_at = self.now,
                 _ => {}
             }
             kept.push(entry);
@@ -593,11 +596,9 @@ impl<'a> Work<'a> {
                 self.closed.push(ClosedSession { session, closed_at: self.now, unproven });
             }
         }
-        memory.look_at = memory.look_at.filter(|at| *at > self.now);
+        memory.look_at = memory.look_at.filter(|at| is_awaited(*at, self.now));
         // Those that a sync recorded which was cut off before it could ask for the look, too.
-        let waits = |entry: &&ClosedSession| {
-            entry.unproven == Some(self.snapshot.server) && entry.closed_at <= self.now
-        };
+        let waits = |entry: &&ClosedSession| entry.unproven == Some(self.snapshot.server);
         let last = self.closed.closed.iter().filter(waits).map(|entry| entry.closed_at).max();
         let Some(closed_at) = last else { return false };
         let covered =
@@ -649,6 +650,13 @@ impl<'a> Work<'a> {
 /// Whether the server has outlived the close long enough, given that it lives at `now`.
 pub fn is_proven(entry: &ClosedSession, now: Timestamp) -> bool {
     now.seconds_since(entry.closed_at) >= CLOSE_GRACE as f64
+}
+
+/// Whether the second look that is due then is still to come. One that is further away than any
+/// look is ever scheduled is from before the clock was set back, and covers nothing.
+pub(super) fn is_awaited(look_at: Timestamp, now: Timestamp) -> bool {
+    let left = look_at.seconds_since(now);
+    left > 0.0 && left <= LOOK_AFTER as f64
 }
 
 /// Bytes as text, with replacement characters for what is not UTF-8.

@@ -231,11 +231,34 @@ fn a_close_whose_sync_was_cut_off_gets_its_look_from_the_next_one_and_only_one()
     world.now += 3;
     let plan = world.sync(&mut fresh());
     assert_eq!(plan.events.iter().map(|e| e.kind).collect::<Vec<_>>(), [EventKind::Closed]);
-    // A clock that was set back makes nobody look again and again.
+}
+
+#[test]
+fn a_clock_that_was_set_back_keeps_no_close_from_being_believed() {
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b"), live(3, "c")]);
     world.sessions.remove(0);
+    assert!(world.sync(&mut fresh()).look);
+    world.now = -3500;
+    world.sessions.remove(0);
+    assert!(world.sync(&mut fresh()).look, "the look at the first would come in an hour");
+    assert!(!world.sync(&mut fresh()).look, "nobody looks again and again");
+    world.check_settled();
+    world.now += 10;
+    let plan = world.sync(&mut fresh());
+    let believed = plan.events.iter().filter(|event| event.kind == EventKind::Closed).count();
+    assert_eq!((believed, world.closed()), (2, vec!["b", "a"]));
+    world.check_settled();
+    world.restart(vec![]);
     world.sync(&mut fresh());
-    world.now -= 1000;
-    assert!(!world.sync(&mut fresh()).look);
+    assert_eq!((world.names(), world.closed()), (vec!["c"], vec!["b", "a"]));
+
+    // A look that is left over from before is forgotten, and nobody is told that all is in step.
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
+    world.remembered.memory.restore_due = false;
+    world.remembered.memory.look_at = Some(at(100_000));
+    world.sync(&mut fresh());
+    assert_eq!(world.remembered.memory.look_at, None);
+    world.check_settled();
 }
 
 #[test]
