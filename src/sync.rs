@@ -39,6 +39,10 @@ pub const HOOK_LIMIT: Duration = Duration::from_millis(9_500);
 /// How long a command that a person typed waits for the lock, and for each answer of tmux.
 pub const TYPED_LIMIT: Duration = Duration::from_secs(2);
 
+/// How long a command that only shows something waits for the lock: as long as a hook's job that
+/// is just at work needs, and no longer.
+const READER_LIMIT: Duration = Duration::from_millis(200);
+
 /// Two queries that hooks asked for begin at least this far apart, so that a hundred clients in
 /// a row cost a dozen of them.
 const PACE: Duration = Duration::from_millis(50);
@@ -100,6 +104,8 @@ pub enum Trigger {
     },
     /// A person, who waits.
     Person,
+    /// A person who only looks, and is shown what there is where the lock is not free at once.
+    Reader,
 }
 
 impl Trigger {
@@ -107,13 +113,14 @@ impl Trigger {
         match self {
             Trigger::Hook { started, .. } => HOOK_LIMIT.saturating_sub(started.elapsed()),
             Trigger::Person => TYPED_LIMIT,
+            Trigger::Reader => READER_LIMIT,
         }
     }
 
     fn deadline(self) -> Instant {
         match self {
             Trigger::Hook { started, .. } => started + HOOK_LIMIT,
-            Trigger::Person => Instant::now() + TYPED_LIMIT,
+            Trigger::Person | Trigger::Reader => Instant::now() + TYPED_LIMIT,
         }
     }
 }
@@ -175,7 +182,7 @@ impl<'a> Transaction<'a> {
         let hooks = begin_query(&locked, trigger);
         let clear = match trigger {
             Trigger::Hook { mark, .. } => Some(mark),
-            Trigger::Person => None,
+            Trigger::Person | Trigger::Reader => None,
         };
         let mark = query::new_mark();
         let query = Query { mark: &mark, clear, hooks, options: &OPTIONS };
@@ -552,7 +559,7 @@ fn empty_answer(
     let printed = place.tmux.run(&["run-shell", "echo \"$TMUX\""], trigger.deadline()).ok()?;
     let pid = pid_in(String::from_utf8_lossy(&printed).trim())?;
     let server = memory.server.filter(|server| server.pid == pid).or_else(|| {
-        matches!(trigger, Trigger::Person).then_some(ServerId { pid, start_time: 0 })
+        (!matches!(trigger, Trigger::Hook { .. })).then_some(ServerId { pid, start_time: 0 })
     })?;
     Some(Answer {
         snapshot: Snapshot { server, sessions: Vec::new(), lost_shown: String::new() },

@@ -11,6 +11,7 @@ use tmux_roster::sync::{self, SyncError, Transaction, Trigger};
 use tmux_roster::tmux::TmuxError;
 use tmux_roster::{Session, Store, Timestamp, migration_plan};
 
+use super::list::State;
 use super::store::json;
 use super::{Context, Failure, Outcome, count, not_found, print, store_of, warn};
 use crate::cli;
@@ -147,26 +148,29 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
     if args.mode.as_deref() == Some("") {
         return Err(Failure::Usage("a mode is a word, such as safe".into()));
     }
+    if args.mode.is_none() && !args.next {
+        let mode = mode_of(&place, &args.name)?;
+        print(&format!("{}\n", super::list::visible(&mode)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let store = store_of(&place);
     let mut transaction = match Transaction::begin(&place, &store, Trigger::Person) {
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            return mode_of_lost(&place, args);
+            let mode = args.mode.as_ref().ok_or("no tmux server runs that knows @roster-modes")?;
+            store.update_mode(&args.name, mode)?;
+            return Ok(ExitCode::SUCCESS);
         }
         begun => begun?,
     };
     transaction.bring_into_step()?;
     let mut next = transaction.remembered.clone();
     let session = named(&mut next.registry.sessions, &args.name)?;
-    let mode = match (&args.mode, args.next) {
-        (Some(mode), _) => {
+    let mode = match &args.mode {
+        Some(mode) => {
             warn_of_mode(mode, &transaction.settings.modes);
             mode.clone()
         }
-        (None, true) => next_mode(&transaction.settings.modes, &session.mode),
-        (None, false) => {
-            print(&format!("{}\n", super::list::visible(&session.mode)))?;
-            return Ok(ExitCode::SUCCESS);
-        }
+        None => next_mode(&transaction.settings.modes, &session.mode),
     };
     session.mode.clone_from(&mode);
     transaction.commit(next, None)?;
@@ -177,14 +181,14 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn mode_of_lost(place: &Place, args: &cli::Mode) -> Outcome {
-    let store = store_of(place);
-    match &args.mode {
-        Some(mode) => store.update_mode(&args.name, mode)?,
-        None if args.next => return Err("no tmux server runs that knows @roster-modes".into()),
-        None => print(&format!("{}\n", store.get(&args.name)?.mode))?,
-    }
-    Ok(ExitCode::SUCCESS)
+/// The mode of a live or lost session, without the lock.
+fn mode_of(place: &Place, name: &str) -> Result<String, Failure> {
+    let mut view = super::list::view(place)?;
+    view.rows.retain(|row| row.state != State::Closed);
+    let by_uuid = || view.rows.iter().find(|row| row.session.uuid == name);
+    let row = view.named(name).or_else(by_uuid);
+    let row = row.ok_or_else(|| not_found(name, view.names()))?;
+    Ok(row.session.mode.clone())
 }
 
 fn named<'a>(
