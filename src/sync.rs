@@ -9,7 +9,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -347,6 +347,14 @@ impl<'a> Transaction<'a> {
             self.remembered.memory = memory;
         }
         Ok(())
+    }
+
+    /// Backs up the registry as it is now; `None` if there is none.
+    ///
+    /// # Errors
+    /// The backup cannot be made.
+    pub fn backup(&self) -> Result<Option<PathBuf>, StoreError> {
+        backup(&self.locked)
     }
 
     /// Where we are.
@@ -754,6 +762,29 @@ pub fn change_offline(
         write_in_order(place, &locked, &before, &next)?;
     }
     Ok(wanted)
+}
+
+/// The same for what is to have a backup first, whose path it gives: of the registry as it was
+/// loaded, so also of one that was mended or brought back just now.
+///
+/// # Errors
+/// The lock, or a file; without a backup nothing is changed.
+pub fn change_offline_after_backup(
+    place: &Place,
+    change: impl FnOnce(&mut Remembered),
+) -> Result<Option<PathBuf>, SyncError> {
+    let store = store(place, Trigger::Person);
+    let locked = store.lock()?;
+    let before = load(place, &locked)?;
+    let backup = backup(&locked)?;
+    let mut next = before.clone();
+    change(&mut next);
+    write_in_order(place, &locked, &before, &next)?;
+    Ok(backup)
+}
+
+fn backup(locked: &Locked<'_>) -> Result<Option<PathBuf>, StoreError> {
+    locked.backup().map_err(|error| StoreError::NoBackup(Box::new(error)))
 }
 
 /// Writes registry and closed sessions, as far as they changed, in the order that loses nothing

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tmux_roster::config::Place;
 use tmux_roster::health;
 use tmux_roster::model::memory::ClosedSession;
+use tmux_roster::model::reconcile::Remembered;
 use tmux_roster::sync::{self, SyncError, Transaction, Trigger};
 use tmux_roster::tmux::TmuxError;
 use tmux_roster::{Session, Store, Timestamp, migration_plan};
@@ -41,36 +42,47 @@ pub fn migrate(context: &Context) -> Outcome {
 pub fn clear(context: &Context) -> Outcome {
     let place = context.place()?;
     let now = Timestamp::now();
-    let backup = store_of(&place).backup()?;
-    let empty = |next: &mut tmux_roster::model::reconcile::Remembered, lost: Vec<Session>| {
+    let backup = change_after_backup(&place, |next, _, lost| {
         for session in lost {
             next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
         }
         next.registry.sessions.clear();
-    };
-    let store = store_of(&place);
-    match Transaction::begin(&place, &store, Trigger::Person) {
-        Ok(mut transaction) => {
-            transaction.bring_into_step()?;
-            let mut next = transaction.remembered.clone();
-            empty(&mut next, transaction.lost());
-            transaction.commit(next, None)?;
-            transaction.bring_into_step()?;
-        }
-        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            sync::change_offline(&place, |next| {
-                let lost = next.registry.sessions.values().cloned().collect();
-                empty(next, lost);
-                true
-            })?;
-        }
-        Err(error) => return Err(error.into()),
-    }
+    })?;
     match backup {
         Some(path) => print(&format!("cleared; the registry as it was is {}\n", path.display()))?,
         None => print("there was nothing to clear\n")?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Changes what is remembered, given the UUIDs that live and what is lost, after a backup, whose
+/// path it gives. The backup is of the registry as it was loaded and brought into step: one that
+/// was gone or damaged is back by then, and would be in no backup that was made before.
+fn change_after_backup(
+    place: &Place,
+    change: impl FnOnce(&mut Remembered, &[String], Vec<Session>),
+) -> Result<Option<PathBuf>, Failure> {
+    let store = store_of(place);
+    match Transaction::begin(place, &store, Trigger::Person) {
+        Ok(mut transaction) => {
+            transaction.bring_into_step()?;
+            let backup = transaction.backup()?;
+            let live: Vec<String> = transaction.live().into_values().collect();
+            let mut next = transaction.remembered.clone();
+            change(&mut next, &live, transaction.lost());
+            transaction.commit(next, None)?;
+            transaction.bring_into_step()?;
+            Ok(backup)
+        }
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
+            let change = |next: &mut Remembered| {
+                let lost = next.registry.sessions.values().cloned().collect();
+                change(next, &[], lost);
+            };
+            Ok(sync::change_offline_after_backup(place, change)?)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
@@ -88,11 +100,8 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
     }
     let saved = Store::new(&file).read()?;
     let sessions = count(saved.sessions.len(), "session");
-    let kept = store.backup()?;
     let now = Timestamp::now();
-    let take = |next: &mut tmux_roster::model::reconcile::Remembered,
-                live: &[String],
-                lost: Vec<Session>| {
+    let kept = change_after_backup(&place, |next, live, lost| {
         let is_saved = |uuid: &str| saved.by_uuid(uuid).is_some();
         for session in lost.into_iter().filter(|session| !is_saved(&session.uuid)) {
             next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
@@ -113,25 +122,7 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
             }
         }
         next.registry.extra = saved.extra.clone();
-    };
-    match Transaction::begin(&place, &store, Trigger::Person) {
-        Ok(mut transaction) => {
-            transaction.bring_into_step()?;
-            let live: Vec<String> = transaction.live().into_values().collect();
-            let mut next = transaction.remembered.clone();
-            take(&mut next, &live, transaction.lost());
-            transaction.commit(next, None)?;
-            transaction.bring_into_step()?;
-        }
-        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            sync::change_offline(&place, |next| {
-                let lost = next.registry.sessions.values().cloned().collect();
-                take(next, &[], lost);
-                true
-            })?;
-        }
-        Err(error) => return Err(error.into()),
-    }
+    })?;
     let mut text = format!("recovered {sessions} from {}", file.display());
     if let Some(kept) = kept {
         text.push_str(&format!("; what was there is {}", kept.display()));
