@@ -2,6 +2,7 @@
 //!
 //! A pure function. Applying its plan and reconciling again plans nothing.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::memory::{Closed, ClosedSession, Exact, Known, Memory, from_hex, to_hex};
@@ -151,6 +152,7 @@ pub fn reconcile(
         now,
         same_server,
         pool: BTreeMap::new(),
+        returned: Vec::new(),
         closed: before.closed.clone(),
         events: Vec::new(),
         notes: Vec::new(),
@@ -171,6 +173,8 @@ struct Work<'a> {
     now: Timestamp,
     same_server: bool,
     pool: BTreeMap<String, Session>,
+    /// Those of them that come back from the closed ones, the one closed last first.
+    returned: Vec<String>,
     closed: Closed,
     events: Vec<Event>,
     notes: Vec<String>,
@@ -220,6 +224,7 @@ impl<'a> Work<'a> {
                 _ if is_recorded => entry.unproven = None,
                 Some(server) if server != self.snapshot.server => {
                     self.event(EventKind::Lost, &entry.session, None);
+                    self.returned.push(entry.session.uuid.clone());
                     self.pool.insert(entry.session.uuid.clone(), entry.session);
                     continue;
                 }
@@ -235,6 +240,11 @@ impl<'a> Work<'a> {
             kept.push(entry);
         }
         self.closed.closed = kept;
+    }
+
+    /// Of several lost sessions of one name the first has it: the one that lived last.
+    fn rank(&self, uuid: &str) -> usize {
+        self.returned.iter().position(|returned| returned == uuid).map_or(0, |at| at + 1)
     }
 
     /// The live sessions that are ours to record, by id.
@@ -294,15 +304,21 @@ impl<'a> Work<'a> {
         } else {
             HashSet::new()
         };
+        let groups = first_of_groups(tracked);
+        let mut sessions: Vec<&Session> = self.pool.values().collect();
+        sessions.sort_by_key(|session| Reverse(self.rank(&session.uuid)));
         let by_name: HashMap<&str, &Session> =
-            self.pool.values().map(|session| (session.name.as_str(), session)).collect();
+            sessions.into_iter().map(|session| (session.name.as_str(), session)).collect();
         for live in tracked {
             if found.contains_key(&live.id) {
                 continue;
             }
             let name = text(&live.name);
+            // A clone leaves no record: taken for a lost session, it would end that one's, too.
+            let is_clone = groups.get(&live.group).is_some_and(|first| *first != live.id);
             let returned = by_name.get(name.as_str()).filter(|session| {
                 !is_given_by_tmux(&name)
+                    && !is_clone
                     && !taken.contains(&session.uuid)
                     && !of_this_server.contains(session.uuid.as_str())
                     && self.is_same_directory(live, session)
@@ -618,10 +634,10 @@ impl<'a> Work<'a> {
     ) {
         let here: HashSet<&String> = live.values().collect();
         let mut lost_since = BTreeMap::new();
-        for (uuid, session) in std::mem::take(&mut self.pool) {
-            if !here.contains(&uuid) {
-                self.place_lost(session, registry, &mut lost_since);
-            }
+        let mut lost: Vec<Session> = std::mem::take(&mut self.pool).into_values().collect();
+        lost.sort_by_key(|session| self.rank(&session.uuid));
+        for session in lost.into_iter().filter(|session| !here.contains(&session.uuid)) {
+            self.place_lost(session, registry, &mut lost_since);
         }
         memory.lost_since = lost_since;
     }
