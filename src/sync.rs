@@ -8,7 +8,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -37,6 +37,10 @@ pub const HOOK_LIMIT: Duration = Duration::from_millis(9_500);
 
 /// How long a command that a person typed waits for the lock, and for each answer of tmux.
 pub const TYPED_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a command that only shows something waits for the lock: as long as a hook's job that
+/// is just at work needs, and no longer.
+const READER_LIMIT: Duration = Duration::from_millis(200);
 
 /// Two queries that hooks asked for begin at least this far apart, so that a hundred clients in
 /// a row cost a dozen of them.
@@ -110,6 +114,8 @@ pub enum Trigger {
     },
     /// A person, who waits.
     Person,
+    /// A person who only looks, and is shown what there is where the lock is not free at once.
+    Reader,
 }
 
 impl Trigger {
@@ -117,13 +123,14 @@ impl Trigger {
         match self {
             Trigger::Hook { started, .. } => HOOK_LIMIT.saturating_sub(started.elapsed()),
             Trigger::Person => TYPED_LIMIT,
+            Trigger::Reader => READER_LIMIT,
         }
     }
 
     fn deadline(self) -> Instant {
         match self {
             Trigger::Hook { started, .. } => started + HOOK_LIMIT,
-            Trigger::Person => Instant::now() + TYPED_LIMIT,
+            Trigger::Person | Trigger::Reader => Instant::now() + TYPED_LIMIT,
         }
     }
 }
@@ -187,7 +194,7 @@ impl<'a> Transaction<'a> {
         let hooks = begin_query(&locked, trigger);
         let clear = match trigger {
             Trigger::Hook { mark, .. } => Some(mark),
-            Trigger::Person => None,
+            Trigger::Person | Trigger::Reader => None,
         };
         let mark = query::new_mark();
         let query = Query { mark: &mark, clear, hooks, options: &OPTIONS };
@@ -371,6 +378,14 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
+    /// Backs up the registry as it is now; `None` if there is none.
+    ///
+    /// # Errors
+    /// The backup cannot be made.
+    pub fn backup(&self) -> Result<Option<PathBuf>, StoreError> {
+        backup(&self.locked)
+    }
+
     /// Where we are.
     pub fn place(&self) -> &Place {
         self.place
@@ -398,7 +413,7 @@ impl<'a> Transaction<'a> {
     pub fn is_late(&self) -> bool {
         match self.trigger {
             Trigger::Hook { started, .. } => started.elapsed() > HOOK_LIMIT / 2,
-            Trigger::Person => false,
+            Trigger::Person | Trigger::Reader => false,
         }
     }
 
@@ -598,7 +613,7 @@ fn empty_answer(
     let printed = place.tmux.run(&["run-shell", "echo \"$TMUX\""], trigger.deadline()).ok()?;
     let pid = pid_in(String::from_utf8_lossy(&printed).trim())?;
     let server = memory.server.filter(|server| server.pid == pid).or_else(|| {
-        matches!(trigger, Trigger::Person).then_some(ServerId { pid, start_time: 0 })
+        (!matches!(trigger, Trigger::Hook { .. })).then_some(ServerId { pid, start_time: 0 })
     })?;
     Some(Answer {
         snapshot: Snapshot { server, sessions: Vec::new(), lost_shown: String::new() },
@@ -798,6 +813,29 @@ pub fn change_offline(
         write_in_order(place, &locked, &before, &next)?;
     }
     Ok(wanted)
+}
+
+/// The same for what is to have a backup first, whose path it gives: of the registry as it was
+/// loaded, so also of one that was mended or brought back just now.
+///
+/// # Errors
+/// The lock, or a file; without a backup nothing is changed.
+pub fn change_offline_after_backup(
+    place: &Place,
+    change: impl FnOnce(&mut Remembered),
+) -> Result<Option<PathBuf>, SyncError> {
+    let store = store(place, Trigger::Person);
+    let locked = store.lock()?;
+    let before = load(place, &locked)?;
+    let backup = backup(&locked)?;
+    let mut next = before.clone();
+    change(&mut next);
+    write_in_order(place, &locked, &before, &next)?;
+    Ok(backup)
+}
+
+fn backup(locked: &Locked<'_>) -> Result<Option<PathBuf>, StoreError> {
+    locked.backup().map_err(|error| StoreError::NoBackup(Box::new(error)))
 }
 
 /// Writes registry and closed sessions, as far as they changed, in the order that loses nothing

@@ -1,6 +1,6 @@
 //! What there is: list, show, names, path, closed, backups.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -10,10 +10,10 @@ use tmux_roster::config::{Place, Settings};
 use tmux_roster::model::reconcile::{Plan, Remembered, reconcile};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
-use tmux_roster::sync::{self, TYPED_LIMIT, Trigger};
+use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{TmuxError, Version};
-use tmux_roster::{Session, Timestamp};
+use tmux_roster::{Session, StoreError, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
 use super::store::json;
@@ -69,7 +69,8 @@ impl View {
     }
 }
 
-/// What the registry and tmux say together. Takes the lock only if they are out of step.
+/// What the registry and tmux say together. Takes the lock only if they are out of step and it is
+/// free: a reader waits for nobody.
 pub fn view(place: &Place) -> Result<View, Failure> {
     let mut remembered = sync::peek(place)?;
     let answer = match sync::ask(place, Instant::now() + TYPED_LIMIT) {
@@ -86,28 +87,41 @@ pub fn view(place: &Place) -> Result<View, Failure> {
         Err(error) => return Err(error.into()),
     };
     let settings = Settings::parse(&answer.options);
-    let plan = |remembered: &Remembered| {
-        let now = Timestamp::now();
-        reconcile(remembered, &answer.snapshot, &settings.policy, now, &mut new_uuid)
-    };
-    let mut planned = plan(&remembered);
-    if planned.next.registry != remembered.registry {
+    let mut planned = plan(&remembered, &answer, &settings);
+    if planned.0.next.registry != remembered.registry {
         // The file is shown, not what it might become: so bring it into step first.
-        sync::sync(place, Trigger::Person)?;
-        remembered = sync::peek(place)?;
-        planned = plan(&remembered);
+        match sync::sync(place, Trigger::Reader) {
+            Err(SyncError::Store(StoreError::Busy { .. })) => {}
+            synced => {
+                synced?;
+                remembered = sync::peek(place)?;
+                planned = plan(&remembered, &answer, &settings);
+            }
+        }
     }
     let version = Version::parse(&answer.version);
-    Ok(View { rows: rows(&planned, &answer), version })
+    Ok(View { rows: rows(planned, &answer), version })
 }
 
 /// What there is by this answer, whether or not the files are in step with it.
 pub fn rows_of(remembered: &Remembered, answer: &Answer, settings: &Settings) -> Vec<Row> {
-    let now = Timestamp::now();
-    rows(&reconcile(remembered, &answer.snapshot, &settings.policy, now, &mut new_uuid), answer)
+    rows(plan(remembered, answer, settings), answer)
 }
 
-fn rows(planned: &Plan, answer: &Answer) -> Vec<Row> {
+/// What both should say, and the UUIDs that sessions would be given which are not recorded yet.
+fn plan(remembered: &Remembered, answer: &Answer, settings: &Settings) -> (Plan, HashSet<String>) {
+    let mut given = HashSet::new();
+    let mut give = || {
+        let uuid = new_uuid();
+        given.insert(uuid.clone());
+        uuid
+    };
+    let (snapshot, policy) = (&answer.snapshot, &settings.policy);
+    let plan = reconcile(remembered, snapshot, policy, Timestamp::now(), &mut give);
+    (plan, given)
+}
+
+fn rows((planned, given): (Plan, HashSet<String>), answer: &Answer) -> Vec<Row> {
     let ids: HashMap<&String, &SessionId> =
         planned.live.iter().map(|(id, uuid)| (uuid, id)).collect();
     let mut rows: Vec<Row> = (planned.next.registry.sessions.values())
@@ -122,6 +136,10 @@ fn rows(planned: &Plan, answer: &Answer) -> Vec<Row> {
             }
         })
         .collect();
+    // Nobody has promised them yet.
+    for row in rows.iter_mut().filter(|row| given.contains(&row.session.uuid)) {
+        row.session.uuid.clear();
+    }
     rows.extend(planned.next.closed.closed.iter().map(|entry| Row {
         session: entry.session.clone(),
         state: State::Closed,

@@ -8,11 +8,12 @@ use serde::Serialize;
 use tmux_roster::config::Place;
 use tmux_roster::health;
 use tmux_roster::model::memory::ClosedSession;
+use tmux_roster::model::reconcile::Remembered;
 use tmux_roster::sync::{self, SyncError, Transaction, Trigger};
 use tmux_roster::tmux::TmuxError;
 use tmux_roster::{Session, Store, Timestamp, migration_plan};
 
-use super::list::visible;
+use super::list::{State, visible};
 use super::store::json;
 use super::{Context, Failure, Outcome, count, not_found, print, print_path, store_of, warn};
 use crate::cli;
@@ -45,31 +46,12 @@ pub fn migrate(context: &Context) -> Outcome {
 pub fn clear(context: &Context) -> Outcome {
     let place = context.place()?;
     let now = Timestamp::now();
-    let backup = store_of(&place).backup()?;
-    let empty = |next: &mut tmux_roster::model::reconcile::Remembered, lost: Vec<Session>| {
+    let backup = change_after_backup(&place, |next, _, lost| {
         for session in lost {
             next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
         }
         next.registry.sessions.clear();
-    };
-    let store = store_of(&place);
-    match Transaction::begin(&place, &store, Trigger::Person) {
-        Ok(mut transaction) => {
-            transaction.bring_into_step()?;
-            let mut next = transaction.remembered.clone();
-            empty(&mut next, transaction.lost());
-            transaction.commit(next, None)?;
-            transaction.bring_into_step()?;
-        }
-        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            sync::change_offline(&place, |next| {
-                let lost = next.registry.sessions.values().cloned().collect();
-                empty(next, lost);
-                true
-            })?;
-        }
-        Err(error) => return Err(error.into()),
-    }
+    })?;
     match backup {
         Some(path) => {
             let path = visible(&path.display().to_string());
@@ -78,6 +60,36 @@ pub fn clear(context: &Context) -> Outcome {
         None => print("there was nothing to clear\n")?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Changes what is remembered, given the UUIDs that live and what is lost, after a backup, whose
+/// path it gives. The backup is of the registry as it was loaded and brought into step: one that
+/// was gone or damaged is back by then, and would be in no backup that was made before.
+fn change_after_backup(
+    place: &Place,
+    change: impl FnOnce(&mut Remembered, &[String], Vec<Session>),
+) -> Result<Option<PathBuf>, Failure> {
+    let store = store_of(place);
+    match Transaction::begin(place, &store, Trigger::Person) {
+        Ok(mut transaction) => {
+            transaction.bring_into_step()?;
+            let backup = transaction.backup()?;
+            let live: Vec<String> = transaction.live().into_values().collect();
+            let mut next = transaction.remembered.clone();
+            change(&mut next, &live, transaction.lost());
+            transaction.commit(next, None)?;
+            transaction.bring_into_step()?;
+            Ok(backup)
+        }
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
+            let change = |next: &mut Remembered| {
+                let lost = next.registry.sessions.values().cloned().collect();
+                change(next, &[], lost);
+            };
+            Ok(sync::change_offline_after_backup(place, change)?)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
@@ -95,11 +107,8 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
     }
     let saved = Store::new(&file).read()?;
     let sessions = count(saved.sessions.len(), "session");
-    let kept = store.backup()?;
     let now = Timestamp::now();
-    let take = |next: &mut tmux_roster::model::reconcile::Remembered,
-                live: &[String],
-                lost: Vec<Session>| {
+    let kept = change_after_backup(&place, |next, live, lost| {
         let is_saved = |uuid: &str| saved.by_uuid(uuid).is_some();
         for session in lost.into_iter().filter(|session| !is_saved(&session.uuid)) {
             next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
@@ -120,25 +129,7 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
             }
         }
         next.registry.extra = saved.extra.clone();
-    };
-    match Transaction::begin(&place, &store, Trigger::Person) {
-        Ok(mut transaction) => {
-            transaction.bring_into_step()?;
-            let live: Vec<String> = transaction.live().into_values().collect();
-            let mut next = transaction.remembered.clone();
-            take(&mut next, &live, transaction.lost());
-            transaction.commit(next, None)?;
-            transaction.bring_into_step()?;
-        }
-        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            sync::change_offline(&place, |next| {
-                let lost = next.registry.sessions.values().cloned().collect();
-                take(next, &[], lost);
-                true
-            })?;
-        }
-        Err(error) => return Err(error.into()),
-    }
+    })?;
     let mut text = format!("recovered {sessions} from {}", file.display());
     if let Some(kept) = kept {
         text.push_str(&format!("; what was there is {}", kept.display()));
@@ -155,26 +146,29 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
     if args.mode.as_deref() == Some("") {
         return Err(Failure::Usage("a mode is a word, such as safe".into()));
     }
+    if args.mode.is_none() && !args.next {
+        let mode = mode_of(&place, &args.name)?;
+        print(&format!("{}\n", visible(&mode)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let store = store_of(&place);
     let mut transaction = match Transaction::begin(&place, &store, Trigger::Person) {
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            return mode_of_lost(&place, args);
+            let mode = args.mode.as_ref().ok_or("no tmux server runs that knows @roster-modes")?;
+            store.update_mode(&args.name, mode)?;
+            return Ok(ExitCode::SUCCESS);
         }
         begun => begun?,
     };
     transaction.bring_into_step()?;
     let mut next = transaction.remembered.clone();
     let session = named(&mut next.registry.sessions, &args.name)?;
-    let mode = match (&args.mode, args.next) {
-        (Some(mode), _) => {
+    let mode = match &args.mode {
+        Some(mode) => {
             warn_of_mode(mode, &transaction.settings.modes);
             mode.clone()
         }
-        (None, true) => next_mode(&transaction.settings.modes, &session.mode),
-        (None, false) => {
-            print(&format!("{}\n", visible(&session.mode)))?;
-            return Ok(ExitCode::SUCCESS);
-        }
+        None => next_mode(&transaction.settings.modes, &session.mode),
     };
     session.mode.clone_from(&mode);
     transaction.commit(next, None)?;
@@ -185,14 +179,14 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn mode_of_lost(place: &Place, args: &cli::Mode) -> Outcome {
-    let store = store_of(place);
-    match &args.mode {
-        Some(mode) => store.update_mode(&args.name, mode)?,
-        None if args.next => return Err("no tmux server runs that knows @roster-modes".into()),
-        None => print(&format!("{}\n", visible(&store.get(&args.name)?.mode)))?,
-    }
-    Ok(ExitCode::SUCCESS)
+/// The mode of a live or lost session, without the lock.
+fn mode_of(place: &Place, name: &str) -> Result<String, Failure> {
+    let mut view = super::list::view(place)?;
+    view.rows.retain(|row| row.state != State::Closed);
+    let by_uuid = || view.rows.iter().find(|row| row.session.uuid == name);
+    let row = view.named(name).or_else(by_uuid);
+    let row = row.ok_or_else(|| not_found(name, view.names()))?;
+    Ok(row.session.mode.clone())
 }
 
 fn named<'a>(

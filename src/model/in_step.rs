@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::memory::{Known, Memory};
-use super::reconcile::{Policy, Remembered, is_ignored};
+use super::reconcile::{Policy, Remembered, is_awaited, is_ignored};
 use super::session::{Session, is_uuid};
 use super::snapshot::{LiveSession, Snapshot, Workdir};
 use super::time::Timestamp;
@@ -72,7 +72,7 @@ pub fn is_in_step(
 fn is_ordinary(memory: &Memory, now: Timestamp) -> bool {
     memory.exact.is_empty()
         && memory.untracked.is_empty()
-        && memory.look_at.is_none_or(|at| at > now)
+        && memory.look_at.is_none_or(|at| is_awaited(at, now))
         && !memory.restore_due
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A pure function. Applying its plan and reconciling again plans nothing.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::memory::{Closed, ClosedSession, Exact, Known, Memory, to_hex};
@@ -151,6 +152,7 @@ pub fn reconcile(
         now,
         same_server,
         pool: BTreeMap::new(),
+        returned: Vec::new(),
         closed: before.closed.clone(),
         events: Vec::new(),
         notes: Vec::new(),
@@ -171,6 +173,8 @@ struct Work<'a> {
     now: Timestamp,
     same_server: bool,
     pool: BTreeMap<String, Session>,
+    /// Those of them that come back from the closed ones, the one closed last first.
+    returned: Vec<String>,
     closed: Closed,
     events: Vec<Event>,
     notes: Vec<String>,
@@ -226,6 +230,7 @@ impl<'a> Work<'a> {
                 _ if is_recorded => entry.unproven = None,
                 Some(server) if server != self.snapshot.server => {
                     self.event(EventKind::Lost, &entry.session, None);
+                    self.returned.push(entry.session.uuid.clone());
                     self.pool.insert(entry.session.uuid.clone(), entry.session);
                     continue;
                 }
@@ -233,11 +238,19 @@ impl<'a> Work<'a> {
                     entry.unproven = None;
                     self.event(EventKind::Closed, &entry.session, None);
                 }
+                // The clock was set back. Until it caught up nothing could be proven, and the
+                // server's end would make losses of closes that it outlived by hours.
+                Some(_) if entry.closed_at > self.now => entry.closed_at = self.now,
                 _ => {}
             }
             kept.push(entry);
         }
         self.closed.closed = kept;
+    }
+
+    /// Of several lost sessions of one name the first has it: the one that lived last.
+    fn rank(&self, uuid: &str) -> usize {
+        self.returned.iter().position(|returned| returned == uuid).map_or(0, |at| at + 1)
     }
 
     /// The live sessions that are ours to record, by id.
@@ -297,15 +310,21 @@ impl<'a> Work<'a> {
         } else {
             HashSet::new()
         };
+        let groups = first_of_groups(tracked);
+        let mut sessions: Vec<&Session> = self.pool.values().collect();
+        sessions.sort_by_key(|session| Reverse(self.rank(&session.uuid)));
         let by_name: HashMap<&str, &Session> =
-            self.pool.values().map(|session| (session.name.as_str(), session)).collect();
+            sessions.into_iter().map(|session| (session.name.as_str(), session)).collect();
         for live in tracked {
             if found.contains_key(&live.id) {
                 continue;
             }
             let name = text(&live.name);
+            // A clone leaves no record: taken for a lost session, it would end that one's, too.
+            let is_clone = groups.get(&live.group).is_some_and(|first| *first != live.id);
             let returned = by_name.get(name.as_str()).filter(|session| {
                 !is_given_by_tmux(&name)
+                    && !is_clone
                     && !taken.contains(&session.uuid)
                     && !of_this_server.contains(session.uuid.as_str())
                     && self.is_same_directory(live, session)
@@ -598,11 +617,9 @@ impl<'a> Work<'a> {
                 self.closed.push(ClosedSession { session, closed_at: self.now, unproven });
             }
         }
-        memory.look_at = memory.look_at.filter(|at| *at > self.now);
+        memory.look_at = memory.look_at.filter(|at| is_awaited(*at, self.now));
         // Those that a sync recorded which was cut off before it could ask for the look, too.
-        let waits = |entry: &&ClosedSession| {
-            entry.unproven == Some(self.snapshot.server) && entry.closed_at <= self.now
-        };
+        let waits = |entry: &&ClosedSession| entry.unproven == Some(self.snapshot.server);
         let last = self.closed.closed.iter().filter(waits).map(|entry| entry.closed_at).max();
         let Some(closed_at) = last else { return false };
         let covered =
@@ -622,10 +639,10 @@ impl<'a> Work<'a> {
     ) {
         let here: HashSet<&String> = live.values().collect();
         let mut lost_since = BTreeMap::new();
-        for (uuid, session) in std::mem::take(&mut self.pool) {
-            if !here.contains(&uuid) {
-                self.place_lost(session, registry, &mut lost_since);
-            }
+        let mut lost: Vec<Session> = std::mem::take(&mut self.pool).into_values().collect();
+        lost.sort_by_key(|session| self.rank(&session.uuid));
+        for session in lost.into_iter().filter(|session| !here.contains(&session.uuid)) {
+            self.place_lost(session, registry, &mut lost_since);
         }
         memory.lost_since = lost_since;
     }
@@ -654,6 +671,13 @@ impl<'a> Work<'a> {
 /// Whether the server has outlived the close long enough, given that it lives at `now`.
 pub fn is_proven(entry: &ClosedSession, now: Timestamp) -> bool {
     now.seconds_since(entry.closed_at) >= CLOSE_GRACE as f64
+}
+
+/// Whether the second look that is due then is still to come. One that is further away than any
+/// look is ever scheduled is from before the clock was set back, and covers nothing.
+pub(super) fn is_awaited(look_at: Timestamp, now: Timestamp) -> bool {
+    let left = look_at.seconds_since(now);
+    left > 0.0 && left <= LOOK_AFTER as f64
 }
 
 /// Bytes as text, with replacement characters for what is not UTF-8.

@@ -309,9 +309,7 @@ impl Store {
         if !file::exists(&self.path) {
             return Ok(None);
         }
-        let _locked = self.lock()?;
-        let Some(bytes) = file::read(&self.path)? else { return Ok(None) };
-        backup::write(&self.path, ".bak", &bytes).map(Some)
+        self.lock()?.backup()
     }
 
     /// The backups there are, newest first.
@@ -402,6 +400,16 @@ impl Locked<'_> {
         let (registry, source) = backup::newest_readable(path);
         self.commit(&registry)?;
         Ok(Loaded { registry, recovered: Some(Recovered { reason, kept, source }) })
+    }
+
+    /// As [`Store::backup`], for those who hold the lock already.
+    ///
+    /// # Errors
+    /// Reading or writing fails.
+    pub fn backup(&self) -> Result<Option<PathBuf>, StoreError> {
+        let path = &self.store.path;
+        let Some(bytes) = file::read(path)? else { return Ok(None) };
+        backup::write(path, ".bak", &bytes).map(Some)
     }
 
     /// Replaces the registry. When this returns, file and folder are synced; a crash before

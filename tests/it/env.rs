@@ -319,6 +319,14 @@ impl Server {
         );
     }
 
+    /// Waits until this is one of the names.
+    pub fn wait_for_name(&self, name: &str) {
+        wait_for(
+            || self.names().iter().any(|known| known == name).then_some(()),
+            || format!("the name {name}, there are {:?}", self.names()),
+        );
+    }
+
     /// Waits until syncs have done all there is to do, and asserts that they agree: another
     /// sync has nothing to change.
     pub fn wait_until_quiet(&self) {
@@ -330,6 +338,12 @@ impl Server {
 
     /// Waits until no sync that a hook started is on its way: it would mend what a test breaks.
     pub fn wait_until_idle(&self) {
+        self.wait_for_jobs();
+        self.wait_until_quiet();
+    }
+
+    /// The same where there may be no server.
+    pub fn wait_for_jobs(&self) {
         let folder = self.folder.path().display().to_string();
         let is_idle = || {
             let printed = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output();
@@ -338,7 +352,6 @@ impl Server {
             !text.lines().any(|line| line.contains(" sync --hook") && line.contains(&folder))
         };
         wait_for(|| is_idle().then_some(()), || "the end of all syncs".into());
-        self.wait_until_quiet();
     }
 
     /// A client that is attached, in a pane of a server of its own.

@@ -63,7 +63,7 @@ fn json(path: &Path) -> Value {
 }
 
 /// What a crash left behind in a folder.
-fn leftovers(folder: &Path) -> Vec<String> {
+pub fn leftovers(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.contains(".tmp.")).collect()

@@ -374,6 +374,29 @@ fn forget_clear_backup_and_recover() {
     assert_eq!(server.uuid("again"), uuid);
 }
 
+/// The last good copy brings it back within the same command, before the backup is made.
+#[test]
+fn what_is_cleared_is_in_a_backup_even_if_the_registry_was_gone() {
+    let server = five();
+    let before = server.registry();
+    server.crash();
+    for runs in [false, true] {
+        if runs {
+            server.tmux(&["new-session", "-d", "-s", "other"]);
+            server.wait_for_names(&["other", "v", "w", "x", "y", "z"]);
+            server.wait_until_idle();
+        }
+        std::fs::remove_file(server.registry_path()).unwrap();
+        let said = server.roster(&["clear"]);
+        let backup = said.trim().rsplit(' ').next().unwrap();
+        assert_eq!(names_in(&server, "closed").len(), 5, "{said}");
+        server.roster(&["recover", backup]);
+        for name in ["v", "w", "x", "y", "z"] {
+            assert_eq!(before["sessions"][name]["uuid"], server.uuid(name), "a server: {runs}");
+        }
+    }
+}
+
 #[test]
 fn health_tells_what_is_wrong() {
     let server = five();

@@ -215,6 +215,39 @@ fn closes_that_the_server_did_not_outlive_are_losses() {
 }
 
 #[test]
+fn of_several_lost_sessions_of_one_name_the_one_that_lived_last_has_it() {
+    let mut new_uuid = fresh();
+    let mut world = World::new(vec![live(1, "other")]);
+    world.sync(&mut new_uuid);
+    let mut uuids = Vec::new();
+    for id in 2..5 {
+        world.sessions.truncate(1);
+        world.sessions.push(live(id, "a"));
+        // The later ones have the lower UUIDs: their order is no matter.
+        world.sync(&mut || uuid(100 - id));
+        uuids.push(world.uuid("a").to_owned());
+    }
+    assert_eq!(world.remembered.closed.closed.len(), 2);
+    // With the last of them alive at the server's end, and with it closed just before.
+    for closed in [false, true] {
+        let mut world = world.clone();
+        if closed {
+            world.sessions.truncate(1);
+            world.sync(&mut new_uuid);
+        }
+        let mut comes_back = world.clone();
+        world.restart(vec![live(0, "x")]);
+        world.sync(&mut new_uuid);
+        assert_eq!((world.uuid("a"), world.closed()), (uuids[2].as_str(), vec!["a", "a"]));
+        world.check_settled();
+        comes_back.restart(vec![live(0, "a")]);
+        comes_back.sync(&mut new_uuid);
+        assert_eq!(comes_back.uuid("a"), uuids[2]);
+        comes_back.check_settled();
+    }
+}
+
+#[test]
 fn a_close_whose_sync_was_cut_off_gets_its_look_from_the_next_one_and_only_one() {
     let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
     world.sessions.remove(0);
@@ -232,11 +265,34 @@ fn a_close_whose_sync_was_cut_off_gets_its_look_from_the_next_one_and_only_one()
     world.now += 3;
     let plan = world.sync(&mut fresh());
     assert_eq!(plan.events.iter().map(|e| e.kind).collect::<Vec<_>>(), [EventKind::Closed]);
-    // A clock that was set back makes nobody look again and again.
+}
+
+#[test]
+fn a_clock_that_was_set_back_keeps_no_close_from_being_believed() {
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b"), live(3, "c")]);
     world.sessions.remove(0);
+    assert!(world.sync(&mut fresh()).look);
+    world.now = -3500;
+    world.sessions.remove(0);
+    assert!(world.sync(&mut fresh()).look, "the look at the first would come in an hour");
+    assert!(!world.sync(&mut fresh()).look, "nobody looks again and again");
+    world.check_settled();
+    world.now += 10;
+    let plan = world.sync(&mut fresh());
+    let believed = plan.events.iter().filter(|event| event.kind == EventKind::Closed).count();
+    assert_eq!((believed, world.closed()), (2, vec!["b", "a"]));
+    world.check_settled();
+    world.restart(vec![]);
     world.sync(&mut fresh());
-    world.now -= 1000;
-    assert!(!world.sync(&mut fresh()).look);
+    assert_eq!((world.names(), world.closed()), (vec!["c"], vec!["b", "a"]));
+
+    // A look that is left over from before is forgotten, and nobody is told that all is in step.
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
+    world.remembered.memory.restore_due = false;
+    world.remembered.memory.look_at = Some(at(100_000));
+    world.sync(&mut fresh());
+    assert_eq!(world.remembered.memory.look_at, None);
+    world.check_settled();
 }
 
 #[test]
@@ -347,6 +403,24 @@ fn a_group_clone_leaves_no_record() {
     world.sync(&mut fresh());
     assert_eq!(world.names(), ["a", "x"]);
     world.check_settled();
+}
+
+#[test]
+fn a_clone_under_the_name_of_a_lost_session_is_not_that_one_come_back() {
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
+    let b = world.uuid("b").to_owned();
+    world.restart(vec![live(0, "a"), live(1, "b")]);
+    for session in &mut world.sessions {
+        session.group = b"a".to_vec();
+    }
+    world.sync(&mut fresh());
+    assert_ne!(world.uuid("b"), b);
+    assert_eq!(world.closed(), ["b"], "it steps aside");
+    world.check_settled();
+    world.sessions.pop();
+    world.sync(&mut fresh());
+    assert_eq!((world.names(), world.closed()), (vec!["a"], vec!["b"]));
+    assert_eq!(world.remembered.closed.closed[0].session.uuid, b);
 }
 
 #[test]

@@ -295,7 +295,8 @@ fn while_a_holder_never_lets_go_writers_say_so_and_readers_do_not_care() {
         "store attached one",
         "store delete-all",
     ];
-    let readers = ["list", "names", "show one", "closed", "path", "store list", "store get one"];
+    let readers =
+        ["list", "names", "show one", "mode one", "closed", "path", "store list", "store get one"];
     let start = |args: &&'static str| (*args, spawn(process(&server, args)));
     let writing: Vec<(&str, Child)> = writers.iter().map(start).collect();
     let reading: Vec<(&str, Child)> = readers.iter().map(start).collect();
@@ -314,4 +315,31 @@ fn while_a_holder_never_lets_go_writers_say_so_and_readers_do_not_care() {
         assert_eq!(end(args, spawn(process(&server, args))), End::Done, "{args}");
     }
     assert_eq!((server.names(), server.field("one", "mode")), (vec!["one".into()], "yolo".into()));
+}
+
+/// What tmux was told meanwhile no job could record; who only looks is shown it all the same.
+#[test]
+fn while_a_holder_never_lets_go_readers_show_what_tmux_says() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
+    let (before, uuid) = (fs::read(server.registry_path()).unwrap(), server.uuid("one"));
+    let mut holder = stopped_holder(&server);
+    server.tmux(&["rename-session", "-t", "=one:", "uno"]);
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    let shown = known(&server);
+    // A UUID that nobody has recorded is not shown: it may be another in the end.
+    let live = |uuid: &str| ("live".to_owned(), uuid.to_owned());
+    assert_eq!(shown, BTreeMap::from([("uno".into(), live(&uuid)), ("two".into(), live(""))]));
+    assert_eq!(server.roster(&["mode", "uno"]), "safe\n");
+    assert_eq!(server.roster(&["mode", &uuid]), "safe\n");
+    assert!(server.roster(&["show", "two"]).contains("live"));
+    assert_eq!(server.roster(&["closed", "--json"]).trim(), "[]");
+    assert_eq!(fs::read(server.registry_path()).unwrap(), before);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    server.wait_for_names(&["two", "uno"]);
+    server.wait_until_idle();
+    assert_eq!(server.uuid("uno"), uuid);
 }
