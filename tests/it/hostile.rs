@@ -485,6 +485,8 @@ fn one_of_each() -> Server {
     server.wait_for_names(&["closed", "lost", "one"]);
     server.roster(&["kill", "closed"]);
     server.wait_until_idle();
+    // The look that a failing job asks for would be one by a tmux that does not fail.
+    server.tmux(&["set-option", "-g", "@roster_run", ":"]);
     let registry = std::fs::read_to_string(server.registry_path()).unwrap();
     std::fs::write(server.registry_path(), registry.replace("\"safe\"", "\"loud\"")).unwrap();
     server
