@@ -142,8 +142,12 @@ impl Environment {
 /// The program that the server on a socket runs, since a client of another version may hang.
 #[cfg(target_os = "linux")]
 fn server_program(socket: &Path) -> Option<PathBuf> {
-    let stream = std::os::unix::net::UnixStream::connect(socket).ok()?;
-    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
+    // A server that is stopped has no place for more connections at some time: it is not waited for.
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let stream = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok()?;
+    net::connect(&stream, &net::SocketAddrUnix::new(socket).ok()?).ok()?;
+    let peer = net::sockopt::socket_peercred(&stream).ok()?;
     // Whoever else listens there does not choose what we run.
     if peer.uid != rustix::process::geteuid() {
         return None;

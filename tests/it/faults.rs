@@ -802,6 +802,77 @@ fn a_tmux_that_never_answers_holds_nobody_up() {
     assert_eq!(fs::read(server.registry_path()).unwrap(), before);
 }
 
+/// Connections that a stopped server does not take, so many that no other finds a place.
+fn fill_backlog(socket: &Path) -> Vec<rustix::fd::OwnedFd> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let address = SocketAddrUnix::new(socket).unwrap();
+    let mut held = Vec::new();
+    loop {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
+        let connection = rustix::net::socket_with(family, kind, flags, None).unwrap();
+        match rustix::net::connect(&connection, &address) {
+            Ok(()) => held.push(connection),
+            Err(rustix::io::Errno::AGAIN) => return held,
+            Err(error) => panic!("after {} connections: {error}", held.len()),
+        }
+    }
+}
+
+/// A process that is stopped until this is dropped.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn new(pid: Pid) -> Stopped {
+        kill_process(pid, Signal::STOP).unwrap();
+        Stopped(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
+#[test]
+fn a_server_that_is_stopped_holds_nobody_up() {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.roster(&["sync"]);
+    let before = fs::read(server.registry_path()).unwrap();
+    let pid = server.tmux(&["list-sessions", "-F", "#{pid}"]).parse().ok().and_then(Pid::from_raw);
+    let pid = pid.unwrap();
+    let [(_, socket), ..] = server.published(&tmux_program());
+    let stopped = Stopped::new(pid);
+    // With a place left in the queue, and without.
+    let mut queue = Vec::new();
+    for round in ["stopped", "stopped and full"] {
+        let started = Instant::now();
+        let job = hook_job(&server, &tmux_program()).spawn().unwrap();
+        let verbs = [&["sync"][..], &["list"], &["kill", "one"], &["mode", "one", "yolo"]];
+        let typed = verbs.map(|args| {
+            let mut command = server.command("timeout");
+            command.args(["-s", "KILL", "15", ROSTER, "-L", "s"]).args(args);
+            (args, command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        });
+        for (args, child) in typed {
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{round}: {args:?}: {}", stderr(&output));
+            let said = stderr(&output);
+            let is_told =
+                said.contains("did not answer") || said.contains("could not get the lock");
+            assert!(is_told && output.stdout.is_empty(), "{round}: {args:?}: {said}");
+        }
+        assert!(started.elapsed() < JOB_BOUND, "{round}: {:?}", started.elapsed());
+        check_job(job, started);
+        queue = fill_backlog(&socket);
+    }
+    drop((queue, stopped));
+    assert_eq!(server.roster(&["sync"]), "nothing to change\n");
+    assert_eq!(fs::read(server.registry_path()).unwrap(), before);
+}
+
 /// A tmux that, once it has given the snapshot, does something else before anybody acts on it.
 fn meddling_tmux(server: &Server, then: &str) -> PathBuf {
     let (path, once, held) = (server.path("meddling"), server.path("once"), server.path("held"));
