@@ -69,7 +69,7 @@ pub fn table(subject: &Subject) -> String {
     );
     section("64 saves at once", "wall per save, ms | records afterwards", &|| vec![saves(subject)]);
     section(
-        "Bursts of 100, until the registry is right",
+        &format!("Bursts of 100, until the registry is right{}", utempter(subject)),
         "what | s | a hook that runs only `run-shell -b /bin/true`, s | ÷ that | at most | no hook at all, s | queries of tmux | at most",
         &|| bursts(subject),
     );
@@ -105,6 +105,15 @@ fn head(subject: &Subject) -> String {
         if measure_is_static(subject) { "static" } else { "dynamic" },
         said("rustc", &["--version"]),
     )
+}
+
+/// Debian's tmux, for one, starts a program of utempter's for each pane that begins or ends: that
+/// alone, with no hook at all, may take more than a ratio's limit.
+fn utempter(subject: &Subject) -> &'static str {
+    let bytes = fs::read(&subject.tmux).unwrap_or_default();
+    let library = b"libutempter.so";
+    let has_it = bytes.windows(library.len()).any(|part| part == library);
+    if has_it { ", by a tmux that runs utempter for each pane" } else { "" }
 }
 
 fn measure_is_static(subject: &Subject) -> bool {
