@@ -230,7 +230,9 @@ fn every_command_takes_hostile_names() {
         assert!(run(&server, &["closed"]).contains(&visible(name)));
         assert!(refuse(&server, &["kill", "--", name]).contains("is closed"));
         assert!(refuse(&server, &["rename", "--", name, "x"]).contains("is closed"));
-        assert!(refuse(&server, &["restore", "--", name]).contains("was closed"));
+        let said = refuse(&server, &["restore", "--", name]);
+        let hint = format!("roster reopen {}\n", visible(&shell_words::quote(name)));
+        assert!(said.contains("was closed") && said.ends_with(&hint), "{said}");
         let said = run(&server, &["reopen", "--", name]);
         assert_eq!(said, format!("reopened {}\n", visible(name)));
         assert_eq!(identity(&server, name), (before.0, "yolo".into(), before.2));
