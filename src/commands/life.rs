@@ -24,7 +24,7 @@ use tmux_roster::tmux::query;
 use tmux_roster::{Session, Store, Timestamp, sanitize_name, validate_name};
 
 use super::state::warn_of_mode;
-use super::{Context, Failure, Outcome, not_found, print, store_of, warn};
+use super::{Context, Failure, Outcome, not_found, print, store_of, to_paste, warn};
 use crate::cli;
 
 /// A session of one server. To another that takes its place, the id is another session's.
@@ -157,6 +157,7 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
                         .any(|e| e.session.name == *name);
                     let hint = match (known.is_empty(), reopenable) {
                         (_, true) => {
+                            let name = to_paste(name);
                             format!("roster reopen {name} --as NEW brings the closed one back")
                         }
                         _ => "it needs no restoring".into(),
@@ -165,7 +166,8 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
                 }
                 Found::Closed(_) => {
                     return Err(format!(
-                        "session {name:?} was closed, not lost: roster reopen {name}"
+                        "session {name:?} was closed, not lost: roster reopen {}",
+                        to_paste(name)
                     )
                     .into());
                 }
@@ -423,7 +425,7 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
             transaction.commit(next, None)?;
         }
         Found::Closed(_) => {
-            let hint = format!("roster reopen {old} --as {}", args.new);
+            let hint = format!("roster reopen {} --as {}", to_paste(&old), args.new);
             return Err(format!("session {old:?} is closed: {hint}").into());
         }
     }
@@ -437,7 +439,7 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
     let (id, session) = match find(&transaction, &args.name)? {
         Found::Live(id, session) => (id, session),
         Found::Lost(Session { name, .. }) => {
-            let hint = format!("roster forget {name} lets it go");
+            let hint = format!("roster forget {} lets it go", to_paste(&name));
             return Err(format!("session {name:?} does not live: {hint}").into());
         }
         Found::Closed(entry) => {
@@ -498,7 +500,8 @@ pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
             if !args.force {
                 return Err(format!(
                     "session {:?} lives: roster kill {} ends it, --force leaves it untracked",
-                    session.name, session.name
+                    session.name,
+                    to_paste(&session.name)
                 )
                 .into());
             }

@@ -14,6 +14,7 @@ mod state;
 mod store;
 mod terminal;
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -296,6 +297,11 @@ pub fn count(number: usize, what: &str) -> String {
 /// name or path.
 pub fn warn(text: &str) {
     let _ = writeln!(io::stderr(), "roster: {}", list::visible(text));
+}
+
+/// A name in a command that a person may paste into a shell.
+pub fn to_paste(name: &str) -> Cow<'_, str> {
+    shell_words::quote(name)
 }
 
 /// The store of a place, for those who wait at a terminal.

@@ -3,14 +3,19 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 use serde_json::Value;
+use tmux_roster::model::session::{is_uuid, new_uuid};
 use tmux_roster::restore::escape_name;
 use tmux_roster::tmux::command::argument;
 use tmux_roster::validate_name;
 
-use crate::env::{Server, version, wait_for};
+use crate::env::{ROSTER, Server, version, wait_for};
 use crate::faults::{hook_job, script, typed};
+
+/// Where a key was pressed, as a binding says it.
+const FROM: &str = "#{client_name} #{session_id} #{pane_id} #{client_width} #{client_height}";
 
 const NAMES: [&[u8]; 28] = [
     b"a b",
@@ -230,7 +235,9 @@ fn every_command_takes_hostile_names() {
         assert!(run(&server, &["closed"]).contains(&visible(name)));
         assert!(refuse(&server, &["kill", "--", name]).contains("is closed"));
         assert!(refuse(&server, &["rename", "--", name, "x"]).contains("is closed"));
-        assert!(refuse(&server, &["restore", "--", name]).contains("was closed"));
+        let said = refuse(&server, &["restore", "--", name]);
+        let hint = format!("roster reopen {}\n", visible(&shell_words::quote(name)));
+        assert!(said.contains("was closed") && said.ends_with(&hint), "{said}");
         let said = run(&server, &["reopen", "--", name]);
         assert_eq!(said, format!("reopened {}\n", visible(name)));
         assert_eq!(identity(&server, name), (before.0, "yolo".into(), before.2));
@@ -451,6 +458,163 @@ fn hostile_options_run_nothing() {
     server.wait_until_quiet();
     let log = std::fs::read_to_string(server.registry_path().with_file_name("roster.log")).unwrap();
     assert!(log.contains("@roster-closed-limit") && log.contains("@roster-on-created"), "{log}");
+    check_canary(&server);
+}
+
+/// What a registry may hold that somebody else wrote.
+const VALUES: [&str; 8] = [
+    "#(touch canary)",
+    "x\"; run-shell 'touch canary",
+    "'; run-shell \"touch canary\"; '",
+    "$(touch canary)",
+    "`touch canary`",
+    "; run-shell 'touch canary' ;",
+    "#{pid}\u{1b}[31m\n#(touch canary)\n; touch canary",
+    "} ; run-shell -b 'touch canary' ; {",
+];
+
+/// A record of which the fields named in `hostile` have this value.
+fn record(name: &str, hostile: &[&str], value: &str) -> Value {
+    let mut record = serde_json::json!({
+        "name": name,
+        "uuid": new_uuid(),
+        "mode": "safe",
+        "workdir": "/",
+        "created_at": "2026-01-02T03:04:05Z",
+        "last_attached_at": "2026-01-02T03:04:05Z",
+        "last_health_status": "ok",
+        "last_health_at": "2026-01-02T03:04:05Z",
+    });
+    for field in hostile {
+        record[field] = value.into();
+    }
+    record
+}
+
+#[test]
+fn hostile_records_run_nothing() {
+    let server = Server::with_plugin(
+        "set -g status-right '#{@roster_mode} #{@roster_health} #{@roster_uuid}'\n",
+    );
+    server.set_trap();
+    server.tmux(&["new-session", "-d", "-s", "one", "-c", &server.dir("b")]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_quiet();
+    let (mut sessions, mut closed) = (serde_json::Map::new(), Vec::new());
+    for (n, value) in VALUES.iter().enumerate() {
+        for (what, fields) in [
+            ("uuid", &["uuid"][..]),
+            ("mode", &["mode"]),
+            ("health", &["last_health_status"]),
+            ("workdir", &["workdir"]),
+            ("all", &["uuid", "mode", "last_health_status", "workdir"]),
+        ] {
+            let name = format!("{what}{n}");
+            sessions.insert(name.clone(), record(&name, fields, value));
+            let session = record(&format!("closed-{name}"), fields, value);
+            let at = "2026-02-03T04:05:06Z";
+            closed.push(serde_json::json!({ "session": session, "closed_at": at }));
+        }
+        let name = format!("{value}{n}");
+        sessions.insert(name.clone(), record(&name, &["uuid", "mode", "workdir"], value));
+    }
+    let plain: Vec<String> = sessions
+        .keys()
+        .filter(|name| name.is_ascii() && validate_name(name).is_ok())
+        .cloned()
+        .collect();
+    let all: Vec<String> = sessions.keys().cloned().collect();
+    assert_eq!((plain.len(), all.len()), (40, 48));
+    server.crash();
+    let write = |path: &std::path::Path, value: Value| {
+        std::fs::write(path, value.to_string()).unwrap();
+    };
+    write(
+        &server.registry_path(),
+        serde_json::json!({ "schema_version": 1, "sessions": sessions }),
+    );
+    write(
+        &server.registry_path().with_file_name("closed.json"),
+        serde_json::json!({ "version": 1, "closed": closed }),
+    );
+
+    // Without a server, and then with a client that sees it all.
+    for args in [&["list"][..], &["closed"], &["doctor"], &["names"], &["health", "--all"]] {
+        try_run(&server, args);
+    }
+    for name in &all {
+        for verb in ["show", "mode", "health", "kill"] {
+            try_run(&server, &[verb, "--", name]);
+        }
+    }
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    let client = server.attach("one");
+    for args in [&["list"][..], &["closed"], &["doctor"], &["show", "all0"]] {
+        try_run(&server, args);
+    }
+    refuse(&server, &["show", "--", "ll"]);
+    run(&server, &["restore", "--all"]);
+    check_canary(&server);
+    for name in &plain {
+        assert!(run(&server, &["show", "--", name]).contains("live"), "{name}");
+        run(&server, &["reopen", "--", &format!("closed-{name}")]);
+    }
+    server.wait_until_quiet();
+    let terminal = client.name();
+    // A command that opens a menu waits until it is closed.
+    let pick = |args: &[&str]| {
+        let from = server.tmux(&["list-clients", "-F", FROM]);
+        let mut command = server.command(ROSTER);
+        command.args(["-L", "s", "pick", "--from", &from]).args(args);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    for value in VALUES {
+        for flag in ["--actions", "--confirm", "--rename", "--preview"] {
+            let mut picked = pick(&[flag, value]);
+            wait_for(|| picked.try_wait().unwrap(), || format!("the end of {flag} {value:?}"));
+        }
+    }
+    for n in 0..VALUES.len() {
+        for what in ["uuid", "all"] {
+            run(&server, &["go", "--client", &terminal, &format!("{what}{n}")]);
+            for key in ["t", "h"] {
+                client.press(&["C-b"]);
+                client.press(&["A"]);
+                client.wait_to_see("list of backups");
+                client.press(&[key]);
+                client.wait_to_see("roster: ");
+            }
+        }
+    }
+    // The menu of sessions, whether or not there is fzf.
+    let mut picked = pick(&[]);
+    client.wait_to_see("more (1 of");
+    client.press(&["+"]);
+    client.wait_to_see("more (2 of");
+    client.press(&["Escape"]);
+    wait_for(|| picked.try_wait().unwrap(), || "the end of the menu".into());
+
+    // What stands in tmux, and in the memory of the server, is input too.
+    server.wait_until_idle();
+    for value in VALUES {
+        for option in ["@roster_uuid", "@roster_mode", "@roster_health"] {
+            server.tmux(&["set-option", "-t", &server.id("one"), option, &format!("{value} ")]);
+        }
+        let path = server.registry_path().with_file_name("server.json");
+        let memory = std::fs::read_to_string(&path).unwrap();
+        let value = Value::from(value).to_string();
+        let value = value.trim_matches('"');
+        std::fs::write(&path, memory.replace(&server.uuid("one"), value)).unwrap();
+        run(&server, &["sync"]);
+        try_run(&server, &["doctor", "--fix"]);
+    }
+    server.wait_until_idle();
+    for session in server.registry()["sessions"].as_object().unwrap().values() {
+        assert!(is_uuid(session["uuid"].as_str().unwrap()), "{session}");
+    }
+    for stamp in server.tmux(&["list-sessions", "-F", "#{@roster_uuid}"]).lines() {
+        assert!(is_uuid(stamp), "{stamp}");
+    }
     check_canary(&server);
 }
 
