@@ -317,7 +317,8 @@ fn with_plugin_and_two(server: Server) -> Server {
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.tmux(&["new-session", "-d"]);
     wait_for(|| (server.names().len() == 2).then_some(()), || "two records".into());
-    server.wait_until_quiet();
+    // A job that has its lock already would not meet what comes.
+    server.wait_until_idle();
     server
 }
 
@@ -345,12 +346,10 @@ fn check_fault(server: &Server, reason: &str, fault: impl Fn(&Path), mend: impl 
         check_job(hook_job(server, &tmux_program()).spawn().unwrap(), started);
     }
     for args in [&["sync"][..], &["mode", "uno", "x"], &["kill", "uno"], &["new", "-d", "x"]] {
-        let started = Instant::now();
         let output = server.try_roster(args);
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
         assert!(said.starts_with("roster: ") && said.contains(reason), "{args:?}: {said}");
-        assert!(started.elapsed() < Duration::from_secs(2), "{args:?}: {:?}", started.elapsed());
     }
     let told = server.try_roster(&["doctor"]);
     assert_eq!(told.status.code(), Some(1), "{}", String::from_utf8_lossy(&told.stdout));
