@@ -30,7 +30,7 @@ use crate::store::file::{self, PRIVATE, Sync};
 use crate::store::{Locked, Store, StoreError, Times};
 use crate::tmux::command::{self, HOOK_INDEX, HOOKS, PIECE};
 use crate::tmux::query::{self, Answer, Mark, Query};
-use crate::tmux::{Output, TmuxError, Version, is_exiting, socket_folder_name};
+use crate::tmux::{Output, TmuxError, Version, socket_folder_name};
 
 /// How long a job that a hook started may take in all.
 pub const HOOK_LIMIT: Duration = Duration::from_millis(9_500);
@@ -576,7 +576,7 @@ pub fn ask_more(
         let output = place.tmux.start(&query::args(query))?.finish(deadline)?;
         match query::parse(query, &output.stdout) {
             Some(answer) => return Ok(answer),
-            None if is_exiting(&output.stderr) && Instant::now() < deadline => {
+            None if place.tmux.is_to_be_asked_again(&output.stderr, deadline) => {
                 std::thread::sleep(Duration::from_millis(20));
             }
             None => return Err(incomplete(place, &output)),

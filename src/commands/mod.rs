@@ -173,7 +173,7 @@ impl Context {
 
     fn tmux(&self) -> Tmux {
         let socket = self.socket();
-        Tmux { program: self.environment.tmux_program(&socket), socket }
+        Tmux { program: self.environment.tmux_program(&socket), socket, outwaits_exit: true }
     }
 
     /// The place as the environment alone has it: enough where no server is to be asked.
@@ -218,7 +218,8 @@ fn sync_for_hook(context: &Context, args: &Sync, started: Instant) -> ExitCode {
     // looking for either would cost every event something.
     let place = match (&args.dir, &args.tmux) {
         (Some(dir), Some(program)) => {
-            let tmux = Tmux { program: PathBuf::from(program), socket: context.socket() };
+            let (program, socket) = (PathBuf::from(program), context.socket());
+            let tmux = Tmux { program, socket, outwaits_exit: false };
             Ok(Place { tmux, dir: PathBuf::from(dir) })
         }
         _ => context.place_without_tmux(),

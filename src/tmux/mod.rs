@@ -103,6 +103,9 @@ pub struct Tmux {
     pub program: PathBuf,
     /// The server's socket.
     pub socket: PathBuf,
+    /// Whether a server that is about to exit is asked again, until there is none or another. A
+    /// hook's job must not wait for it: before tmux 3.2 the server waits for its jobs.
+    pub outwaits_exit: bool,
 }
 
 /// What a tmux that ran to its end printed.
@@ -165,11 +168,17 @@ impl Tmux {
             if output.success {
                 return Ok(output.stdout);
             }
-            if !is_exiting(&output.stderr) || Instant::now() >= deadline {
+            if !self.is_to_be_asked_again(&output.stderr, deadline) {
                 return Err(self.failure(&output.stderr));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Whether it complained only because its server is about to exit, and there is time to see
+    /// what comes after.
+    pub fn is_to_be_asked_again(&self, message: &str, deadline: Instant) -> bool {
+        self.outwaits_exit && is_exiting(message) && Instant::now() < deadline
     }
 
     /// What a complaint of tmux means.

@@ -781,6 +781,28 @@ fn a_stopped_holder_delays_jobs_and_people_within_their_bounds() {
     }
 }
 
+/// Before 3.2 a server that exits waits for its jobs, so a job must not wait for the server.
+#[test]
+fn a_job_does_not_wait_for_a_server_that_exits() {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    let (stub, asked) = (server.path("exiting"), server.path("asked"));
+    let body = format!(
+        "echo >>'{asked}'\n\
+         case $*$(wc -l <'{asked}') in *list-sessions*1) '{tmux}' \"$@\" | sed 's|{path}[^~]*~|~|g'; exit ;; esac\n\
+         echo 'server exited unexpectedly' >&2; exit 1",
+        asked = asked.display(),
+        tmux = tmux_program().display(),
+        path = server.path("").display(),
+    );
+    script(&stub, &body);
+    assert!(hook_job(&server, &stub).status().unwrap().success());
+    let calls = fs::read_to_string(&asked).unwrap().lines().count();
+    // The query, once more for a directory that a tmux before 3.2 did not know, what is to be
+    // told, and a look for later.
+    assert!((2..=4).contains(&calls), "{calls}");
+}
+
 #[test]
 fn a_tmux_that_never_answers_holds_nobody_up() {
     let server = Server::with_config("");
