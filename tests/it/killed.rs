@@ -100,7 +100,7 @@ fn roster(server: &Server, words: &[&str]) -> Command {
 }
 
 /// Every UUID in the backups.
-fn backed_up(folder: &Path) -> BTreeSet<String> {
+pub fn backed_up(folder: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
