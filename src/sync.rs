@@ -1,7 +1,7 @@
 //! The one transaction, and the only file that knows its order:
 //! lock → load → snapshot → reconcile → commit if changed → effects → unlock.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
@@ -23,6 +23,7 @@ use crate::model::memory::{Closed, MEMORY_VERSION, Memory};
 use crate::model::reconcile::{
     self, Effect, EffectKind, Event, EventKind, LOOK_AFTER, Plan, Remembered, reconcile,
 };
+use crate::model::registry::Registry;
 use crate::model::session::{Session, new_uuid};
 use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
@@ -707,6 +708,7 @@ fn note_last_sign(place: &Place, remembered: &Remembered, trigger: Trigger) {
 /// Reads the three files. A damaged registry is mended, damage in the others forgotten.
 fn load(place: &Place, locked: &Locked<'_>) -> Result<Remembered, StoreError> {
     let mut loaded = locked.load()?;
+    let memory = read_memory(place)?;
     if let Some(recovered) = &loaded.recovered {
         let source = recovered.source.as_ref().map(|path| path.display().to_string());
         log(
@@ -723,10 +725,12 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<Remembered, StoreError> {
             session.last_health_status = health::RECOVERED.into();
             session.last_health_at = now;
         }
+        restore_modes(&mut loaded.registry, &memory);
         locked.commit(&loaded.registry)?;
     } else if !file::exists(&place.registry()) {
         // Somebody deleted it. What lives comes back from tmux, the rest from the last copy.
-        if let Some(last) = locked.last_good().filter(|last| !last.sessions.is_empty()) {
+        if let Some(mut last) = locked.last_good().filter(|last| !last.sessions.is_empty()) {
+            restore_modes(&mut last, &memory);
             log(place, "the registry was gone; took its sessions from the last good copy");
             locked.commit(&last)?;
             loaded.registry = last;
@@ -741,8 +745,21 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<Remembered, StoreError> {
         }
         read => read?,
     };
-    let memory = read_memory(place)?;
     Ok(Remembered { registry: loaded.registry, closed, memory })
+}
+
+/// A copy knows nothing of a mode that somebody edited in the file since we last wrote it; what
+/// registry and tmux then agreed on stands in the memory.
+fn restore_modes(registry: &mut Registry, memory: &Memory) {
+    let modes: HashMap<&str, &str> = (memory.sessions.values())
+        .filter(|known| !known.mode.is_empty())
+        .map(|known| (known.uuid.as_str(), known.mode.as_str()))
+        .collect();
+    for session in registry.sessions.values_mut() {
+        if let Some(mode) = modes.get(session.uuid.as_str()) {
+            (*mode).clone_into(&mut session.mode);
+        }
+    }
 }
 
 /// The memory of the server; one that is damaged or of another version is forgotten.
@@ -808,6 +825,7 @@ pub fn change_offline(
     let locked = store.lock()?;
     let before = load(place, &locked)?;
     let mut next = before.clone();
+    reconcile::end_with_server(&mut next);
     let wanted = change(&mut next);
     if wanted {
         write_in_order(place, &locked, &before, &next)?;
@@ -829,6 +847,7 @@ pub fn change_offline_after_backup(
     let before = load(place, &locked)?;
     let backup = backup(&locked)?;
     let mut next = before.clone();
+    reconcile::end_with_server(&mut next);
     change(&mut next);
     write_in_order(place, &locked, &before, &next)?;
     Ok(backup)
@@ -847,10 +866,11 @@ fn write_in_order(
     next: &Remembered,
 ) -> Result<(), StoreError> {
     let mut both = next.closed.clone();
-    for entry in &before.closed.closed {
+    for (at, entry) in before.closed.closed.iter().enumerate() {
         let uuid = &entry.session.uuid;
         if next.registry.by_uuid(uuid).is_some() && before.registry.by_uuid(uuid).is_none() {
-            both.closed.push(entry.clone());
+            // In its old place: if we are cut off, the one closed last is still the first.
+            both.closed.insert(at.min(both.closed.len()), entry.clone());
         }
     }
     if both != before.closed {

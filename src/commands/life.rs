@@ -390,7 +390,12 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
     let mut transaction = match begin(&place, &store) {
         // Without a server everything is in the file.
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            store.rename(&args.old, &args.new)?;
+            let mut renamed = Ok(());
+            sync::change_offline(&place, |next| {
+                renamed = tmux_roster::store::rename(&mut next.registry, &args.old, &args.new);
+                renamed.is_ok()
+            })?;
+            renamed?;
             return Ok(ExitCode::SUCCESS);
         }
         begun => begun?,
@@ -521,8 +526,7 @@ pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Forgetting where no server runs: what the registry has is lost, and so is what closed with
-/// the server.
+/// Forgetting where no server runs: what the registry has is lost.
 fn forget_lost(place: &Place, args: &cli::Forget) -> Outcome {
     let now = Timestamp::now();
     sync::change_offline(place, |next| {
@@ -533,16 +537,10 @@ fn forget_lost(place: &Place, args: &cli::Forget) -> Outcome {
             next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
             return true;
         }
-        let found = next.closed.closed.iter_mut();
-        let found = found
-            .map(|entry| (entry.session.uuid.clone(), entry))
-            .find(|(_, entry)| entry.session.name == args.name || entry.session.uuid == args.name);
-        match found {
-            Some((_, entry)) if entry.unproven.is_some() => entry.unproven = None,
-            Some((uuid, _)) => drop(next.closed.take(&uuid)),
-            None => return false,
-        }
-        true
+        let mut closed = next.closed.closed.iter().map(|entry| &entry.session);
+        let found = closed.find(|s| s.name == args.name || s.uuid == args.name);
+        let Some(uuid) = found.map(|session| session.uuid.clone()) else { return false };
+        next.closed.take(&uuid).is_some()
     })?
     .then_some(ExitCode::SUCCESS)
     .ok_or_else(|| not_found(&args.name, std::iter::empty()))

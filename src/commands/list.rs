@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use tmux_roster::config::{Place, Settings};
-use tmux_roster::model::reconcile::{Plan, Remembered, reconcile};
+use tmux_roster::model::reconcile::{Plan, Remembered, end_with_server, reconcile};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
@@ -150,16 +150,18 @@ fn rows((planned, given): (Plan, HashSet<String>), answer: &Answer) -> Vec<Row> 
 }
 
 /// Nothing lives: closes that the server did not outlive were losses.
-pub fn without_server(remembered: Remembered) -> View {
+pub fn without_server(mut remembered: Remembered) -> View {
+    end_with_server(&mut remembered);
     let lost = remembered.registry.sessions.into_values();
     let mut rows: Vec<Row> = lost
         .map(|session| Row { session, state: State::Lost, live: None, closed_at: None })
         .collect();
-    for entry in remembered.closed.closed {
-        let state = if entry.unproven.is_some() { State::Lost } else { State::Closed };
-        let closed_at = (state == State::Closed).then_some(entry.closed_at);
-        rows.push(Row { session: entry.session, state, live: None, closed_at });
-    }
+    rows.extend(remembered.closed.closed.into_iter().map(|entry| Row {
+        session: entry.session,
+        state: State::Closed,
+        live: None,
+        closed_at: Some(entry.closed_at),
+    }));
     let version = Version::parse("");
     View { rows, version }
 }

@@ -46,11 +46,12 @@ pub fn migrate(context: &Context) -> Outcome {
 pub fn clear(context: &Context) -> Outcome {
     let place = context.place()?;
     let now = Timestamp::now();
-    let backup = change_after_backup(&place, |next, _, lost| {
+    let backup = change_after_backup(&place, |next, live, lost| {
         for session in lost {
             next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
         }
-        next.registry.sessions.clear();
+        // Those that live would be back at once, without what tmux does not know of them.
+        next.registry.sessions.retain(|_, session| live.contains(&session.uuid));
     })?;
     match backup {
         Some(path) => {
@@ -155,7 +156,13 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
     let mut transaction = match Transaction::begin(&place, &store, Trigger::Person) {
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
             let mode = args.mode.as_ref().ok_or("no tmux server runs that knows @roster-modes")?;
-            store.update_mode(&args.name, mode)?;
+            let mut found = Ok(());
+            sync::change_offline(&place, |next| {
+                let session = named(&mut next.registry.sessions, &args.name);
+                found = session.map(|session| session.mode.clone_from(mode));
+                found.is_ok()
+            })?;
+            found?;
             return Ok(ExitCode::SUCCESS);
         }
         begun => begun?,

@@ -173,8 +173,9 @@ struct Work<'a> {
     now: Timestamp,
     same_server: bool,
     pool: BTreeMap<String, Session>,
-    /// Those of them that come back from the closed ones, the one closed last first.
-    returned: Vec<String>,
+    /// Those of them that come back from the closed ones, the one closed last first, and when they
+    /// were closed.
+    returned: Vec<(String, Timestamp)>,
     closed: Closed,
     events: Vec<Event>,
     notes: Vec<String>,
@@ -230,7 +231,7 @@ impl<'a> Work<'a> {
                 _ if is_recorded => entry.unproven = None,
                 Some(server) if server != self.snapshot.server => {
                     self.event(EventKind::Lost, &entry.session, None);
-                    self.returned.push(entry.session.uuid.clone());
+                    self.returned.push((entry.session.uuid.clone(), entry.closed_at));
                     self.pool.insert(entry.session.uuid.clone(), entry.session);
                     continue;
                 }
@@ -250,7 +251,7 @@ impl<'a> Work<'a> {
 
     /// Of several lost sessions of one name the first has it: the one that lived last.
     fn rank(&self, uuid: &str) -> usize {
-        self.returned.iter().position(|returned| returned == uuid).map_or(0, |at| at + 1)
+        self.returned.iter().position(|(returned, _)| returned == uuid).map_or(0, |at| at + 1)
     }
 
     /// The live sessions that are ours to record, by id.
@@ -656,16 +657,47 @@ impl<'a> Work<'a> {
         let since = *self.before.memory.lost_since.get(&session.uuid).unwrap_or(&self.now);
         if self.policy.is_too_old(since, self.now) || registry.sessions.contains_key(&session.name)
         {
-            self.closed.push(ClosedSession { session, closed_at: self.now, unproven: None });
+            self.step_aside(session);
         } else {
             lost_since.insert(session.uuid.clone(), since);
             registry.sessions.insert(session.name.clone(), session);
         }
     }
 
+    /// Into the closed list; one that was there before has its old place.
+    fn step_aside(&mut self, session: Session) {
+        let returned = self.returned.iter().find(|(uuid, _)| *uuid == session.uuid);
+        let Some((_, closed_at)) = returned.cloned() else {
+            self.closed.push(ClosedSession { session, closed_at: self.now, unproven: None });
+            return;
+        };
+        let closed = &mut self.closed.closed;
+        let at = closed.iter().position(|other| other.closed_at < closed_at);
+        let entry = ClosedSession { session, closed_at, unproven: None };
+        closed.insert(at.unwrap_or(closed.len()), entry);
+    }
+
     fn event(&mut self, kind: EventKind, session: &Session, old_name: Option<String>) {
         self.events.push(Event { kind, session: session.clone(), old_name });
     }
+}
+
+/// What is known once no server runs: closes that it did not outlive were losses. Of several of
+/// one name the one that lived last is lost, the others stay closed.
+pub fn end_with_server(remembered: &mut Remembered) {
+    let records = &mut remembered.registry.sessions;
+    remembered.closed.closed.retain_mut(|entry| {
+        let is_recorded = records.values().any(|record| record.uuid == entry.session.uuid);
+        if entry.unproven.take().is_none() || is_recorded {
+            return true;
+        }
+        let name = entry.session.name.clone();
+        let is_free = !records.contains_key(&name);
+        if is_free {
+            records.insert(name, entry.session.clone());
+        }
+        !is_free
+    });
 }
 
 /// Whether the server has outlived the close long enough, given that it lives at `now`.

@@ -257,20 +257,7 @@ impl Store {
     /// `new` is not valid, `old` is not found, or `new` exists already, `old` itself included.
     pub fn rename(&self, old: &str, new: &str) -> Result<(), StoreError> {
         validate_name(new).map_err(StoreError::Name)?;
-        self.change(|registry| {
-            if !registry.sessions.contains_key(old) {
-                return Err(StoreError::NotFound(old.to_owned()));
-            }
-            if registry.sessions.contains_key(new) {
-                return Err(StoreError::AlreadyExists(new.to_owned()));
-            }
-            let session = registry.sessions.remove(old);
-            registry.sessions.extend(session.map(|mut session| {
-                new.clone_into(&mut session.name);
-                (new.to_owned(), session)
-            }));
-            Ok(())
-        })
+        self.change(|registry| rename(registry, old, new))
     }
 
     /// Changes the mode alone.
@@ -450,6 +437,25 @@ impl Locked<'_> {
 }
 
 pub use lock::{Times, peek};
+
+/// Gives the session `old` the name `new`, which must be free.
+///
+/// # Errors
+/// `old` is not found, or `new` exists already.
+pub fn rename(registry: &mut Registry, old: &str, new: &str) -> Result<(), StoreError> {
+    if !registry.sessions.contains_key(old) {
+        return Err(StoreError::NotFound(old.to_owned()));
+    }
+    if registry.sessions.contains_key(new) {
+        return Err(StoreError::AlreadyExists(new.to_owned()));
+    }
+    let session = registry.sessions.remove(old);
+    registry.sessions.extend(session.map(|mut session| {
+        new.clone_into(&mut session.name);
+        (new.to_owned(), session)
+    }));
+    Ok(())
+}
 
 /// Reads a registry out of the bytes of a file.
 ///

@@ -352,9 +352,13 @@ fn forget_clear_backup_and_recover() {
     server.roster(&["forget", "w"]);
     assert!(names_in(&server, "closed").is_empty());
 
+    // What tmux does not know of those that live is not lost with the others.
+    server.roster(&["health", "v"]);
+    let lives = server.registry()["sessions"]["v"].clone();
+    assert_eq!(lives["created_at"], before["sessions"]["v"]["created_at"]);
     assert!(server.roster(&["clear"]).contains(".bak."));
     assert_eq!(server.names(), ["v"]);
-    assert_eq!(before["sessions"]["v"]["uuid"], server.uuid("v"));
+    assert_eq!(server.registry()["sessions"]["v"], lives);
     assert_eq!(names_in(&server, "closed").len(), 3);
 
     server.roster(&["recover", &backup]);
@@ -394,6 +398,27 @@ fn what_is_cleared_is_in_a_backup_even_if_the_registry_was_gone() {
         for name in ["v", "w", "x", "y", "z"] {
             assert_eq!(before["sessions"][name]["uuid"], server.uuid(name), "a server: {runs}");
         }
+    }
+}
+
+#[test]
+fn a_mode_edited_by_hand_outlives_the_loss_of_the_file() {
+    let server = five();
+    let path = server.registry_path();
+    for (n, lose) in [std::fs::remove_file, |path| std::fs::write(path, "{")].iter().enumerate() {
+        let (old, new) = (server.field("v", "mode"), format!("edited{n}"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let edited =
+            text.replacen(&format!("\"mode\":\"{old}\""), &format!("\"mode\":\"{new}\""), 1);
+        server.wait_until_idle();
+        std::fs::write(&path, edited).unwrap();
+        server.roster(&["sync"]);
+        assert_eq!(server.field("v", "mode"), new);
+        lose(path.clone()).unwrap();
+        server.roster(&["sync"]);
+        assert_eq!(server.field("v", "mode"), new);
+        let shown = server.tmux(&["show-options", "-qv", "-t", &server.id("v"), "@roster_mode"]);
+        assert_eq!(shown, new);
     }
 }
 

@@ -10,6 +10,7 @@ mod faults;
 mod golden;
 mod hostile;
 mod install;
+mod killed;
 mod life;
 mod pick;
 mod plugin;

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::prelude::*;
 use tmux_roster::model::in_step::is_in_step;
 use tmux_roster::model::memory::Known;
-use tmux_roster::model::reconcile::{EffectKind, EventKind, Plan, Policy, Remembered, reconcile};
+use tmux_roster::model::reconcile::{
+    EffectKind, EventKind, Plan, Policy, Remembered, end_with_server, reconcile,
+};
 use tmux_roster::model::session::is_uuid;
 use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use tmux_roster::{Session, Timestamp};
@@ -245,6 +247,37 @@ fn of_several_lost_sessions_of_one_name_the_one_that_lived_last_has_it() {
         assert_eq!(comes_back.uuid("a"), uuids[2]);
         comes_back.check_settled();
     }
+}
+
+/// The same for those who only read the files, once there is no server.
+#[test]
+fn without_a_server_closes_that_it_did_not_outlive_are_losses() {
+    let mut world = World::new(vec![live(1, "other")]);
+    let mut new_uuid = fresh();
+    world.sync(&mut new_uuid);
+    for id in 2..5 {
+        let name = ["a", "a", "b"][id as usize - 2];
+        world.sessions.truncate(1);
+        world.sessions.push(live(id, name));
+        world.sync(&mut new_uuid);
+    }
+    world.sessions.truncate(1);
+    world.sync(&mut new_uuid);
+    assert_eq!((world.names(), world.closed()), (vec!["other"], vec!["b", "a", "a"]));
+    let last = world.remembered.closed.closed[1].session.uuid.clone();
+    let mut believed = world.clone();
+    end_with_server(&mut world.remembered);
+    assert_eq!((world.names(), world.closed()), (vec!["a", "b", "other"], vec!["a"]));
+    assert_eq!(world.uuid("a"), last, "the one that lived last");
+    world.restart(vec![live(0, "x")]);
+    world.sync(&mut new_uuid);
+    assert_eq!((world.names(), world.closed()), (vec!["a", "b", "other", "x"], vec!["a"]));
+    world.check_settled();
+
+    believed.now += 10;
+    believed.sync(&mut new_uuid);
+    end_with_server(&mut believed.remembered);
+    assert_eq!((believed.names(), believed.closed()), (vec!["other"], vec!["b", "a", "a"]));
 }
 
 #[test]
