@@ -27,8 +27,8 @@ pub struct Restored {
     pub events: Vec<Event>,
     /// What the user should know.
     pub warnings: Vec<String>,
-    /// How many were not even tried, since a hook's time was over.
-    pub left: usize,
+    /// Whether one of them does not live.
+    pub failed: bool,
 }
 
 /// How many sessions are made in one piece. tmux answers nobody meanwhile, and starts a process
@@ -54,6 +54,20 @@ pub struct Blueprint {
 /// A file or tmux fails.
 pub fn restore_all(transaction: &mut Transaction<'_>) -> Result<Restored, SyncError> {
     let lost = transaction.lost();
+    make(transaction, lost, health::RECREATED)
+}
+
+/// Makes those anew that are to be restored by themselves, as far as there is time.
+///
+/// # Errors
+/// A file or tmux fails.
+pub fn restore_at_start(transaction: &mut Transaction<'_>) -> Result<Restored, SyncError> {
+    let mut lost = transaction.lost();
+    let mut memory = transaction.remembered.memory.clone();
+    lost.retain(|session| memory.to_restore.contains(&session.uuid));
+    // What is lost no more was made by somebody else, or forgotten.
+    memory.to_restore = lost.iter().map(|session| session.uuid.clone()).collect();
+    transaction.remember(memory)?;
     make(transaction, lost, health::RECREATED)
 }
 
@@ -106,19 +120,24 @@ fn carry_out(
     }
     let profiles = profiles(transaction, &records, &mut done.warnings)?;
     let (mut blueprints, mut made) = (Vec::new(), Vec::new());
-    let mut records = records.into_iter();
-    while records.len() > 0 && (blueprints.is_empty() || !transaction.is_late()) {
+    let mut records = records.into_iter().peekable();
+    while records.peek().is_some() && (blueprints.is_empty() || !transaction.is_late()) {
         let from = blueprints.len();
-        for record in records.by_ref().take(AT_ONCE) {
+        // Each directory may take its time.
+        while blueprints.len() - from < AT_ONCE
+            && (blueprints.len() == from || !transaction.is_late())
+        {
+            let Some(record) = records.next() else { break };
             let mut blueprint = blueprint(transaction, record, &profiles, &mut done.warnings);
             if let Some(command) = command {
                 blueprint.command = command.to_vec();
             }
             blueprints.push(blueprint);
         }
-        made.extend(create(transaction, &blueprints[from..])?);
+        let created = create(transaction, &blueprints[from..])?;
+        note_tried(transaction, &blueprints[from..])?;
+        made.extend(created);
     }
-    done.left = records.len();
     let now = Timestamp::now();
     let mut next = transaction.remembered.clone();
     for (uuid, _) in &made {
@@ -143,21 +162,36 @@ fn carry_out(
     }
     transaction.commit(next, None)?;
     transaction.look_again()?;
-    transaction.step()?;
+    transaction.bring_into_step()?;
     let live = transaction.live();
     let made: HashSet<&String> = made.iter().map(|(uuid, _)| uuid).collect();
+    let mut lives = HashSet::new();
     for (id, uuid) in live.iter().filter(|(_, uuid)| made.contains(uuid)) {
         if let Some(session) = transaction.remembered.registry.by_uuid(uuid) {
+            lives.insert(uuid);
             done.sessions.push((*id, session.clone()));
         }
     }
-    for blueprint in blueprints.iter().filter(|b| !made.contains(&b.record.uuid)) {
+    for blueprint in blueprints.iter().filter(|b| !lives.contains(&b.record.uuid)) {
+        let what = match blueprint.command.as_slice() {
+            [] => "its shell".to_owned(),
+            words => format!("its command {:?}", shell_words::join(words)),
+        };
+        done.failed = true;
         done.warnings.push(format!(
-            "tmux did not make the session {:?}, or its command ended at once",
+            "tmux did not make the session {:?}, or {what} ended at once",
             blueprint.record.name
         ));
     }
     Ok(())
+}
+
+/// Notes what is not to be tried again by itself. One of them that ends before the others are made
+/// stays lost: its command may be what is wrong, and then whoever mends that restores it.
+fn note_tried(transaction: &mut Transaction<'_>, tried: &[Blueprint]) -> Result<(), SyncError> {
+    let mut memory = transaction.remembered.memory.clone();
+    memory.to_restore.retain(|uuid| tried.iter().all(|blueprint| blueprint.record.uuid != *uuid));
+    transaction.remember(memory)
 }
 
 /// How a record is to be made: where, under which exact name, with which command.
@@ -169,16 +203,24 @@ fn blueprint(
 ) -> Blueprint {
     let exact = transaction.remembered.memory.exact.get(&record.uuid).cloned();
     let mut workdir = Exact::workdir_of(exact.as_ref(), &record);
-    if health::is_directory(workdir.clone()) != Some(true) {
-        let parent = nearest_directory(&workdir);
-        warnings.push(format!(
-            "the directory {} of {:?} is gone: started in {}",
-            record.workdir,
-            record.name,
-            parent.display()
-        ));
-        workdir = parent.as_os_str().as_bytes().to_vec();
-        record.workdir = String::from_utf8_lossy(&workdir).into_owned();
+    match health::is_directory(workdir.clone()) {
+        Some(true) => {}
+        // It may only be slow: where the session belongs is not forgotten for that.
+        None => warnings.push(format!(
+            "the directory {} of {:?} does not answer: started there all the same",
+            record.workdir, record.name
+        )),
+        Some(false) => {
+            let parent = nearest_directory(&workdir);
+            warnings.push(format!(
+                "the directory {} of {:?} is gone: started in {}",
+                record.workdir,
+                record.name,
+                parent.display()
+            ));
+            workdir = parent.as_os_str().as_bytes().to_vec();
+            record.workdir = String::from_utf8_lossy(&workdir).into_owned();
+        }
     }
     let name = Exact::name_of(exact.as_ref(), &record);
     let words = profiles.get(&record.mode).map_or(&[][..], Vec::as_slice);
@@ -186,12 +228,13 @@ fn blueprint(
     Blueprint { name, workdir, command, record }
 }
 
-/// The nearest folder above a path that is there, and answers.
+/// The nearest folder above a path that is there; those above one that does not answer are not
+/// waited for.
 fn nearest_directory(path: &[u8]) -> &Path {
-    let is_there =
-        |path: &&Path| health::is_directory(path.as_os_str().as_bytes().to_vec()) == Some(true);
-    let mut above = Path::new(OsStr::from_bytes(path)).ancestors().skip(1);
-    above.find(is_there).unwrap_or(Path::new("/"))
+    let above = Path::new(OsStr::from_bytes(path)).ancestors().skip(1);
+    let looked = above.map(|path| (path, health::is_directory(path.as_os_str().as_bytes().into())));
+    let mut answered = looked.take_while(|(_, found)| found.is_some());
+    answered.find(|(_, found)| *found == Some(true)).map_or(Path::new("/"), |(path, _)| path)
 }
 
 /// The words of each mode's launch command, where it has one.

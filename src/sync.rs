@@ -147,6 +147,8 @@ pub struct Report {
     pub effects: usize,
     /// Lost sessions are still to be restored, for which there was no time.
     pub unfinished: bool,
+    /// A look that one before asked for is on its way.
+    pub look_pending: bool,
 }
 
 /// The registry's lock, what is remembered, and what lives: all at one moment.
@@ -176,7 +178,11 @@ pub fn store(place: &Place, trigger: Trigger) -> Store {
 pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     let store = store(place, trigger);
     let mut transaction = Transaction::begin(place, &store, trigger)?;
-    let report = transaction.bring_into_step()?;
+    let mut report = match trigger {
+        Trigger::Reader => transaction.bring_into_step()?,
+        _ => transaction.bring_into_step_and_restore()?,
+    };
+    report.look_pending = transaction.answer.look_pending;
     transaction.end();
     Ok(report)
 }
@@ -239,38 +245,12 @@ impl<'a> Transaction<'a> {
         drop(locked);
     }
 
-    /// Reconciles, commits and tells tmux; and restores what was lost, if that is due.
+    /// Reconciles, commits and tells tmux.
     ///
     /// # Errors
     /// Writing fails; or tmux does not take the effects in time, in which case the registry is
     /// right and the next sync tells tmux again.
     pub fn bring_into_step(&mut self) -> Result<Report, SyncError> {
-        let mut report = self.step()?;
-        if self.remembered.memory.restore_due && self.is_restored_at_start() {
-            let done = crate::restore::restore_all(self)?;
-            run_scripts(&self.settings, &done.events);
-            report.events.extend(done.events);
-            report.unfinished = done.left > 0;
-            if !report.unfinished {
-                // Last, so that whoever comes after one that was cut off goes on.
-                let memory = Memory { restore_due: false, ..self.remembered.memory.clone() };
-                self.remember(memory)?;
-            }
-        }
-        Ok(report)
-    }
-
-    /// Whether lost sessions are to be restored by themselves. Before the first session stands,
-    /// one of them might take the name that the user is about to give it.
-    fn is_restored_at_start(&self) -> bool {
-        self.settings.restore_at_start && !self.answer.snapshot.sessions.is_empty()
-    }
-
-    /// Reconciles, commits and tells tmux.
-    ///
-    /// # Errors
-    /// As for [`Transaction::bring_into_step`].
-    pub fn step(&mut self) -> Result<Report, SyncError> {
         self.wait_for_directories()?;
         let now = Timestamp::now();
         let policy = &self.settings.policy;
@@ -289,8 +269,10 @@ impl<'a> Transaction<'a> {
             }
         }
         if !self.answer.snapshot.sessions.is_empty() && !self.settings.restore_at_start {
-            plan.next.memory.restore_due = false;
-            plan.memory_after.restore_due = false;
+            for memory in [&mut plan.next.memory, &mut plan.memory_after] {
+                memory.restore_due = false;
+                memory.to_restore.clear();
+            }
         }
         let changed = plan.next.registry != self.remembered.registry;
         self.commit(plan.next, Some(&plan.memory_after).filter(|_| plan.effects.is_empty()))?;
@@ -309,7 +291,32 @@ impl<'a> Transaction<'a> {
         // It happened, whether or not tmux could be told of it.
         run_scripts(&self.settings, &plan.events);
         told?;
-        Ok(Report { events: plan.events, changed, effects, unfinished: false })
+        Ok(Report { events: plan.events, changed, effects, ..Report::default() })
+    }
+
+    /// The same, and restores what was lost, if that is due.
+    ///
+    /// # Errors
+    /// As for [`Transaction::bring_into_step`].
+    fn bring_into_step_and_restore(&mut self) -> Result<Report, SyncError> {
+        let mut report = self.bring_into_step()?;
+        // Before the first session stands, one of them might take the name that the user is about
+        // to give it.
+        if !self.settings.restore_at_start || self.answer.snapshot.sessions.is_empty() {
+            return Ok(report);
+        }
+        if self.remembered.memory.restore_due {
+            let to_restore = self.lost().into_iter().map(|session| session.uuid).collect();
+            let memory = self.remembered.memory.clone();
+            self.remember(Memory { restore_due: false, to_restore, ..memory })?;
+        }
+        if !self.remembered.memory.to_restore.is_empty() {
+            let done = crate::restore::restore_at_start(self)?;
+            run_scripts(&self.settings, &done.events);
+            report.events.extend(done.events);
+            report.unfinished = !self.remembered.memory.to_restore.is_empty();
+        }
+        Ok(report)
     }
 
     /// Tells tmux, piece by piece. Where it stops answering, it is remembered which sessions have
@@ -622,6 +629,7 @@ fn empty_answer(
         hooks: String::new(),
         options: vec![Vec::new(); OPTIONS.len()],
         current: None,
+        look_pending: false,
     })
 }
 
@@ -1001,7 +1009,8 @@ pub fn options(
 }
 
 /// Asks tmux to call us again in a while: we are the only look that a burst gets, and could
-/// not take it, by this error, or not do all that was due. Before 3.2 there is no such timer, and the next event makes it good.
+/// not take it, by this error, or not do all that was due. Before 3.2 there is no such timer, and
+/// the next event makes it good.
 ///
 /// However many fail meanwhile, one look is on its way, and each that fails waits twice as long
 /// as the one before: what lasts must not fill the machine with jobs. A newer file and another
@@ -1017,16 +1026,24 @@ pub fn look_later(place: &Place, mark: Mark, error: Option<&SyncError>) {
     if lasting || mark != Mark::Environment {
         return;
     }
+    // The look that was on its way is this very job.
     let before = std::env::var(RETRY_VARIABLE).ok().filter(|_| error.is_some());
     let before: Option<u32> = before.and_then(|seconds| seconds.parse().ok());
     let delay = before.map_or(RETRY.0, |delay| delay.saturating_mul(2).clamp(RETRY.0, RETRY.1));
-    let run = format!("run-shell -b '{RETRY_VARIABLE}={delay} ##{{@roster_run}}'");
+    let condition = if before.is_some() { "1" } else { "#{==:#{ROSTER_LOOK},}" };
     let look = format!(
         "set-environment -gh ROSTER_LOOK 1 ; \
-         run-shell -b -d {delay} -C \"set-environment -gu ROSTER_LOOK ; {run}\""
+         run-shell -b -d {delay} '{RETRY_VARIABLE}={delay} #{{@roster_run}}'"
     );
     let deadline = Instant::now() + Duration::from_millis(300);
-    let _ = place.tmux.run(&["if-shell", "-F", "#{==:#{ROSTER_LOOK},}", &look], deadline);
+    let _ = place.tmux.run(&["if-shell", "-F", condition, &look], deadline);
+}
+
+/// Tells tmux that the look of [`look_later`] is needed no more, or has come: the next that fails
+/// asks for one of its own.
+pub fn forget_look(place: &Place) {
+    let forget = ["set-environment", "-gu", "ROSTER_LOOK"];
+    let _ = place.tmux.run(&forget, Instant::now() + Duration::from_millis(300));
 }
 
 /// Starts the user's scripts for what happened, each under a supervisor of its own that ends it

@@ -250,7 +250,7 @@ fn report(done: &Restored, verb: &str) -> Outcome {
         [] => return Ok(ExitCode::FAILURE),
         names => print(&format!("{verb} {}\n", names.join(", ")))?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if done.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
@@ -317,7 +317,9 @@ fn pane_directory(place: &Place, pane: &str) -> Result<PathBuf, Failure> {
     let printed = printed.strip_suffix(b"\n").unwrap_or(&printed);
     let space = printed.iter().position(|byte| *byte == b' ').ok_or("tmux shows no such pane")?;
     let path = query::exact(&printed[..space], &printed[space + 1..]);
-    Ok(PathBuf::from(OsString::from_vec(path)))
+    let path = PathBuf::from(OsString::from_vec(path));
+    // A pane whose program has ended is nowhere.
+    Some(path).filter(|path| path.is_absolute()).ok_or_else(|| "the pane has no directory".into())
 }
 
 fn seat(transaction: &Transaction<'_>, id: SessionId) -> Seat {
@@ -600,7 +602,7 @@ fn go_to(context: &Context, place: &Place, seat: Seat, named: Option<&str>) -> O
     let target = seat.id.to_string();
     if named.is_none() && !context.is_inside() {
         let attach = line(&[b"attach-session", b"-t", target.as_bytes()]);
-        let error = place.tmux.command(&only_on(seat.server, &attach)).exec();
+        let error = place.tmux.command(&there_or_fail(seat, &attach)).exec();
         return Err(format!("could not start tmux: {error}").into());
     }
     let Some(client) = client(context, place, named)? else {
@@ -608,6 +610,14 @@ fn go_to(context: &Context, place: &Place, seat: Seat, named: Option<&str>) -> O
     };
     let name = client.name.as_bytes();
     let switch = line(&[b"switch-client", b"-c", name, b"-t", target.as_bytes()]);
-    place.tmux.run(&only_on(seat.server, &switch), Instant::now() + TYPED_LIMIT)?;
+    place.tmux.run(&there_or_fail(seat, &switch), Instant::now() + TYPED_LIMIT)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The call that runs a command on the seat's server; another one says that it cannot find the
+/// session, since there can be none of the last id that there is.
+fn there_or_fail(seat: Seat, command: &[u8]) -> Vec<OsString> {
+    let mut words = only_on(seat.server, command);
+    words.push("has-session -t '$4294967295'".into());
+    words
 }

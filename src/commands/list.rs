@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 use tmux_roster::config::{Place, Settings};
 use tmux_roster::model::reconcile::{Plan, Remembered, end_with_server, reconcile};
-use tmux_roster::model::session::new_uuid;
+use tmux_roster::model::session::{is_uuid, new_uuid};
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::query::Answer;
@@ -55,6 +55,7 @@ pub struct View {
 }
 
 impl View {
+    /// The session of that name, or else of that UUID.
     pub fn named(&self, name: &str) -> Option<&Row> {
         let of = |state| move |row: &&Row| row.state == state && row.session.name == name;
         self.rows
@@ -62,6 +63,7 @@ impl View {
             .find(of(State::Live))
             .or_else(|| self.rows.iter().find(of(State::Lost)))
             .or_else(|| self.rows.iter().find(of(State::Closed)))
+            .or_else(|| self.rows.iter().find(|row| is_uuid(name) && row.session.uuid == name))
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -73,18 +75,12 @@ impl View {
 /// free: a reader waits for nobody.
 pub fn view(place: &Place) -> Result<View, Failure> {
     let mut remembered = sync::peek(place)?;
-    let answer = match sync::ask(place, Instant::now() + TYPED_LIMIT) {
-        Ok(answer) => answer,
-        Err(TmuxError::NoServer { socket }) => {
-            if !place.registry().exists() && remembered == Remembered::default() {
-                let socket = socket.display();
-                warn(&format!("no tmux server is running on {socket}, and it has no registry"));
-            }
-            return Ok(without_server(remembered));
+    let Some(mut answer) = asked(place)? else {
+        if !place.registry().exists() && remembered == Remembered::default() {
+            let socket = place.tmux.socket.display();
+            warn(&format!("no tmux server is running on {socket}, and it has no registry"));
         }
-        // Before 3.2, a server without sessions.
-        Err(TmuxError::Empty) => return Ok(without_server(remembered)),
-        Err(error) => return Err(error.into()),
+        return Ok(without_server(remembered));
     };
     let settings = Settings::parse(&answer.options);
     let mut planned = plan(&remembered, &answer, &settings);
@@ -95,12 +91,24 @@ pub fn view(place: &Place) -> Result<View, Failure> {
             synced => {
                 synced?;
                 remembered = sync::peek(place)?;
+                // What was made since the first answer is in the files, and not in that.
+                let Some(now) = asked(place)? else { return Ok(without_server(remembered)) };
+                answer = now;
                 planned = plan(&remembered, &answer, &settings);
             }
         }
     }
     let version = Version::parse(&answer.version);
     Ok(View { rows: rows(planned, &answer), version })
+}
+
+/// What tmux says; nothing where there is no server, or before 3.2 one without sessions.
+fn asked(place: &Place) -> Result<Option<Answer>, Failure> {
+    match sync::ask(place, Instant::now() + TYPED_LIMIT) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(TmuxError::NoServer { .. } | TmuxError::Empty) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What there is by this answer, whether or not the files are in step with it.

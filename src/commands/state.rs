@@ -190,9 +190,7 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
 fn mode_of(place: &Place, name: &str) -> Result<String, Failure> {
     let mut view = super::list::view(place)?;
     view.rows.retain(|row| row.state != State::Closed);
-    let by_uuid = || view.rows.iter().find(|row| row.session.uuid == name);
-    let row = view.named(name).or_else(by_uuid);
-    let row = row.ok_or_else(|| not_found(name, view.names()))?;
+    let row = view.named(name).ok_or_else(|| not_found(name, view.names()))?;
     Ok(row.session.mode.clone())
 }
 

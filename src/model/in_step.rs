@@ -74,6 +74,7 @@ fn is_ordinary(memory: &Memory, now: Timestamp) -> bool {
         && memory.untracked.is_empty()
         && memory.look_at.is_none_or(|at| is_awaited(at, now))
         && !memory.restore_due
+        && memory.to_restore.is_empty()
 }
 
 /// Whether tmux, memory and registry say the same of a session.

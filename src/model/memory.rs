@@ -35,9 +35,14 @@ pub struct Memory {
     /// When the second look at a close is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look_at: Option<Timestamp>,
-    /// Whether the sessions lost with the server before this one are still to be restored.
+    /// Whether it is still to be found out what was lost with the server before this one and is to
+    /// be restored by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restore_due: bool,
+    /// The UUIDs of those that were found and not yet tried. Each is tried once: one that ends at
+    /// once, or that the user kills meanwhile, is not made again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to_restore: Vec<String>,
 }
 
 impl Default for Memory {
@@ -51,6 +56,7 @@ impl Default for Memory {
             untracked: BTreeMap::new(),
             look_at: None,
             restore_due: false,
+            to_restore: Vec::new(),
         }
     }
 }

@@ -378,6 +378,7 @@ impl<'a> Work<'a> {
             memory.untracked.clear();
             memory.look_at = None;
             memory.restore_due = true;
+            memory.to_restore.clear();
         }
         let present: BTreeSet<SessionId> = self.snapshot.sessions.iter().map(|l| l.id).collect();
         let tracked_ids: BTreeSet<SessionId> = tracked.iter().map(|l| l.id).collect();

@@ -44,6 +44,8 @@ pub struct Answer {
     pub options: Vec<Vec<u8>>,
     /// The session that tmux takes as the current one of this call.
     pub current: Option<SessionId>,
+    /// Whether a job that failed asked for a look that is still to come.
+    pub look_pending: bool,
 }
 
 /// A mark of 48 random bits. It begins with the one character that it does not hold further on,
@@ -96,7 +98,7 @@ pub fn args(query: Query<'_>) -> Vec<String> {
         command(&["show-hooks", "-g"]);
     }
     let mut end = format!("{n}end");
-    for field in ["pid", "start_time", "version", "session_id", "@roster_lost"] {
+    for field in ["pid", "start_time", "version", "session_id", "@roster_lost", "ROSTER_LOOK"] {
         end.push_str(&format!("{n}#{{{field}}}"));
     }
     for option in query.options {
@@ -131,7 +133,9 @@ pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
     let hooks = String::from_utf8_lossy(&rest[..at]).into_owned();
     let end = rest[at + start_of_end.len()..].strip_suffix(b"\n")?;
     let fields = split(end.strip_suffix([n, b"E"].concat().as_slice())?, n);
-    let [pid, start, version, current, lost, options @ ..] = fields.as_slice() else { return None };
+    let [pid, start, version, current, lost, look, options @ ..] = fields.as_slice() else {
+        return None;
+    };
     let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
     let server = ServerId { pid: number(pid)? as u32, start_time: number(start)? };
     if options.len() != query.options.len() * 2 {
@@ -143,6 +147,7 @@ pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
         hooks,
         options: options.chunks(2).map(|pair| exact(pair[0], pair[1])).collect(),
         current: SessionId::parse(&lossy(current)),
+        look_pending: !look.is_empty(),
     })
 }
 
@@ -201,11 +206,21 @@ pub fn exact(length: &[u8], printed: &[u8]) -> Vec<u8> {
     let length: Option<usize> = std::str::from_utf8(length).ok().and_then(|l| l.parse().ok());
     match length {
         Some(length) if length != printed.len() => {
-            let undone = unescape(printed);
-            if undone.len() == length { undone } else { printed.to_vec() }
+            // Of a text with backslashes of its own tmux escapes a `$` alone, as a rule.
+            let undone = [unescape_dollars(printed), unescape(printed)];
+            undone.into_iter().find(|text| text.len() == length).unwrap_or_else(|| printed.to_vec())
         }
         _ => printed.to_vec(),
     }
+}
+
+/// Takes back what tmux 3.4 makes of `$x`, `$_` and `${`.
+fn unescape_dollars(printed: &[u8]) -> Vec<u8> {
+    let is_escape = |at: usize| {
+        let begins_name = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'{');
+        printed[at..].starts_with(b"\\$") && printed.get(at + 2).is_some_and(begins_name)
+    };
+    (0..printed.len()).filter(|at| !is_escape(*at)).map(|at| printed[at]).collect()
 }
 
 fn unescape(printed: &[u8]) -> Vec<u8> {
@@ -271,7 +286,7 @@ mod tests {
     use super::*;
 
     const QUERY: Query<'_> = Query { mark: "~x~", clear: None, hooks: false, options: &["@o"] };
-    const END: &str = "~x~end~x~12~x~34~x~3.4~x~$1~x~2~x~3~x~a$b~x~E\n";
+    const END: &str = "~x~end~x~12~x~34~x~3.4~x~$1~x~2~x~~x~3~x~a$b~x~E\n";
 
     fn session(name: &str, name_len: &str, path: &str, path_len: &str) -> String {
         format!(
@@ -303,6 +318,8 @@ mod tests {
         assert_eq!((name.as_slice(), workdir), (&b"a$x"[..], Workdir::Known(b"/w\xff".to_vec())));
         let (name, workdir) = read(session("a\\$x", "4", "/w\\n", "4"));
         assert_eq!((name.as_slice(), workdir), (&b"a\\$x"[..], Workdir::Known(b"/w\\n".to_vec())));
+        let (name, _) = read(session("a\\\\b\\$HOME \\$9", "13", "/w", "2"));
+        assert_eq!(name, b"a\\\\b$HOME \\$9");
         let (name, workdir) = read(session("a\nb", "", "/w\n", ""));
         assert_eq!((name.as_slice(), workdir), (&b"a\nb"[..], Workdir::Guess(b"/w\n".to_vec())));
     }

@@ -248,6 +248,8 @@ fn however_many_jobs_fail_one_look_is_on_its_way() {
         fs::read_to_string(&told).unwrap_or_default().lines().map(str::to_owned).collect()
     };
     let id = server.id("one");
+    let client = server.attach("one");
+    server.wait_until_quiet();
     fs::write(&broken, "").unwrap();
     for n in 0..EVENTS {
         let first = jobs().iter().filter(|job| *job == "job ").count();
@@ -266,10 +268,16 @@ fn however_many_jobs_fail_one_look_is_on_its_way() {
         || format!("a look that is on its way: {:?}", jobs()),
     );
     fs::remove_file(&broken).unwrap();
+    // Whoever happened to be attached when it was asked for.
+    drop(client);
     // The look comes by itself, and what was set off before this one has come when it comes.
     server.tmux(&["run-shell", "-b", "-d", "6", &format!("echo last >>'{}'", told.display())]);
     server.wait_for_names(&["again"]);
     wait_for(|| jobs().contains(&"last".into()).then_some(()), || format!("{:?}", jobs()));
     let looks = jobs().iter().filter(|job| job.starts_with("job ") && job.len() > 4).count();
     assert!((1..EVENTS / 2).contains(&looks), "{:?}", jobs());
+    wait_for(
+        || (!server.tmux(&["show-environment", "-gh"]).contains("ROSTER_LOOK")).then_some(()),
+        || "the end of the look, so that there can be another".into(),
+    );
 }

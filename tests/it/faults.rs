@@ -1289,6 +1289,53 @@ fn a_restore_at_start_for_which_a_hook_has_no_time_goes_on_with_the_next() {
     check_restored(&server, &before);
 }
 
+#[test]
+fn what_the_user_kills_during_a_restore_at_start_is_not_made_again() {
+    let (server, _) = many_lost("set -g @roster-restore on", 25);
+    server.tmux(&["new-session", "-d", "-s", "mine", "-c", &server.dir("c")]);
+    let (stub, once) = (server.path("killing"), server.path("once"));
+    // n0 is of the first ten; the second ten are just made.
+    let body = format!(
+        "tmux='{}'\n\"$tmux\" \"$@\"; rc=$?\n\
+         if [ -n \"$(\"$tmux\" -L s list-sessions -F x | sed -n 15p)\" ] && mkdir '{}' 2>/dev/null; then\n\
+         \"$tmux\" -L s kill-session -t =n0\nfi >/dev/null 2>&1\nexit $rc",
+        tmux_program().display(),
+        once.display(),
+    );
+    script(&stub, &body);
+    assert!(hook_job(&server, &stub).status().unwrap().success());
+    assert!(once.exists());
+    server.wait_until_quiet();
+    assert_eq!(server.roster(&["list", "--state", "lost"]).lines().count(), 2, "its head and n0");
+    assert_eq!(stamps(&server).len(), 25, "24 and mine");
+    assert!(!stamps(&server).contains_key("n0"));
+}
+
+#[test]
+fn what_ends_at_once_is_tried_once_at_start_and_keeps_nobody_from_coming_back() {
+    let (server, _) = many_lost("set -g @roster-restore on\nset -g @roster-command-bad false", 15);
+    let text = fs::read_to_string(server.registry_path()).unwrap();
+    // All but n9, the last one of all.
+    let text = text.replace("\"safe\"", "\"bad\"");
+    let at = text.find("\"name\":\"n9\"").unwrap();
+    let text = text[..at].to_owned() + &text[at..].replacen("\"bad\"", "\"safe\"", 1);
+    fs::write(server.registry_path(), text).unwrap();
+    server.tmux(&["new-session", "-d", "-s", "mine", "-c", &server.dir("c")]);
+    for _ in 0..4 {
+        server.roster(&["sync"]);
+    }
+    server.wait_until_quiet();
+    assert!(stamps(&server).contains_key("n9"));
+    let next = server.tmux(&["new-session", "-d", "-P", "-F", "#{session_id}", "-s", "next"]);
+    assert_eq!(next, "$16", "mine, and each of the fifteen once");
+
+    // Who asks for them is told of each, and of what it was that ended.
+    let lost = server.try_roster(&["restore", "n3"]);
+    let said = stderr(&lost);
+    assert_eq!(lost.status.code(), Some(1), "{lost:?}");
+    assert!(said.contains("\"n3\"") && said.contains("false"), "{said}");
+}
+
 /// Before tmux 3.2 a session's first pane gets its environment by way of the global one.
 #[test]
 fn a_restore_that_is_cut_off_leaves_nothing_in_the_global_environment() {

@@ -17,8 +17,9 @@ use crate::faults::{hook_job, script, typed};
 /// Where a key was pressed, as a binding says it.
 const FROM: &str = "#{client_name} #{session_id} #{pane_id} #{client_width} #{client_height}";
 
-const NAMES: [&[u8]; 28] = [
+const NAMES: [&[u8]; 29] = [
     b"a b",
+    b"a\\b$HOME",
     b"it's",
     b"say \"hi\"",
     b"$(touch canary)",
