@@ -442,6 +442,7 @@ impl<'a> Transaction<'a> {
     pub fn look_again(&mut self) -> Result<(), SyncError> {
         let hooks = std::mem::take(&mut self.answer.hooks);
         self.answer = Answer { hooks, ..ask(self.place, self.trigger.deadline())? };
+        self.settings = Settings::parse(&self.answer.options);
         Ok(())
     }
 
@@ -623,11 +624,15 @@ fn empty_answer(
     let server = memory.server.filter(|server| server.pid == pid).or_else(|| {
         (!matches!(trigger, Trigger::Hook { .. })).then_some(ServerId { pid, start_time: 0 })
     })?;
+    // A job does without the user's options: tmux may be waiting for it to exit.
+    let options = matches!(trigger, Trigger::Person)
+        .then(|| options(place, &OPTIONS, trigger.deadline()).ok())
+        .flatten();
     Some(Answer {
         snapshot: Snapshot { server, sessions: Vec::new(), lost_shown: String::new() },
         version: "3.1".into(),
         hooks: String::new(),
-        options: vec![Vec::new(); OPTIONS.len()],
+        options: options.unwrap_or_else(|| vec![Vec::new(); OPTIONS.len()]),
         current: None,
         look_pending: false,
     })

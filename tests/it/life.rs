@@ -531,6 +531,19 @@ fn scripts_of_the_user_run_once_for_each_event() {
     );
     server.wait_until_quiet();
     assert_eq!(happened(), wanted);
+
+    // A command that starts the server runs them as well.
+    server.crash();
+    std::fs::write(server.path("home/.tmux.conf"), format!("{hooks}{}", server.config())).unwrap();
+    server.roster(&["restore", "one"]);
+    let wanted =
+        [&wanted[..], &[format!("lost|three||{a}"), format!("restored|one||{a}")]].concat();
+    wait_for(
+        || wanted.iter().all(|line| happened().contains(line)).then_some(()),
+        || format!("{wanted:#?} in {:#?}", happened()),
+    );
+    server.wait_until_quiet();
+    assert_eq!(happened().len(), wanted.len(), "{:#?}", happened());
 }
 
 #[test]
