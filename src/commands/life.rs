@@ -218,9 +218,14 @@ fn bring_back(
         }
     }
     let mut next = transaction.remembered.clone();
+    let live = transaction.live();
     for record in &records {
         let taken = next.registry.sessions.get(&record.name);
-        if taken.is_some_and(|other| other.uuid != record.uuid) {
+        // One that is left alone stands in no record.
+        let is_left_alone = transaction.answer.snapshot.sessions.iter().any(|session| {
+            session.name == record.name.as_bytes() && !live.contains_key(&session.id)
+        });
+        if is_left_alone || taken.is_some_and(|other| other.uuid != record.uuid) {
             return Err(format!(
                 "the name {:?} is taken by now: bring it back as another with --as NEW",
                 record.name

@@ -88,6 +88,8 @@ pub fn view(place: &Place) -> Result<View, Failure> {
         // The file is shown, not what it might become: so bring it into step first.
         match sync::sync(place, Trigger::Reader) {
             Err(SyncError::Store(StoreError::Busy { .. })) => {}
+            // A disk that takes nothing can still be read.
+            Err(SyncError::Store(error @ StoreError::Io { .. })) => warn(&error.to_string()),
             synced => {
                 synced?;
                 remembered = sync::peek(place)?;

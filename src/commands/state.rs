@@ -215,7 +215,10 @@ fn next_mode(modes: &[String], current: &str) -> String {
 /// A mode is any word, but one that *next mode* never comes to may be a slip of the pen.
 pub fn warn_of_mode(mode: &str, modes: &[String]) {
     if !modes.iter().any(|known| known == mode) {
-        warn(&format!("mode {mode} is not in @roster-modes ({})", modes.join(" ")));
+        warn(&format!(
+            "mode {mode} is not in @roster-modes ({}): set all the same",
+            modes.join(" ")
+        ));
     }
 }
 

@@ -373,6 +373,11 @@ fn forget_clear_backup_and_recover() {
     server.tmux(&["new-session", "-d", "-s", "other"]);
     wait_for(|| server.names().contains(&"other".to_owned()).then_some(()), || "other".into());
     assert!(!server.names().contains(&"v".to_owned()), "untracked");
+    // Its name is taken, though no record has it.
+    let refused = server.try_roster(&["reopen", "v"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains("--as NEW"), "{said}");
+    assert!(names_in(&server, "closed").contains(&"v".to_owned()), "it can still be reopened");
     server.tmux(&["rename-session", "-t", &server.id("v"), "again"]);
     wait_for(|| server.names().contains(&"again".to_owned()).then_some(()), || "again".into());
     assert_eq!(server.uuid("again"), uuid);
@@ -621,7 +626,7 @@ fn a_mode_that_is_no_mode_of_the_users_is_taken_and_told() {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let warning = "roster: mode wlid is not in @roster-modes (safe wild)\n";
+    let warning = "roster: mode wlid is not in @roster-modes (safe wild): set all the same\n";
     assert_eq!(said(&["mode", "one", "wlid"]), warning);
     assert_eq!(server.field("one", "mode"), "wlid");
     assert_eq!(said(&["new", "two", "-d", "-m", "wlid"]), warning);
