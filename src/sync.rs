@@ -147,6 +147,8 @@ pub struct Report {
     pub effects: usize,
     /// Lost sessions are still to be restored, for which there was no time.
     pub unfinished: bool,
+    /// What was mended of the registry, in words.
+    pub mended: Option<String>,
     /// A look that one before asked for is on its way.
     pub look_pending: bool,
 }
@@ -164,6 +166,7 @@ pub struct Transaction<'a> {
     /// The user's options.
     pub settings: Settings,
     hooks_asked: bool,
+    mended: Option<String>,
 }
 
 /// The store of a place.
@@ -183,6 +186,7 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
         _ => transaction.bring_into_step_and_restore()?,
     };
     report.look_pending = transaction.answer.look_pending;
+    report.mended = transaction.mended.take();
     transaction.end();
     Ok(report)
 }
@@ -212,7 +216,7 @@ impl<'a> Transaction<'a> {
         let answered = running.finish_or(is_whole, trigger.deadline()).and_then(|output| {
             query::parse(query, &output.stdout).ok_or_else(|| incomplete(place, &output))
         });
-        let remembered = remembered?;
+        let (remembered, mended) = remembered?;
         let answer = match answered {
             Ok(answer) => answer,
             Err(error) => match empty_answer(place, &error, &remembered.memory, trigger) {
@@ -232,6 +236,7 @@ impl<'a> Transaction<'a> {
             answer,
             settings,
             hooks_asked: hooks,
+            mended,
         };
         transaction.use_job_directory();
         Ok(transaction)
@@ -719,20 +724,24 @@ fn note_last_sign(place: &Place, remembered: &Remembered, trigger: Trigger) {
 }
 
 /// Reads the three files. A damaged registry is mended, damage in the others forgotten.
-fn load(place: &Place, locked: &Locked<'_>) -> Result<Remembered, StoreError> {
+///
+/// Gives what was mended of the registry, too, in words.
+fn load(place: &Place, locked: &Locked<'_>) -> Result<(Remembered, Option<String>), StoreError> {
     let mut loaded = locked.load()?;
     let memory = read_memory(place)?;
+    let mut mended = None;
+    let mut mend = |text: String| {
+        log(place, &text);
+        mended = Some(text);
+    };
     if let Some(recovered) = &loaded.recovered {
         let source = recovered.source.as_ref().map(|path| path.display().to_string());
-        log(
-            place,
-            &format!(
-                "the registry was damaged ({}); kept as {}, took its sessions from {}",
-                recovered.reason,
-                recovered.kept.display(),
-                source.as_deref().unwrap_or("tmux alone")
-            ),
-        );
+        mend(format!(
+            "the registry was damaged ({}); kept as {}, took its sessions from {}",
+            recovered.reason,
+            recovered.kept.display(),
+            source.as_deref().unwrap_or("tmux alone")
+        ));
         let now = Timestamp::now();
         for session in loaded.registry.sessions.values_mut() {
             session.last_health_status = health::RECOVERED.into();
@@ -744,7 +753,7 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<Remembered, StoreError> {
         // Somebody deleted it. What lives comes back from tmux, the rest from the last copy.
         if let Some(mut last) = locked.last_good().filter(|last| !last.sessions.is_empty()) {
             restore_modes(&mut last, &memory);
-            log(place, "the registry was gone; took its sessions from the last good copy");
+            mend("the registry was gone; took its sessions from the last good copy".into());
             locked.commit(&last)?;
             loaded.registry = last;
         }
@@ -758,7 +767,7 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<Remembered, StoreError> {
         }
         read => read?,
     };
-    Ok(Remembered { registry: loaded.registry, closed, memory })
+    Ok((Remembered { registry: loaded.registry, closed, memory }, mended))
 }
 
 /// A copy knows nothing of a mode that somebody edited in the file since we last wrote it; what
@@ -836,7 +845,7 @@ pub fn change_offline(
 ) -> Result<bool, SyncError> {
     let store = store(place, Trigger::Person);
     let locked = store.lock()?;
-    let before = load(place, &locked)?;
+    let (before, _) = load(place, &locked)?;
     let mut next = before.clone();
     reconcile::end_with_server(&mut next);
     let wanted = change(&mut next);
@@ -857,7 +866,7 @@ pub fn change_offline_after_backup(
 ) -> Result<Option<PathBuf>, SyncError> {
     let store = store(place, Trigger::Person);
     let locked = store.lock()?;
-    let before = load(place, &locked)?;
+    let (before, _) = load(place, &locked)?;
     let backup = backup(&locked)?;
     let mut next = before.clone();
     reconcile::end_with_server(&mut next);

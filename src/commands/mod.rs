@@ -246,7 +246,7 @@ fn sync_by_hand(context: &Context) -> Outcome {
     use tmux_roster::model::reconcile::EventKind;
     let place = context.place()?;
     let report = sync::sync(&place, Trigger::Person)?;
-    let mut parts = Vec::new();
+    let mut parts: Vec<String> = report.mended.iter().map(|text| list::visible(text)).collect();
     for kind in [
         EventKind::Created,
         EventKind::Renamed,

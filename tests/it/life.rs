@@ -571,6 +571,10 @@ fn a_deleted_registry_comes_back_even_without_its_server() {
     let server = five();
     let before = server.registry();
     std::fs::remove_file(server.registry_path()).unwrap();
+    let said = server.roster(&["sync"]);
+    assert!(said.contains("the last good copy"), "{said}");
+    assert_eq!(server.registry(), before);
+    std::fs::remove_file(server.registry_path()).unwrap();
     server.crash();
     assert_eq!(names_in(&server, "lost"), ["v", "w", "x", "y", "z"]);
     check_all_come_back(&server, &before, &["v", "w", "x", "y", "z"]);
