@@ -235,7 +235,7 @@ pub const OPTIONS: [&str; 16] = [
 ];
 
 impl Settings {
-    /// Reads the values of [`OPTIONS`].
+    /// Reads the values of [`OPTIONS`]; none at all where they are not known.
     pub fn parse(values: &[Vec<u8>]) -> Settings {
         let text = |name: &str| -> String {
             let at = OPTIONS.iter().position(|option| *option == name);
@@ -276,6 +276,9 @@ impl Settings {
                 }
             }
         }
+        // Where the options are not known, nothing is dropped by what they are by default.
+        let (closed_limit, lost_days) =
+            if values.is_empty() { (usize::MAX, 0) } else { (closed_limit, lost_days) };
         let default_mode = Some(text("@roster-default-mode").trim().to_owned());
         let dir = PathBuf::from(text("@roster_dir"));
         Settings {
@@ -315,6 +318,14 @@ mod tests {
         assert_eq!(server_name(&own.join("work")), "work");
         assert_eq!(server_name(Path::new("/a/default")), "%2Fa%2Fdefault");
         assert_eq!(server_name(&own.join("%2Fa%2Fdefault")), "%252Fa%252Fdefault");
+    }
+
+    #[test]
+    fn nothing_is_dropped_by_options_that_are_not_known() {
+        let policy = Settings::parse(&[]).policy;
+        assert_eq!((policy.closed_limit, policy.lost_days), (usize::MAX, 0));
+        let policy = Settings::parse(&vec![Vec::new(); OPTIONS.len()]).policy;
+        assert_eq!((policy.closed_limit, policy.lost_days), (50, 30));
     }
 
     #[test]

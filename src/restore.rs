@@ -53,7 +53,9 @@ pub struct Blueprint {
 /// # Errors
 /// A file or tmux fails.
 pub fn restore_all(transaction: &mut Transaction<'_>) -> Result<Restored, SyncError> {
-    let lost = transaction.lost();
+    let mut lost = transaction.lost();
+    // They would be made, and not be known as what came back.
+    lost.retain(|session| !transaction.is_ignored(&session.name));
     make(transaction, lost, health::RECREATED)
 }
 
@@ -64,7 +66,9 @@ pub fn restore_all(transaction: &mut Transaction<'_>) -> Result<Restored, SyncEr
 pub fn restore_at_start(transaction: &mut Transaction<'_>) -> Result<Restored, SyncError> {
     let mut lost = transaction.lost();
     let mut memory = transaction.remembered.memory.clone();
-    lost.retain(|session| memory.to_restore.contains(&session.uuid));
+    lost.retain(|session| {
+        memory.to_restore.contains(&session.uuid) && !transaction.is_ignored(&session.name)
+    });
     // What is lost no more was made by somebody else, or forgotten.
     memory.to_restore = lost.iter().map(|session| session.uuid.clone()).collect();
     transaction.remember(memory)?;
@@ -189,6 +193,7 @@ fn carry_out(
 /// Notes what is not to be tried again by itself. One of them that ends before the others are made
 /// stays lost: its command may be what is wrong, and then whoever mends that restores it.
 fn note_tried(transaction: &mut Transaction<'_>, tried: &[Blueprint]) -> Result<(), SyncError> {
+    transaction.settle_what_to_restore()?;
     let mut memory = transaction.remembered.memory.clone();
     memory.to_restore.retain(|uuid| tried.iter().all(|blueprint| blueprint.record.uuid != *uuid));
     transaction.remember(memory)
@@ -250,13 +255,18 @@ fn profiles(
     warnings: &mut Vec<String>,
 ) -> Result<Profiles, SyncError> {
     let is_option = |mode: &&str| {
-        !mode.is_empty() && mode.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_@".contains(&b))
+        // tmux takes no call that is too long.
+        (1..=100).contains(&mode.len())
+            && mode.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_@".contains(&b))
     };
     let modes: BTreeSet<&str> =
         records.iter().map(|record| record.mode.as_str()).filter(is_option).collect();
     let options: Vec<String> = modes.iter().map(|mode| format!("@roster-command-{mode}")).collect();
     let names: Vec<&str> = options.iter().map(String::as_str).collect();
-    let values = crate::sync::options(transaction.place(), &names, transaction.deadline())?;
+    let mut values = Vec::new();
+    for some in names.chunks(50) {
+        values.extend(crate::sync::options(transaction.place(), some, transaction.deadline())?);
+    }
     let mut profiles = Profiles::new();
     for ((mode, option), value) in modes.iter().zip(&options).zip(values) {
         match shell_words::split(&String::from_utf8_lossy(&value)) {

@@ -149,8 +149,6 @@ pub struct Report {
     pub unfinished: bool,
     /// What was mended of the registry, in words.
     pub mended: Option<String>,
-    /// A look that one before asked for is on its way.
-    pub look_pending: bool,
 }
 
 /// The registry's lock, what is remembered, and what lives: all at one moment.
@@ -185,7 +183,6 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
         Trigger::Reader => transaction.bring_into_step()?,
         _ => transaction.bring_into_step_and_restore()?,
     };
-    report.look_pending = transaction.answer.look_pending;
     report.mended = transaction.mended.take();
     transaction.end();
     Ok(report)
@@ -310,18 +307,36 @@ impl<'a> Transaction<'a> {
         if !self.settings.restore_at_start || self.answer.snapshot.sessions.is_empty() {
             return Ok(report);
         }
-        if self.remembered.memory.restore_due {
-            let to_restore = self.lost().into_iter().map(|session| session.uuid).collect();
-            let memory = self.remembered.memory.clone();
-            self.remember(Memory { restore_due: false, to_restore, ..memory })?;
-        }
+        self.settle_what_to_restore()?;
         if !self.remembered.memory.to_restore.is_empty() {
             let done = crate::restore::restore_at_start(self)?;
+            // Each is tried once, and nobody is there to be told.
+            for warning in &done.warnings {
+                log(self.place, warning);
+            }
             run_scripts(&self.settings, &done.events);
             report.events.extend(done.events);
             report.unfinished = !self.remembered.memory.to_restore.is_empty();
         }
         Ok(report)
+    }
+
+    /// Notes what is to be restored by itself: all that is lost now, and nothing that is later.
+    ///
+    /// # Errors
+    /// The memory cannot be written.
+    pub fn settle_what_to_restore(&mut self) -> Result<(), SyncError> {
+        let memory = self.remembered.memory.clone();
+        if !memory.restore_due || !self.settings.restore_at_start {
+            return Ok(());
+        }
+        let to_restore = self.lost().into_iter().map(|session| session.uuid).collect();
+        self.remember(Memory { restore_due: false, to_restore, ..memory })
+    }
+
+    /// Whether sessions of that name are left alone.
+    pub fn is_ignored(&self, name: &str) -> bool {
+        reconcile::is_ignored(&self.settings.policy.ignore, name)
     }
 
     /// Tells tmux, piece by piece. Where it stops answering, it is remembered which sessions have
@@ -637,9 +652,8 @@ fn empty_answer(
         snapshot: Snapshot { server, sessions: Vec::new(), lost_shown: String::new() },
         version: "3.1".into(),
         hooks: String::new(),
-        options: options.unwrap_or_else(|| vec![Vec::new(); OPTIONS.len()]),
+        options: options.unwrap_or_default(),
         current: None,
-        look_pending: false,
     })
 }
 
@@ -1027,8 +1041,10 @@ pub fn options(
 /// the next event makes it good.
 ///
 /// However many fail meanwhile, one look is on its way, and each that fails waits twice as long
-/// as the one before: what lasts must not fill the machine with jobs. A newer file and another
-/// user's are not looked at again by themselves.
+/// as the one before: what lasts must not fill the machine with jobs. A variable in tmux has the
+/// second in which the look is due, and whose it is. A job of an event asks for one unless one is
+/// due soon; that of a look only if no other was asked for since. A newer file and another user's
+/// are not looked at again by themselves.
 pub fn look_later(place: &Place, mark: Mark, error: Option<&SyncError>) {
     let lasting = matches!(
         error,
@@ -1040,24 +1056,47 @@ pub fn look_later(place: &Place, mark: Mark, error: Option<&SyncError>) {
     if lasting || mark != Mark::Environment {
         return;
     }
-    // The look that was on its way is this very job.
-    let before = std::env::var(RETRY_VARIABLE).ok().filter(|_| error.is_some());
-    let before: Option<u32> = before.and_then(|seconds| seconds.parse().ok());
-    let delay = before.map_or(RETRY.0, |delay| delay.saturating_mul(2).clamp(RETRY.0, RETRY.1));
-    let condition = if before.is_some() { "1" } else { "#{==:#{ROSTER_LOOK},}" };
+    let before = our_look();
+    let delay = match (&before, error) {
+        (Some((delay, _)), Some(_)) => delay.saturating_mul(2).clamp(RETRY.0, RETRY.1),
+        _ => RETRY.0,
+    };
+    let now =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let token = format!("{}-{}", now + u64::from(delay), std::process::id());
+    let condition = match before {
+        Some((_, ours)) => format!("#{{==:#{{ROSTER_LOOK}},{ours}}}"),
+        // Of one that was due a while ago nothing came.
+        None => format!(
+            "#{{||:#{{<:#{{ROSTER_LOOK}},{}}},#{{>:#{{ROSTER_LOOK}},{}}}}}",
+            now.saturating_sub(15),
+            now + u64::from(delay) + 1
+        ),
+    };
     let look = format!(
-        "set-environment -gh ROSTER_LOOK 1 ; \
-         run-shell -b -d {delay} '{RETRY_VARIABLE}={delay} #{{@roster_run}}'"
+        "set-environment -gh ROSTER_LOOK {token} ; \
+         run-shell -b -d {delay} '{RETRY_VARIABLE}={delay}:{token} #{{@roster_run}}'"
     );
     let deadline = Instant::now() + Duration::from_millis(300);
-    let _ = place.tmux.run(&["if-shell", "-F", condition, &look], deadline);
+    let _ = place.tmux.run(&["if-shell", "-F", &condition, &look], deadline);
 }
 
-/// Tells tmux that the look of [`look_later`] is needed no more, or has come: the next that fails
-/// asks for one of its own.
-pub fn forget_look(place: &Place) {
-    let forget = ["set-environment", "-gu", "ROSTER_LOOK"];
-    let _ = place.tmux.run(&forget, Instant::now() + Duration::from_millis(300));
+/// If this is the job of a look of [`look_later`]: how long it was put off, and its token.
+fn our_look() -> Option<(u32, String)> {
+    let value = std::env::var(RETRY_VARIABLE).ok()?;
+    let (delay, token) = value.split_once(':')?;
+    let is_plain = token.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    Some((delay.parse().ok()?, token.to_owned())).filter(|_| is_plain)
+}
+
+/// The look that this job was, if it was one, has done its work: the next that fails asks for one
+/// of its own.
+pub fn end_look(place: &Place) {
+    if let Some((_, ours)) = our_look() {
+        let condition = format!("#{{==:#{{ROSTER_LOOK}},{ours}}}");
+        let forget = ["if-shell", "-F", &condition, "set-environment -gu ROSTER_LOOK"];
+        let _ = place.tmux.run(&forget, Instant::now() + Duration::from_millis(300));
+    }
 }
 
 /// Starts the user's scripts for what happened, each under a supervisor of its own that ends it
@@ -1080,6 +1119,7 @@ fn run_scripts(settings: &Settings, events: &[Event]) {
             .env("ROSTER_MODE", &session.mode)
             .env("ROSTER_WORKDIR", &session.workdir)
             .env_remove("TMUX_PANE")
+            .env_remove(RETRY_VARIABLE)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -205,6 +205,11 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
     report(&done, "reopened")
 }
 
+fn ignored(name: &str) -> Failure {
+    format!("sessions named as {name:?} is are left alone (@roster-ignore): take another name")
+        .into()
+}
+
 /// Makes recorded sessions anew: lost ones, and closed ones after they are back in the registry.
 fn bring_back(
     transaction: &mut Transaction<'_>,
@@ -225,6 +230,9 @@ fn bring_back(
         let is_left_alone = transaction.answer.snapshot.sessions.iter().any(|session| {
             session.name == record.name.as_bytes() && !live.contains_key(&session.id)
         });
+        if transaction.is_ignored(&record.name) {
+            return Err(ignored(&record.name));
+        }
         if is_left_alone || taken.is_some_and(|other| other.uuid != record.uuid) {
             return Err(format!(
                 "the name {:?} is taken by now: bring it back as another with --as NEW",
@@ -284,6 +292,9 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
             Some(name) => name.clone(),
             None => free_name(transaction, &directory),
         };
+        if transaction.is_ignored(&name) {
+            return Err(ignored(&name));
+        }
         match find(transaction, &name) {
             Ok(Found::Live(..)) => {
                 return Err(format!(
@@ -345,7 +356,11 @@ fn free_name(transaction: &Transaction<'_>, directory: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let name = directory.file_name().map_or(&b"root"[..], |name| name.as_bytes());
     let name = sanitize_name(name);
-    let taken = |name: &str| transaction.remembered.registry.sessions.contains_key(name);
+    let live = &transaction.answer.snapshot.sessions;
+    let taken = |name: &str| {
+        transaction.remembered.registry.sessions.contains_key(name)
+            || live.iter().any(|session| session.name == name.as_bytes())
+    };
     if !taken(&name) {
         return name;
     }

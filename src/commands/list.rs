@@ -90,6 +90,10 @@ pub fn view(place: &Place) -> Result<View, Failure> {
             Err(SyncError::Store(StoreError::Busy { .. })) => {}
             // A disk that takes nothing can still be read.
             Err(SyncError::Store(error @ StoreError::Io { .. })) => warn(&error.to_string()),
+            // It ended meanwhile.
+            Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
+                return Ok(without_server(remembered));
+            }
             synced => {
                 synced?;
                 remembered = sync::peek(place)?;

@@ -225,13 +225,10 @@ fn sync_for_hook(context: &Context, args: &Sync, started: Instant) -> ExitCode {
         _ => context.place_without_tmux(),
     };
     let Ok(place) = place else { return ExitCode::SUCCESS };
-    let synced = sync::sync(&place, trigger);
-    if synced.as_ref().is_ok_and(|report| report.look_pending) {
-        sync::forget_look(&place);
-    }
-    match synced {
+    match sync::sync(&place, trigger) {
         Ok(report) if report.unfinished => sync::look_later(&place, mark, None),
-        Ok(_) | Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
+        Ok(_) => sync::end_look(&place),
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
         // What the server's end interrupts is found at the next start.
         Err(SyncError::Tmux(TmuxError::Failed { message })) if is_exiting(&message) => {}
         Err(error) => {

@@ -44,8 +44,6 @@ pub struct Answer {
     pub options: Vec<Vec<u8>>,
     /// The session that tmux takes as the current one of this call.
     pub current: Option<SessionId>,
-    /// Whether a job that failed asked for a look that is still to come.
-    pub look_pending: bool,
 }
 
 /// A mark of 48 random bits. It begins with the one character that it does not hold further on,
@@ -98,7 +96,7 @@ pub fn args(query: Query<'_>) -> Vec<String> {
         command(&["show-hooks", "-g"]);
     }
     let mut end = format!("{n}end");
-    for field in ["pid", "start_time", "version", "session_id", "@roster_lost", "ROSTER_LOOK"] {
+    for field in ["pid", "start_time", "version", "session_id", "@roster_lost"] {
         end.push_str(&format!("{n}#{{{field}}}"));
     }
     for option in query.options {
@@ -133,9 +131,7 @@ pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
     let hooks = String::from_utf8_lossy(&rest[..at]).into_owned();
     let end = rest[at + start_of_end.len()..].strip_suffix(b"\n")?;
     let fields = split(end.strip_suffix([n, b"E"].concat().as_slice())?, n);
-    let [pid, start, version, current, lost, look, options @ ..] = fields.as_slice() else {
-        return None;
-    };
+    let [pid, start, version, current, lost, options @ ..] = fields.as_slice() else { return None };
     let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
     let server = ServerId { pid: number(pid)? as u32, start_time: number(start)? };
     if options.len() != query.options.len() * 2 {
@@ -147,7 +143,6 @@ pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
         hooks,
         options: options.chunks(2).map(|pair| exact(pair[0], pair[1])).collect(),
         current: SessionId::parse(&lossy(current)),
-        look_pending: !look.is_empty(),
     })
 }
 
@@ -286,7 +281,7 @@ mod tests {
     use super::*;
 
     const QUERY: Query<'_> = Query { mark: "~x~", clear: None, hooks: false, options: &["@o"] };
-    const END: &str = "~x~end~x~12~x~34~x~3.4~x~$1~x~2~x~~x~3~x~a$b~x~E\n";
+    const END: &str = "~x~end~x~12~x~34~x~3.4~x~$1~x~2~x~3~x~a$b~x~E\n";
 
     fn session(name: &str, name_len: &str, path: &str, path_len: &str) -> String {
         format!(

@@ -1331,6 +1331,8 @@ fn what_ends_at_once_is_tried_once_at_start_and_keeps_nobody_from_coming_back() 
     assert!(stamps(&server).contains_key("n9"));
     let next = server.tmux(&["new-session", "-d", "-P", "-F", "#{session_id}", "-s", "next"]);
     assert_eq!(next, "$16", "mine, and each of the fifteen once");
+    let log = fs::read_to_string(server.registry_path().with_file_name("roster.log")).unwrap();
+    assert!(log.contains("\"n3\"") && log.contains("false"), "{log}");
 
     // Who asks for them is told of each, and of what it was that ended.
     let lost = server.try_roster(&["restore", "n3"]);

@@ -193,7 +193,8 @@ fn killing_foo_never_touches_foobar() {
     server.roster(&["kill", "foobar"]);
     server.wait_for_end();
     assert_eq!(names_in(&server, "closed"), ["foo", "foobar"]);
-    assert!(names_in(&server, "lost").is_empty());
+    assert!(!names_in(&server, "lost").iter().any(|name| name.starts_with("scratch")));
+    assert!(!names_in(&server, "lost").contains(&"v".to_owned()));
 }
 
 #[test]
@@ -373,7 +374,14 @@ fn forget_clear_backup_and_recover() {
     server.tmux(&["new-session", "-d", "-s", "other"]);
     wait_for(|| server.names().contains(&"other".to_owned()).then_some(()), || "other".into());
     assert!(!server.names().contains(&"v".to_owned()), "untracked");
-    // Its name is taken, though no record has it.
+    // Its name is taken, though no record has it; and so is one that is to be left alone.
+    server.tmux(&["set-option", "-g", "@roster-ignore", "scratch*"]);
+    for ignored in [&["new", "-d", "scratch-1"][..], &["reopen", "v", "--as", "scratch-2"]] {
+        let refused = server.try_roster(ignored);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(1) && said.contains("@roster-ignore"), "{said}");
+    }
+    assert!(names_in(&server, "lost").is_empty());
     let refused = server.try_roster(&["reopen", "v"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.status.code() == Some(1) && said.contains("--as NEW"), "{said}");
