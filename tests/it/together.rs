@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::env::{ROSTER, Server, tmux_program, wait_for};
+use crate::env::{ROSTER, Server, tmux_program, wait_at_most, wait_for};
 use crate::faults::{check_records, hook_job, stopped_holder, uuids};
 use crate::killed::backed_up;
 
@@ -37,15 +37,18 @@ fn spawn_printing(mut command: Command) -> Child {
 /// What a process said in the end. One that hangs is ended, and fails the test: nobody waits for
 /// it for ever. (What it says is short enough for its pipe.)
 fn output(args: &str, mut child: Child) -> Output {
-    let start = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if start.elapsed() > BOUND {
+    let (start, mut hangs) = (Instant::now(), false);
+    let ended = || {
+        if !hangs && start.elapsed() > BOUND {
+            hangs = true;
             child.kill().unwrap();
-            panic!("{args} hangs: {:?}", child.wait_with_output());
         }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.wait_with_output().unwrap()
+        child.try_wait().unwrap()
+    };
+    wait_at_most(BOUND * 2, ended, || format!("the end of {args}"));
+    let output = child.wait_with_output().unwrap();
+    assert!(!hangs, "{args} hangs: {output:?}");
+    output
 }
 
 fn end(args: &str, child: Child) -> End {
