@@ -421,8 +421,11 @@ impl<'a> Transaction<'a> {
 
     /// The UUID of each live session that is recorded, by id.
     pub fn live(&self) -> BTreeMap<SessionId, String> {
-        let known = &self.remembered.memory.sessions;
-        known.iter().map(|(id, known)| (*id, known.uuid.clone())).collect()
+        let mut live = BTreeMap::new();
+        live.extend(
+            self.remembered.memory.sessions.iter().map(|(id, known)| (*id, known.uuid.clone())),
+        );
+        live
     }
 
     /// The records that can be restored: those of the registry that do not live.

@@ -612,9 +612,8 @@ pub fn client(
         };
         clients.retain(|(_, of, _)| Some(*of) == session);
     }
-    clients.sort_unstable();
-    let client = clients.pop();
-    Ok(client.map(|(_, session, name)| Client { name: name.to_owned(), session }))
+    let newest = clients.into_iter().max();
+    Ok(newest.map(|(_, session, name)| Client { name: name.to_owned(), session }))
 }
 
 /// Switches the client there, or attaches where there is none.

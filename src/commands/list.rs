@@ -1,5 +1,6 @@
 //! What there is: list, show, names, path, closed, backups.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -230,18 +231,16 @@ pub fn list(context: &Context, args: &cli::List) -> Outcome {
         Some(state) => row.state == state,
         None => row.state != State::Closed,
     });
-    let newest = |time: fn(&Session) -> Timestamp| {
-        move |a: &Row, b: &Row| time(&b.session).cmp(&time(&a.session))
-    };
-    match args.sort.as_deref() {
-        None | Some("name") => rows.sort_by(|a, b| a.session.name.cmp(&b.session.name)),
-        Some("created") => rows.sort_by(newest(|s| s.created_at)),
-        Some("attached") => rows.sort_by(newest(|s| s.last_attached_at)),
+    let order: fn(&Session, &Session) -> Ordering = match args.sort.as_deref() {
+        None | Some("name") => |a, b| a.name.cmp(&b.name),
+        Some("created") => |a, b| b.created_at.cmp(&a.created_at),
+        Some("attached") => |a, b| b.last_attached_at.cmp(&a.last_attached_at),
         Some(other) => {
             let message = format!("--sort is name, created or attached, not {other:?}");
             return Err(Failure::Usage(message));
         }
-    }
+    };
+    rows.sort_by(|a, b| order(&a.session, &b.session));
     print_rows(context, &rows, args.json)
 }
 

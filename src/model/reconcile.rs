@@ -3,7 +3,7 @@
 //! A pure function. Applying its plan and reconciling again plans nothing.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::memory::{Closed, ClosedSession, Exact, Known, Memory, to_hex};
 use super::name::is_given_by_tmux;
@@ -380,8 +380,8 @@ impl<'a> Work<'a> {
             memory.restore_due = true;
             memory.to_restore.clear();
         }
-        let present: BTreeSet<SessionId> = self.snapshot.sessions.iter().map(|l| l.id).collect();
-        let tracked_ids: BTreeSet<SessionId> = tracked.iter().map(|l| l.id).collect();
+        let present: HashSet<SessionId> = self.snapshot.sessions.iter().map(|l| l.id).collect();
+        let tracked_ids: HashSet<SessionId> = tracked.iter().map(|l| l.id).collect();
         memory.untracked.retain(|id, _| present.contains(id) && !tracked_ids.contains(id));
 
         let mut memory_after = memory.clone();
@@ -597,7 +597,7 @@ impl<'a> Work<'a> {
     fn close_the_gone(
         &mut self,
         live: &BTreeMap<SessionId, String>,
-        present: &BTreeSet<SessionId>,
+        present: &HashSet<SessionId>,
         memory: &mut Memory,
     ) -> bool {
         let here: HashSet<&String> = live.values().collect();
@@ -722,8 +722,8 @@ pub fn text(bytes: &[u8]) -> String {
 /// are not UTF-8, a suffix for the younger ones.
 fn display_names(tracked: &[&LiveSession]) -> BTreeMap<SessionId, String> {
     let exact = |live: &LiveSession| std::str::from_utf8(&live.name).ok().map(str::to_owned);
-    let mut names: BTreeMap<SessionId, String> =
-        tracked.iter().filter_map(|live| Some((live.id, exact(live)?))).collect();
+    let mut names = BTreeMap::new();
+    names.extend(tracked.iter().filter_map(|live| Some((live.id, exact(live)?))));
     if names.len() == tracked.len() {
         return names;
     }

@@ -577,6 +577,8 @@ fn commands_without_a_server_say_so_and_lose_nothing() {
 #[test]
 fn a_deleted_registry_comes_back_even_without_its_server() {
     let server = five();
+    // A job of theirs would mend it first.
+    server.wait_until_idle();
     let before = server.registry();
     std::fs::remove_file(server.registry_path()).unwrap();
     let said = server.roster(&["sync"]);
