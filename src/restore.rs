@@ -53,10 +53,14 @@ pub struct Blueprint {
 /// # Errors
 /// A file or tmux fails.
 pub fn restore_all(transaction: &mut Transaction<'_>) -> Result<Restored, SyncError> {
-    let mut lost = transaction.lost();
-    // They would be made, and not be known as what came back.
-    lost.retain(|session| !transaction.is_ignored(&session.name));
-    make(transaction, lost, health::RECREATED)
+    // Those would be made, and not be known as what came back.
+    let (ignored, lost): (Vec<Session>, Vec<Session>) =
+        transaction.lost().into_iter().partition(|session| transaction.is_ignored(&session.name));
+    let mut done = make(transaction, lost, health::RECREATED)?;
+    done.warnings.extend(ignored.iter().map(|session| {
+        format!("{:?} is left alone (@roster-ignore), so it was not restored", session.name)
+    }));
+    Ok(done)
 }
 
 /// Makes those anew that are to be restored by themselves, as far as there is time.
@@ -124,6 +128,7 @@ fn carry_out(
     }
     let profiles = profiles(transaction, &records, &mut done.warnings)?;
     let (mut blueprints, mut made) = (Vec::new(), Vec::new());
+    let mut failure = None;
     let mut records = records.into_iter().peekable();
     while records.peek().is_some() && (blueprints.is_empty() || !transaction.is_late()) {
         let from = blueprints.len();
@@ -138,10 +143,21 @@ fn carry_out(
             }
             blueprints.push(blueprint);
         }
-        let created = create(transaction, &blueprints[from..])?;
+        match create(transaction, &blueprints[from..]) {
+            Ok(created) => made.extend(created),
+            Err(error) if made.is_empty() => return Err(error),
+            // Those that stand are told of all the same.
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
         note_tried(transaction, &blueprints[from..])?;
-        made.extend(created);
     }
+    // One whose command ended at once leaves no record of a session that never was.
+    transaction.look_again()?;
+    let sessions = &transaction.answer.snapshot.sessions;
+    made.retain(|(_, id)| sessions.iter().any(|session| session.id == *id));
     let now = Timestamp::now();
     let mut next = transaction.remembered.clone();
     for (uuid, _) in &made {
@@ -165,7 +181,6 @@ fn carry_out(
         }
     }
     transaction.commit(next, None)?;
-    transaction.look_again()?;
     transaction.bring_into_step()?;
     let live = transaction.live();
     let made: HashSet<&String> = made.iter().map(|(uuid, _)| uuid).collect();
@@ -186,6 +201,10 @@ fn carry_out(
             "tmux did not make the session {:?}, or {what} ended at once",
             blueprint.record.name
         ));
+    }
+    if let Some(error) = failure {
+        done.failed = true;
+        done.warnings.push(format!("the rest was not made: {error}"));
     }
     Ok(())
 }

@@ -292,7 +292,7 @@ impl<'a> Transaction<'a> {
             self.remember(plan.memory_after)?;
         }
         // It happened, whether or not tmux could be told of it.
-        run_scripts(&self.settings, &plan.events);
+        run_scripts(self.place, &self.settings, &plan.events);
         told?;
         Ok(Report { events: plan.events, changed, effects, ..Report::default() })
     }
@@ -315,7 +315,7 @@ impl<'a> Transaction<'a> {
             for warning in &done.warnings {
                 log(self.place, warning);
             }
-            run_scripts(&self.settings, &done.events);
+            run_scripts(self.place, &self.settings, &done.events);
             report.events.extend(done.events);
             report.unfinished = !self.remembered.memory.to_restore.is_empty();
         }
@@ -456,7 +456,7 @@ impl<'a> Transaction<'a> {
 
     /// Starts the user's scripts for what a command did.
     pub fn run_scripts(&self, events: &[Event]) {
-        run_scripts(&self.settings, events);
+        run_scripts(self.place, &self.settings, events);
     }
 
     /// Asks tmux once more, for what lives now.
@@ -1105,7 +1105,7 @@ pub fn end_look(place: &Place) {
 
 /// Starts the user's scripts for what happened, each under a supervisor of its own that ends it
 /// after 10 seconds. Nobody waits for them.
-fn run_scripts(settings: &Settings, events: &[Event]) {
+fn run_scripts(place: &Place, settings: &Settings, events: &[Event]) {
     let Ok(program) = std::env::current_exe() else { return };
     for event in events {
         let Some((_, words)) = settings.scripts.iter().find(|(kind, _)| *kind == event.kind) else {
@@ -1122,6 +1122,7 @@ fn run_scripts(settings: &Settings, events: &[Event]) {
             .env("ROSTER_UUID", &session.uuid)
             .env("ROSTER_MODE", &session.mode)
             .env("ROSTER_WORKDIR", &session.workdir)
+            .env(LOG_VARIABLE, place.log())
             .env_remove("TMUX_PANE")
             .env_remove(RETRY_VARIABLE)
             .stdin(Stdio::null())
@@ -1145,29 +1146,36 @@ pub fn event_name(kind: EventKind) -> &'static str {
     }
 }
 
+/// Tells the supervisor of a script where to log.
+pub const LOG_VARIABLE: &str = "ROSTER_LOG";
+
 /// The size at which the log is cut to its newer half, in bytes.
 const LOG_BYTES: u64 = 256 * 1024;
 
 /// Adds a line to the log. What cannot be logged is not worth disturbing anyone.
 pub fn log(place: &Place, message: &str) {
-    let path = place.log();
-    if fs::symlink_metadata(&path).is_ok_and(|found| found.len() > LOG_BYTES) {
-        if let Ok(Some(text)) = file::read(&path) {
+    log_to(&place.log(), message);
+}
+
+/// The same for those who know only where the log is.
+pub fn log_to(path: &Path, message: &str) {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.len() > LOG_BYTES) {
+        if let Ok(Some(text)) = file::read(path) {
             let half = &text[text.len() / 2..];
             let start = half.iter().position(|b| *b == b'\n').map_or(0, |at| at + 1);
-            let _ = file::replace(&path, &half[start..], PRIVATE, Sync::No);
+            let _ = file::replace(path, &half[start..], PRIVATE, Sync::No);
         }
     }
     let line = format!("{} {}\n", Timestamp::now(), message.replace(char::is_control, " "));
     // A FIFO would hold a hook's job for ever.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
     let opened =
-        OpenOptions::new().append(true).create(true).mode(PRIVATE).custom_flags(flags).open(&path);
+        OpenOptions::new().append(true).create(true).mode(PRIVATE).custom_flags(flags).open(path);
     let _ = opened.and_then(|mut file| {
         let found = file.metadata()?;
         let ours = found.is_file() && found.nlink() == 1;
         // What somebody planted gets nothing.
-        if ours && file::check_owner(&path, &found).is_ok() {
+        if ours && file::check_owner(path, &found).is_ok() {
             file.write_all(line.as_bytes())?;
         }
         Ok(())

@@ -234,10 +234,16 @@ fn bring_back(
             return Err(ignored(&record.name));
         }
         if is_left_alone || taken.is_some_and(|other| other.uuid != record.uuid) {
-            return Err(format!(
-                "the name {:?} is taken by now: bring it back as another with --as NEW",
-                record.name
-            )
+            let is_lost = next.registry.by_uuid(&record.uuid).is_some();
+            return Err(match new_name {
+                Some(name) => format!("the name {name:?} is taken: choose another with --as"),
+                None => format!(
+                    "the name {:?} is taken by now: roster {} {} --as NEW brings it back as another",
+                    record.name,
+                    if is_lost { "restore" } else { "reopen" },
+                    to_paste(&record.name)
+                ),
+            }
             .into());
         }
         // Its old name must be free of it before it stands under the new one.
@@ -259,8 +265,9 @@ fn report(done: &Restored, verb: &str) -> Outcome {
     let names: Vec<String> =
         done.sessions.iter().map(|(_, session)| super::list::visible(&session.name)).collect();
     match names.as_slice() {
+        [] if done.failed => return Ok(ExitCode::FAILURE),
         [] if done.warnings.is_empty() => print("nothing is lost\n")?,
-        [] => return Ok(ExitCode::FAILURE),
+        [] => {}
         names => print(&format!("{verb} {}\n", names.join(", ")))?,
     }
     Ok(if done.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -298,7 +305,8 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
         match find(transaction, &name) {
             Ok(Found::Live(..)) => {
                 return Err(format!(
-                    "session {name:?} lives already: roster go {name}, or choose another name"
+                    "session {name:?} lives already: roster go {}, or choose another name",
+                    to_paste(&name)
                 )
                 .into());
             }
@@ -452,7 +460,7 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
             transaction.commit(next, None)?;
         }
         Found::Closed(_) => {
-            let hint = format!("roster reopen {} --as {}", to_paste(&old), args.new);
+            let hint = format!("roster reopen {} --as {}", to_paste(&old), to_paste(&args.new));
             return Err(format!("session {old:?} is closed: {hint}").into());
         }
     }

@@ -106,6 +106,19 @@ pub(super) fn last_good(path: &Path) -> PathBuf {
     with_suffix(path, ".last")
 }
 
+/// Makes a backup of the last good copy where the registry itself is gone: a new one is about to
+/// take its place, in both.
+pub(super) fn keep_what_was(path: &Path) -> Result<(), StoreError> {
+    let copy = last_good(path);
+    match file::read(&copy) {
+        Ok(Some(bytes)) if parse(&copy, &bytes).is_ok_and(|r| !r.sessions.is_empty()) => {
+            write(path, ".bak", &bytes).map(drop)
+        }
+        // Nothing to keep.
+        _ => Ok(()),
+    }
+}
+
 /// The last good copy, or the newest backup that reads, or an empty registry.
 pub(super) fn newest_readable(path: &Path) -> (Registry, Option<PathBuf>) {
     let copies = std::iter::once(last_good(path))

@@ -335,6 +335,9 @@ impl Store {
         let locked = self.lock()?;
         let mut registry = locked.load()?.registry;
         change(&mut registry)?;
+        if !file::exists(&self.path) {
+            backup::keep_what_was(&self.path)?;
+        }
         locked.commit(&registry)
     }
 }

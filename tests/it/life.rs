@@ -381,6 +381,12 @@ fn forget_clear_backup_and_recover() {
         assert!(refused.status.code() == Some(1) && said.contains("@roster-ignore"), "{said}");
     }
     assert!(!names_in(&server, "lost").iter().any(|name| name.starts_with("scratch")));
+    server.tmux(&["set-option", "-g", "@roster-ignore", "w x y z"]);
+    let output = server.try_roster(&["restore", "--all"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("\"w\" is left alone (@roster-ignore)"), "{output:?}");
+    assert!(output.stdout.is_empty(), "not: nothing is lost");
+    server.tmux(&["set-option", "-gu", "@roster-ignore"]);
     assert!(!names_in(&server, "lost").contains(&"v".to_owned()));
     let refused = server.try_roster(&["reopen", "v"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -389,6 +395,19 @@ fn forget_clear_backup_and_recover() {
     server.tmux(&["rename-session", "-t", &server.id("v"), "again"]);
     wait_for(|| server.names().contains(&"again".to_owned()).then_some(()), || "again".into());
     assert_eq!(server.uuid("again"), uuid);
+}
+
+#[test]
+fn a_new_session_whose_command_ends_at_once_leaves_no_record() {
+    let server = five();
+    let before = server.registry();
+    for command in ["false", "/nowhere/nothing"] {
+        let output = server.try_roster(&["new", "-d", "gone", "--", command]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains("ended at once"), "{output:?}");
+    }
+    server.wait_until_idle();
+    assert_eq!(server.registry(), before);
 }
 
 /// The last good copy brings it back within the same command, before the backup is made.
@@ -495,6 +514,26 @@ fn restore_at_start_brings_all_back_once_a_session_stands() {
     for name in ["v", "w", "x", "y", "z"] {
         assert_eq!(before["sessions"][name]["uuid"], server.uuid(name));
     }
+}
+
+#[test]
+fn a_script_that_cannot_be_started_or_takes_too_long_is_logged() {
+    let server = Server::with_plugin(
+        "set -g @roster-on-created /nowhere/script\nset -g @roster-on-renamed 'sleep 100'\n",
+    );
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.tmux(&["rename-session", "-t", &server.id("one"), "two"]);
+    let path = server.registry_path().with_file_name("roster.log");
+    let log = || std::fs::read_to_string(&path).unwrap_or_default();
+    wait_for(
+        || {
+            let created = "the script for created: could not start \"/nowhere/script\": No such file";
+            let renamed = "the script for renamed: \"sleep\" was ended after 10 s";
+            (log().contains(created) && log().contains(renamed)).then_some(())
+        },
+        || format!("two lines, not {:?}", log()),
+    );
 }
 
 #[test]

@@ -472,6 +472,23 @@ fn a_damaged_registry_is_rebuilt_from_the_last_good_copy() {
     assert_eq!(text[at..], good[at..].replacen("safe", "yolo", 1));
 }
 
+/// A registry that somebody deleted may be wanted back even after a new one was begun.
+#[test]
+fn a_new_registry_makes_a_backup_of_the_last_good_copy_of_a_deleted_one() {
+    let place = Place::new();
+    place.ok(&["save", "a", "/w", "safe"]);
+    let good = place.bytes("sessions.json");
+    std::fs::remove_file(place.path("sessions.json")).unwrap();
+    place.fails(&["delete", "a"]);
+    assert!(place.files_with(".bak.").is_empty());
+    place.ok(&["save", "b", "/w", "safe"]);
+    assert_eq!(place.names(), ["b"]);
+    let [backup] = place.files_with(".bak.").try_into().unwrap();
+    assert_eq!(place.bytes(&backup), good);
+    place.ok(&["save", "c", "/w", "safe"]);
+    assert_eq!(place.files_with(".bak.").len(), 1);
+}
+
 #[test]
 fn without_it_the_newest_backup_that_reads_is_taken() {
     let place = Place::with(registry(&[record("a")]));
