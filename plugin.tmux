@@ -57,6 +57,14 @@ find_roster() {
 main() {
 	[ -n "${TMUX:-}" ] || exit 0
 	unset TMUX_PANE
+	# `tmux -S ./s` tells its jobs `./s`, wherever they run.
+	case $TMUX in
+	/*) ;;
+	*)
+		pid=${TMUX%,*}
+		! folder=$(readlink "/proc/${pid##*,}/cwd" 2>/dev/null) || TMUX=$folder/$TMUX
+		;;
+	esac
 	# A server that systemd, cron or a desktop started may know none of these.
 	PATH=${PATH:+$PATH:}/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin
 	enter_plugin_dir && [ -r scripts/common.sh ] || exit 0

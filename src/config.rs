@@ -80,7 +80,7 @@ impl Environment {
     /// The socket that `-S`, `-L`, TMUX or tmux's default names, in this order.
     pub fn socket(&self, path: Option<&str>, name: Option<&str>) -> PathBuf {
         match (path, name, &self.tmux) {
-            (Some(path), ..) => absolute(Path::new(path)),
+            (Some(path), ..) => one_spelling(Path::new(path)),
             (None, Some(name), _) => socket_folder(self.tmux_tmpdir.as_deref()).join(name),
             (None, None, Some((socket, _))) => socket.clone(),
             (None, None, None) => socket_folder(self.tmux_tmpdir.as_deref()).join("default"),
@@ -162,16 +162,31 @@ fn server_program(_: &Path) -> Option<PathBuf> {
     None
 }
 
-fn absolute(path: &Path) -> PathBuf {
-    env::current_dir().map_or_else(|_| path.to_owned(), |here| here.join(path))
+/// A socket's path, absolute and without links and `..` as far as its folders are there: however
+/// it is spelled, it has one registry.
+fn one_spelling(socket: &Path) -> PathBuf {
+    let socket = env::current_dir().map_or_else(|_| socket.to_owned(), |here| here.join(socket));
+    let resolved =
+        |folder: &Path| Some(folder.canonicalize().ok()?.join(socket.strip_prefix(folder).ok()?));
+    socket.ancestors().skip(1).find_map(resolved).unwrap_or_else(|| socket.clone())
 }
 
-/// `socket,pid,session` into the socket and the session's number; the socket may hold commas.
+/// `socket,pid,session` into the socket and the session's number; the socket may hold commas. One
+/// that is relative, as `tmux -S` takes it, is meant from where the server was started.
 fn split_tmux(value: &OsStr) -> Option<(PathBuf, String)> {
     let mut parts = value.as_bytes().rsplitn(3, |b| *b == b',');
     let session = String::from_utf8_lossy(parts.next()?).into_owned();
-    let (_pid, socket) = (parts.next()?, parts.next()?);
-    Some((PathBuf::from(OsStr::from_bytes(socket)), session)).filter(|(path, _)| path.is_absolute())
+    let (pid, socket) = (parts.next()?, parts.next()?);
+    let socket = Path::new(OsStr::from_bytes(socket));
+    if socket.is_relative() {
+        let pid = String::from_utf8_lossy(pid);
+        if let Ok(folder) = std::fs::read_link(format!("/proc/{pid}/cwd")) {
+            if folder.join(socket).exists() {
+                return Some((one_spelling(&folder.join(socket)), session));
+            }
+        }
+    }
+    Some((one_spelling(socket), session))
 }
 
 /// The folder name for a server: `default`, the name for `-L name`, else the whole path, with
@@ -333,5 +348,15 @@ mod tests {
         let (socket, session) = split_tmux(OsStr::new("/tmp/a,b/s,12,3")).unwrap();
         assert_eq!((socket.as_path(), session.as_str()), (Path::new("/tmp/a,b/s"), "3"));
         assert!(split_tmux(OsStr::new("x")).is_none());
+        // Never the default server.
+        let here = env::current_dir().unwrap().canonicalize().unwrap();
+        assert_eq!(split_tmux(OsStr::new("./s,0,3")).unwrap().0, here.join("s"));
+    }
+
+    #[test]
+    fn a_socket_has_one_spelling() {
+        let real = Path::new("/usr").canonicalize().unwrap();
+        assert_eq!(one_spelling(Path::new("/usr/../usr/./s")), real.join("s"));
+        assert_eq!(one_spelling(Path::new("/usr/nothing/t/s")), real.join("nothing/t/s"));
     }
 }

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::health;
-use crate::model::memory::{ClosedSession, Exact};
+use crate::model::memory::{ClosedSession, Displaced, Exact};
 use crate::model::reconcile::{Event, EventKind};
 use crate::model::session::Session;
 use crate::model::snapshot::SessionId;
@@ -44,6 +44,8 @@ pub struct Blueprint {
     pub name: Vec<u8>,
     /// The directory to start in, byte for byte.
     pub workdir: Vec<u8>,
+    /// The one that it belongs in, if that is gone.
+    pub displaced: Option<Displaced>,
     /// The launch command; empty for tmux's default.
     pub command: Vec<String>,
 }
@@ -56,7 +58,7 @@ pub fn restore_all(transaction: &mut Transaction<'_>) -> Result<Restored, SyncEr
     // Those would be made, and not be known as what came back.
     let (ignored, lost): (Vec<Session>, Vec<Session>) =
         transaction.lost().into_iter().partition(|session| transaction.is_ignored(&session.name));
-    let mut done = make(transaction, lost, health::RECREATED)?;
+    let mut done = make(transaction, lost, &[], health::RECREATED)?;
     done.warnings.extend(ignored.iter().map(|session| {
         format!("{:?} is left alone (@roster-ignore), so it was not restored", session.name)
     }));
@@ -76,20 +78,22 @@ pub fn restore_at_start(transaction: &mut Transaction<'_>) -> Result<Restored, S
     // What is lost no more was made by somebody else, or forgotten.
     memory.to_restore = lost.iter().map(|session| session.uuid.clone()).collect();
     transaction.remember(memory)?;
-    make(transaction, lost, health::RECREATED)
+    make(transaction, lost, &[], health::RECREATED)
 }
 
-/// Makes these recorded sessions anew and brings everything into step.
+/// Makes these recorded sessions anew and brings everything into step; `command`, if it is not
+/// empty, instead of their modes' launch profiles.
 ///
 /// # Errors
 /// A file or tmux fails.
 pub fn make(
     transaction: &mut Transaction<'_>,
     records: Vec<Session>,
+    command: &[String],
     status: &str,
 ) -> Result<Restored, SyncError> {
     let mut done = Restored::default();
-    carry_out(transaction, records, None, status, &mut done)?;
+    carry_out(transaction, records, command, status, &mut done)?;
     for (_, session) in &done.sessions {
         let session = session.clone();
         done.events.push(Event { kind: EventKind::Restored, session, old_name: None });
@@ -107,7 +111,6 @@ pub fn make_new(
     command: &[String],
 ) -> Result<Restored, SyncError> {
     let mut done = Restored::default();
-    let command = Some(command).filter(|command| !command.is_empty());
     carry_out(transaction, vec![record], command, "", &mut done)?;
     for (_, session) in &done.sessions {
         let session = session.clone();
@@ -119,7 +122,7 @@ pub fn make_new(
 fn carry_out(
     transaction: &mut Transaction<'_>,
     records: Vec<Session>,
-    command: Option<&[String]>,
+    command: &[String],
     status: &str,
     done: &mut Restored,
 ) -> Result<(), SyncError> {
@@ -138,7 +141,7 @@ fn carry_out(
         {
             let Some(record) = records.next() else { break };
             let mut blueprint = blueprint(transaction, record, &profiles, &mut done.warnings);
-            if let Some(command) = command {
+            if !command.is_empty() {
                 blueprint.command = command.to_vec();
             }
             blueprints.push(blueprint);
@@ -172,9 +175,11 @@ fn carry_out(
         }
         let recorded = next.registry.sessions.values_mut().find(|s| s.uuid == *uuid);
         if let Some(recorded) = recorded {
-            // A directory that is gone was noted when the blueprint was drawn.
-            let moved = blueprint.record.workdir != recorded.workdir;
-            let status = if moved { health::WORKDIR_MISSING } else { status };
+            let mut status = status;
+            if let Some(displaced) = &blueprint.displaced {
+                status = health::WORKDIR_MISSING;
+                next.memory.displaced.insert(uuid.clone(), displaced.clone());
+            }
             recorded.workdir.clone_from(&blueprint.record.workdir);
             status.clone_into(&mut recorded.last_health_status);
             recorded.last_health_at = if status.is_empty() { Timestamp::ZERO } else { now };
@@ -225,8 +230,16 @@ fn blueprint(
     profiles: &Profiles,
     warnings: &mut Vec<String>,
 ) -> Blueprint {
-    let exact = transaction.remembered.memory.exact.get(&record.uuid).cloned();
-    let mut workdir = Exact::workdir_of(exact.as_ref(), &record);
+    let memory = &transaction.remembered.memory;
+    let exact = memory.exact.get(&record.uuid);
+    let name = Exact::name_of(exact, &record);
+    let mut workdir = Exact::workdir_of(exact, &record);
+    let before = memory.displaced.get(&record.uuid).filter(|before| before.to == record.workdir);
+    if let Some(before) = before {
+        record.workdir.clone_from(&before.from);
+        workdir = before.from.clone().into_bytes();
+    }
+    let mut displaced = None;
     match health::is_directory(workdir.clone()) {
         Some(true) => {}
         // It may only be slow: where the session belongs is not forgotten for that.
@@ -243,13 +256,14 @@ fn blueprint(
                 parent.display()
             ));
             workdir = parent.as_os_str().as_bytes().to_vec();
-            record.workdir = String::from_utf8_lossy(&workdir).into_owned();
+            let to = String::from_utf8_lossy(&workdir).into_owned();
+            let from = std::mem::replace(&mut record.workdir, to.clone());
+            displaced = Some(Displaced { from, to });
         }
     }
-    let name = Exact::name_of(exact.as_ref(), &record);
     let words = profiles.get(&record.mode).map_or(&[][..], Vec::as_slice);
     let command = words.iter().map(|word| expand(word, &record)).collect();
-    Blueprint { name, workdir, command, record }
+    Blueprint { name, workdir, displaced, command, record }
 }
 
 /// The nearest folder above a path that is there; those above one that does not answer are not

@@ -165,7 +165,8 @@ pub struct Transaction<'a> {
     /// The user's options.
     pub settings: Settings,
     hooks_asked: bool,
-    mended: Option<String>,
+    /// What was mended of the files, in words.
+    pub mended: Option<String>,
 }
 
 /// The store of a place.
@@ -657,7 +658,6 @@ fn empty_answer(
         version: "3.1".into(),
         hooks: String::new(),
         options: options.unwrap_or_default(),
-        current: None,
     })
 }
 
@@ -697,7 +697,13 @@ pub fn start_server(place: &Place) -> Result<bool, SyncError> {
     }
     // The user's configuration is loaded meanwhile.
     let printed = place.tmux.run(&args, Instant::now() + Duration::from_secs(30))?;
-    Ok(String::from_utf8_lossy(&printed).lines().any(|line| line == "on"))
+    let ends = String::from_utf8_lossy(&printed).lines().any(|line| line == "on");
+    if ends {
+        // Were we interrupted before that, tmux does it by itself; before 3.2 it has no such timer.
+        let later = ["run-shell", "-b", "-d", "20", "-C", "set-option -s exit-empty on"];
+        let _ = place.tmux.run(&later, Instant::now() + TYPED_LIMIT);
+    }
+    Ok(ends)
 }
 
 /// Lets the server end with its last session again.
@@ -750,7 +756,10 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<(Remembered, Option<String
     let mut mended = None;
     let mut mend = |text: String| {
         log(place, &text);
-        mended = Some(text);
+        mended = Some(match mended.take() {
+            Some(before) => format!("{before}; {text}"),
+            None => text,
+        });
     };
     if let Some(recovered) = &loaded.recovered {
         let source = recovered.source.as_ref().map(|path| path.display().to_string());
@@ -767,8 +776,8 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<(Remembered, Option<String
         }
         restore_modes(&mut loaded.registry, &memory);
         locked.commit(&loaded.registry)?;
-    } else if !file::exists(&place.registry()) {
-        // Somebody deleted it. What lives comes back from tmux, the rest from the last copy.
+    } else if !loaded.is_there {
+        // Somebody deleted it, or what its link leads to. What lives comes back from tmux, the rest from the last copy.
         if let Some(mut last) = locked.last_good().filter(|last| !last.sessions.is_empty()) {
             restore_modes(&mut last, &memory);
             mend("the registry was gone; took its sessions from the last good copy".into());
@@ -778,9 +787,13 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<(Remembered, Option<String
     }
     let closed = match read_closed(place) {
         Err(StoreError::Damaged { path, reason }) => {
-            log(place, &format!("{} was damaged ({reason}); kept aside", path.display()));
-            let aside = Timestamp::now().unix_nanos();
-            let _ = fs::rename(&path, file::with_suffix(&path, &format!(".corrupt.{aside}")));
+            let aside = format!(".corrupt.{}", Timestamp::now().unix_nanos());
+            let aside = file::with_suffix(&path, &aside);
+            mend(format!(
+                "the list of closed sessions was damaged ({reason}); kept as {}, and begun anew",
+                aside.display()
+            ));
+            let _ = fs::rename(&path, &aside);
             Closed::default()
         }
         read => read?,
@@ -838,11 +851,10 @@ pub fn read_closed(place: &Place) -> Result<Closed, StoreError> {
 /// The registry or the list of closed sessions cannot be read.
 pub fn peek(place: &Place) -> Result<Remembered, StoreError> {
     let store = Store::new(place.registry());
-    let gone = !file::exists(store.path());
     Ok(Remembered {
-        registry: match store.last_good().filter(|_| gone) {
-            Some(last) => last,
-            None => store.read()?,
+        registry: match store.read_if_there()? {
+            Some(registry) => registry,
+            None => store.last_good().unwrap_or_default(),
         },
         closed: match read_closed(place) {
             Err(StoreError::Damaged { .. }) => Closed::default(),

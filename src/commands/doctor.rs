@@ -689,9 +689,12 @@ fn check_log(exam: &mut Examination, place: &Place) {
 }
 
 fn check_fzf(exam: &mut Examination) {
-    let mut command = Command::new("fzf");
-    command.arg("--version");
-    match first_line(command) {
+    let version = super::pick::fzf().and_then(|program| {
+        let mut command = Command::new(program);
+        command.arg("--version");
+        first_line(command)
+    });
+    match version {
         Some(version) => exam.ok("fzf", &version),
         None => exam.note("fzf", "not found: tmux's own menus are used", "install fzf"),
     }
@@ -716,37 +719,39 @@ fn mend(examined: &Examination) -> Vec<Finding> {
             Repair::Tell(..) | Repair::Load => store.lock().ok(),
             Repair::Private(..) | Repair::Sync => None,
         };
-        let (what, done) =
-            match repair {
-                Repair::Private(path, mode) => {
-                    (format!("made {} {mode:04o}", path.display()), make_private(path, *mode))
-                }
-                Repair::Tell(what, line) => {
-                    (format!("put {what} back"), put_back(place, examined.server, line))
-                }
-                Repair::Load => {
-                    let loaded = load::load_into(&Environment::read(), place, false, false)
-                        .map_err(|failure| match failure {
-                            Failure::Usage(message) => message,
-                            Failure::Error(error) => error.to_string(),
-                        });
-                    ("loaded the plugin".to_owned(), loaded)
-                }
-                Repair::Sync => {
-                    let synced = sync::sync(place, Trigger::Person).map(drop);
-                    let synced = match synced {
-                        // Reading under the lock is what mends a damaged file.
-                        Err(sync::SyncError::Tmux(TmuxError::NoServer { .. })) => {
-                            sync::change_offline(place, |_| false).map(drop)
-                        }
-                        synced => synced,
-                    };
-                    (
-                        "brought registry and tmux into step".to_owned(),
-                        synced.map_err(|e| e.to_string()),
-                    )
-                }
-            };
+        let (what, done) = match repair {
+            Repair::Private(path, mode) => {
+                (format!("made {} {mode:04o}", path.display()), make_private(path, *mode))
+            }
+            Repair::Tell(what, line) => {
+                (format!("put {what} back"), put_back(place, examined.server, line))
+            }
+            Repair::Load => {
+                let deadline = Instant::now() + TYPED_LIMIT;
+                let binary = sync::options(place, &["@roster-binary"], deadline);
+                let is_chosen = binary.is_ok_and(|values| values.iter().any(|v| !v.is_empty()));
+                let loaded = load::load_into(&Environment::read(), place, false, is_chosen)
+                    .map_err(|failure| match failure {
+                        Failure::Usage(message) => message,
+                        Failure::Error(error) => error.to_string(),
+                    });
+                ("loaded the plugin".to_owned(), loaded)
+            }
+            Repair::Sync => {
+                let synced = sync::sync(place, Trigger::Person).map(drop);
+                let synced = match synced {
+                    // Reading under the lock is what mends a damaged file.
+                    Err(sync::SyncError::Tmux(TmuxError::NoServer { .. })) => {
+                        sync::change_offline(place, |_| false).map(drop)
+                    }
+                    synced => synced,
+                };
+                (
+                    "brought registry and tmux into step".to_owned(),
+                    synced.map_err(|e| e.to_string()),
+                )
+            }
+        };
         match done {
             Ok(()) => exam.ok("mended", &what),
             Err(error) => exam.problem("mended", &format!("not {what}: {error}"), ""),

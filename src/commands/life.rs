@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -23,6 +23,7 @@ use tmux_roster::tmux::command::{line, only_on};
 use tmux_roster::tmux::query;
 use tmux_roster::{Session, Store, Timestamp, sanitize_name, validate_name};
 
+use super::list::visible;
 use super::state::warn_of_mode;
 use super::{Context, Failure, Outcome, not_found, print, store_of, to_paste, warn};
 use crate::cli;
@@ -84,14 +85,19 @@ fn all_names(transaction: &Transaction<'_>) -> Vec<String> {
 /// A transaction that is in step already.
 fn begin<'a>(place: &'a Place, store: &'a Store) -> Result<Transaction<'a>, SyncError> {
     let mut transaction = Transaction::begin(place, store, Trigger::Person)?;
+    if let Some(mended) = transaction.mended.take() {
+        warn(&visible(&mended));
+    }
     transaction.bring_into_step()?;
     Ok(transaction)
 }
 
 /// The same where there may be no server yet: then one is started, which ends with its last
-/// session as the user's configuration has it once `act` has made one.
+/// session as the user's configuration has it once `act` has made one. None is started for names
+/// that stand nowhere.
 fn with_server<T>(
     place: &Place,
+    needed: &[&String],
     act: impl FnOnce(&mut Transaction<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let store = store_of(place);
@@ -99,6 +105,15 @@ fn with_server<T>(
         Ok(mut transaction) => return act(&mut transaction),
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
         Err(error) => return Err(error.into()),
+    }
+    let there = sync::peek(place)?;
+    let sessions: Vec<&Session> = (there.registry.sessions.values())
+        .chain(there.closed.closed.iter().map(|entry| &entry.session))
+        .collect();
+    for name in needed {
+        if !sessions.iter().any(|session| session.name == **name || session.uuid == **name) {
+            return Err(not_found(name, sessions.iter().map(|session| session.name.as_str())));
+        }
     }
     let ends = sync::start_server(place)?;
     let done = begin(place, &store).map_err(Failure::from).and_then(|mut t| act(&mut t));
@@ -137,7 +152,7 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         return Err(Failure::Usage("--as goes with one name".into()));
     }
     let place = context.place()?;
-    let done = with_server(&place, |transaction| {
+    let done = with_server(&place, &args.names.iter().collect::<Vec<_>>(), |transaction| {
         if args.all {
             let done = restore::restore_all(transaction)?;
             transaction.run_scripts(&done.events);
@@ -173,14 +188,15 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
                 }
             }
         }
-        bring_back(transaction, records, args.new_name.as_deref())
+        bring_back(transaction, records, args.new_name.as_deref(), &[])
     })?;
     report(&done, "restored")
 }
 
 pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
     let place = context.place()?;
-    let (done, seat) = with_server(&place, |transaction| {
+    let needed: Vec<&String> = args.name.iter().collect();
+    let (done, seat) = with_server(&place, &needed, |transaction| {
         let closed = &transaction.remembered.closed.closed;
         let entry = match &args.name {
             None => closed.first().ok_or("no session was closed")?,
@@ -195,7 +211,7 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
                 })?,
         };
         let entry = entry.clone();
-        let done = bring_back(transaction, vec![entry.session], args.new_name.as_deref())?;
+        let done = bring_back(transaction, vec![entry.session], args.new_name.as_deref(), &[])?;
         let seat = done.sessions.first().map(|(id, _)| seat(transaction, *id));
         Ok((done, seat))
     })?;
@@ -215,6 +231,7 @@ fn bring_back(
     transaction: &mut Transaction<'_>,
     mut records: Vec<Session>,
     new_name: Option<&str>,
+    command: &[String],
 ) -> Result<Restored, Failure> {
     if let Some(name) = new_name {
         validate_name(name)?;
@@ -253,7 +270,7 @@ fn bring_back(
     }
     let memory = next.memory.clone();
     transaction.commit(next, Some(&memory))?;
-    let done = restore::make(transaction, records, health::RECREATED)?;
+    let done = restore::make(transaction, records, command, health::RECREATED)?;
     transaction.run_scripts(&done.events);
     Ok(done)
 }
@@ -278,29 +295,37 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
         require_terminal(context, args.client.as_deref())?;
     }
     let place = context.place()?;
+    let given = Path::new(args.directory.as_deref().unwrap_or("."));
     let here = match &args.pane {
+        _ if given.is_absolute() => PathBuf::new(),
         Some(pane) => pane_directory(&place, pane)?,
-        None => std::env::current_dir()?,
+        None => std::env::current_dir()
+            .map_err(|error| format!("the current directory is gone: {error}"))?,
     };
-    let directory = here.join(args.directory.as_deref().unwrap_or("."));
-    let directory = if directory.is_dir() {
-        directory.components().collect::<std::path::PathBuf>()
-    } else {
+    let directory = here.join(given);
+    if !directory.is_dir() {
         return Err(format!("{} is not a directory", directory.display()).into());
-    };
+    }
+    // Links stay as they were typed, but where `..` leads they decide.
+    let climbs = directory.components().any(|part| part == Component::ParentDir);
+    let directory: PathBuf =
+        if climbs { directory.canonicalize()? } else { directory.components().collect() };
     let Some(workdir) = directory.to_str().map(str::to_owned) else {
         return Err(format!("{} is not UTF-8", directory.display()).into());
     };
     if let Some(name) = &args.name {
         validate_name(name)?;
     }
-    let seat = with_server(&place, |transaction| {
+    let seat = with_server(&place, &[], |transaction| {
         let name = match &args.name {
             Some(name) => name.clone(),
             None => free_name(transaction, &directory),
         };
         if transaction.is_ignored(&name) {
             return Err(ignored(&name));
+        }
+        if let Some(mode) = &args.mode {
+            warn_of_mode(mode, &transaction.settings.modes);
         }
         match find(transaction, &name) {
             Ok(Found::Live(..)) => {
@@ -310,8 +335,11 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
                 )
                 .into());
             }
-            Ok(Found::Lost(lost)) if args.directory.is_none() || lost.workdir == workdir => {
-                let done = bring_back(transaction, vec![lost], None)?;
+            Ok(Found::Lost(mut lost)) if args.directory.is_none() || lost.workdir == workdir => {
+                if let Some(mode) = &args.mode {
+                    lost.mode.clone_from(mode);
+                }
+                let done = bring_back(transaction, vec![lost], None, command)?;
                 return first(transaction, &done);
             }
             // A lost one of another directory steps aside when the new one stands.
@@ -319,9 +347,6 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
         }
         let default = &transaction.settings.policy.default_mode;
         let mode = args.mode.clone().unwrap_or_else(|| default.clone());
-        if args.mode.is_some() {
-            warn_of_mode(&mode, &transaction.settings.modes);
-        }
         let record = Session::with(&name, &workdir, &mode, new_uuid(), Timestamp::now());
         let done = restore::make_new(transaction, record, command)?;
         transaction.run_scripts(&done.events);
@@ -379,13 +404,13 @@ fn free_name(transaction: &Transaction<'_>, directory: &Path) -> String {
 pub fn go(context: &Context, args: &cli::Go) -> Outcome {
     require_terminal(context, args.client.as_deref())?;
     let place = context.place()?;
-    let seat = with_server(&place, |transaction| {
+    let seat = with_server(&place, &[&args.name], |transaction| {
         let record = match find(transaction, &args.name)? {
             Found::Live(id, _) => return Ok(seat(transaction, id)),
             Found::Lost(session) => session,
             Found::Closed(entry) => entry.session,
         };
-        let done = bring_back(transaction, vec![record], None)?;
+        let done = bring_back(transaction, vec![record], None, &[])?;
         first(transaction, &done)
     })?;
     go_to(context, &place, seat, args.client.as_deref())
@@ -395,7 +420,7 @@ pub fn last(context: &Context, args: &cli::Last) -> Outcome {
     require_terminal(context, args.client.as_deref())?;
     let place = context.place()?;
     let client = client(context, &place, args.client.as_deref());
-    let seat = with_server(&place, |transaction| {
+    let seat = with_server(&place, &[], |transaction| {
         let live = transaction.live();
         let current = client.as_ref().ok().and_then(|client| client.as_ref());
         let current = current.and_then(|client| live.get(&client.session).cloned());
@@ -407,7 +432,7 @@ pub fn last(context: &Context, args: &cli::Last) -> Outcome {
         if let Some((id, _)) = live.iter().find(|(_, uuid)| **uuid == before.uuid) {
             return Ok(seat(transaction, *id));
         }
-        let done = bring_back(transaction, vec![before], None)?;
+        let done = bring_back(transaction, vec![before], None, &[])?;
         first(transaction, &done)
     })?;
     go_to(context, &place, seat, args.client.as_deref())
@@ -422,7 +447,10 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
             let mut renamed = Ok(());
             sync::change_offline(&place, |next| {
-                renamed = tmux_roster::store::rename(&mut next.registry, &args.old, &args.new);
+                let by_uuid = next.registry.by_uuid(&args.old).map(|s| s.name.clone());
+                let is_name = next.registry.sessions.contains_key(&args.old);
+                let old = by_uuid.filter(|_| !is_name).unwrap_or_else(|| args.old.clone());
+                renamed = tmux_roster::store::rename(&mut next.registry, &old, &args.new);
                 renamed.is_ok()
             })?;
             renamed?;
@@ -431,6 +459,9 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
         begun => begun?,
     };
     let found = find(&transaction, &args.old)?;
+    if transaction.is_ignored(&args.new) {
+        return Err(ignored(&args.new));
+    }
     let old = found.name().to_owned();
     if transaction.remembered.registry.sessions.contains_key(&args.new) {
         return Err(tmux_roster::StoreError::AlreadyExists(args.new.clone()).into());
@@ -629,7 +660,7 @@ fn go_to(context: &Context, place: &Place, seat: Seat, named: Option<&str>) -> O
     let target = seat.id.to_string();
     if named.is_none() && !context.is_inside() {
         let attach = line(&[b"attach-session", b"-t", target.as_bytes()]);
-        let error = place.tmux.command(&there_or_fail(seat, &attach)).exec();
+        let error = place.tmux.client(&there_or_fail(seat, &attach)).exec();
         return Err(format!("could not start tmux: {error}").into());
     }
     let Some(client) = client(context, place, named)? else {

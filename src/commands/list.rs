@@ -245,7 +245,11 @@ pub fn list(context: &Context, args: &cli::List) -> Outcome {
 }
 
 pub fn closed(context: &Context, args: &cli::Closed) -> Outcome {
-    let mut rows = view(&context.place()?)?.rows;
+    let place = context.place()?;
+    if let Err(error @ StoreError::Damaged { .. }) = sync::read_closed(&place) {
+        warn(&error.to_string());
+    }
+    let mut rows = view(&place)?.rows;
     rows.retain(|row| row.state == State::Closed);
     print_rows(context, &rows, args.json)
 }
@@ -419,8 +423,14 @@ pub fn show(context: &Context, args: &cli::Show) -> Outcome {
 /// The names as the registry has them: no lock, and no tmux outside of it.
 pub fn names(context: &Context) -> Outcome {
     let place = if context.is_inside() { context.place() } else { context.place_without_tmux() }?;
+    let store = store_of(&place);
+    let mut names = store.names()?;
+    if names.is_empty() && store.read_if_there()?.is_none() {
+        // Somebody deleted it; the next sync brings it back from there.
+        names = store.last_good().unwrap_or_default().sessions.into_keys().collect();
+    }
     let mut text = String::new();
-    for name in store_of(&place).names()? {
+    for name in names {
         text.push_str(&visible(&name));
         text.push('\n');
     }

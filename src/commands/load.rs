@@ -23,6 +23,15 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
     if let Some(program) = &args.tmux {
         place.tmux.program = PathBuf::from(program);
     }
+    // A hook's job is told both as arguments, and an option holds text.
+    for path in [&place.dir, &place.tmux.program] {
+        if path.to_str().is_none() {
+            let path = path.display();
+            return Err(
+                format!("{path} is not UTF-8: set XDG_STATE_HOME or PATH to what is").into()
+            );
+        }
+    }
     let loaded = load_into(&context.environment, &place, args.status, args.chosen);
     if let Err(Failure::Error(error)) = &loaded {
         // tmux and TPM show nobody what is said here.
@@ -46,13 +55,12 @@ pub fn load_into(
     }
     file::make_folder(&place.dir)?;
     let asked = ask(&place.tmux, deadline)?;
-    let program = program::lasting(environment, chosen)?;
     let lines = if status_only {
         let mut lines = hooks(version);
         lines.extend(placeholders(&asked, version));
         lines
     } else {
-        commands(place, version, &asked, &program)
+        commands(place, version, &asked, &program::lasting(environment, chosen)?)
     };
     sync::run_lines(place, None, &lines, deadline)?;
     Ok(())
@@ -92,6 +100,10 @@ fn commands(place: &Place, version: Version, asked: &Asked, program: &Path) -> V
         variable("ROSTER_DIR", place.dir.as_os_str().as_bytes()),
         variable("ROSTER_TMUX", place.tmux.program.as_os_str().as_bytes()),
     ];
+    // A server that was started in a pane of another has that one's session in its environment.
+    for name in ["ROSTER_UUID", "ROSTER_MODE", "ROSTER_SESSION", "ROSTER_WORKDIR"] {
+        lines.push(line(&[b"set-environment", b"-gu", name.as_bytes()]));
+    }
     lines.extend(hooks(version));
     lines.extend(bindings(version, asked));
     lines.extend(placeholders(asked, version));

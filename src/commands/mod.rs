@@ -15,8 +15,9 @@ mod store;
 mod terminal;
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -25,7 +26,7 @@ use argh::{ArgsInfo, EarlyExit};
 use tmux_roster::config::{Environment, Place};
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
-use tmux_roster::tmux::query::Mark;
+use tmux_roster::tmux::query::{Mark, unescape_dollars};
 use tmux_roster::tmux::{Tmux, TmuxError, is_exiting};
 use tmux_roster::{Store, StoreError};
 
@@ -77,6 +78,11 @@ pub fn run(args: &[String]) -> Outcome {
     let Some(verb) = cli.verb else {
         return Err(Failure::Usage("a command is missing; see `roster --help`".into()));
     };
+    for (option, value) in [("-L", &cli.socket_name), ("-S", &cli.socket_path)] {
+        if value.as_deref() == Some("") {
+            return Err(Failure::Usage(format!("{option} names no server: its value is empty")));
+        }
+    }
     let context = Context::new(cli.socket_name, cli.socket_path);
     dispatch(&context, verb, line.command, started).map_err(|failure| match failure {
         Failure::Usage(message) => usage(&message, line.verb),
@@ -196,7 +202,13 @@ impl Context {
         let show = ["show-options", "-gqv", "@roster_dir"];
         match tmux.run(&show, deadline) {
             Ok(printed) => {
-                let dir = PathBuf::from(String::from_utf8_lossy(&printed).trim_end_matches('\n'));
+                let printed = printed.strip_suffix(b"\n").unwrap_or(&printed);
+                let path = |bytes: Vec<u8>| PathBuf::from(OsString::from_vec(bytes));
+                // tmux 3.4 prints `$x` as `\$x`; the plugin made the folder.
+                let mut dir = path(printed.to_vec());
+                if !dir.is_dir() {
+                    dir = path(unescape_dollars(printed));
+                }
                 if dir.is_absolute() {
                     return Ok(Place { tmux, dir });
                 }

@@ -187,7 +187,7 @@ fn widths(cells: &[Vec<String>]) -> Vec<usize> {
 }
 
 /// fzf on PATH, or where its own installer and others put it, which a server's PATH may lack.
-fn fzf() -> Option<PathBuf> {
+pub fn fzf() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let own = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".fzf/bin"));
     let usual = ["/opt/homebrew/bin", "/usr/local/bin"].map(PathBuf::from);

@@ -22,8 +22,16 @@ use crate::cli;
 const HEALTH_LIMIT: Duration = Duration::from_secs(3);
 
 pub fn backup(context: &Context) -> Outcome {
-    match store_of(&context.place()?).backup()? {
+    let store = store_of(&context.place()?);
+    match store.backup()? {
         Some(path) => print_path(&path)?,
+        None if store.last_good().is_some_and(|last| !last.sessions.is_empty()) => {
+            return Err(
+                "the registry is gone: roster sync brings it back from its last good copy, \
+                        then it can be backed up"
+                    .into(),
+            );
+        }
         None => warn("there is no registry yet: nothing to back up"),
     }
     Ok(ExitCode::SUCCESS)
@@ -246,8 +254,14 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
             let wanted = match (&args.name, args.all) {
                 (Some(name), _) => Some(named(&mut next.registry.sessions, name)?.uuid.clone()),
                 (None, false) if context.is_inside() => {
-                    let client = super::life::client(context, &place, None)?;
-                    client.and_then(|client| live.get(&client.session).cloned())
+                    match super::life::client(context, &place, None)? {
+                        Some(client) => {
+                            let uuid = live.get(&client.session);
+                            Some(uuid.ok_or("this session is not recorded: name one, or --all")?)
+                                .cloned()
+                        }
+                        None => None,
+                    }
                 }
                 _ => None,
             };
@@ -290,7 +304,8 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
         }
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
             for session in store.list()? {
-                if args.name.as_ref().is_none_or(|name| *name == session.name) {
+                let is_meant = |name: &String| *name == session.name || *name == session.uuid;
+                if args.name.as_ref().is_none_or(is_meant) {
                     checked.push(Checked {
                         name: session.name,
                         status: health::NO_SERVER.into(),

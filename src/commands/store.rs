@@ -20,7 +20,7 @@ pub fn run(args: cli::Store) -> Outcome {
         }
         _ => {}
     }
-    let Some(file) = args.file else {
+    let Some(file) = args.file.filter(|file| !file.is_empty()) else {
         return Err(Failure::Usage("store needs --file PATH before the operation".into()));
     };
     let store = Store::new(file);

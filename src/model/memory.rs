@@ -29,6 +29,10 @@ pub struct Memory {
     /// Names and directories that are not UTF-8, by UUID.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub exact: BTreeMap<String, Exact>,
+    /// Those that were restored elsewhere since their directory was gone, by UUID: it may only have
+    /// been a disk that was not there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub displaced: BTreeMap<String, Displaced>,
     /// Sessions that the user told us to forget while they live, with the name at that time.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub untracked: BTreeMap<SessionId, String>,
@@ -53,6 +57,7 @@ impl Default for Memory {
             sessions: BTreeMap::new(),
             lost_since: BTreeMap::new(),
             exact: BTreeMap::new(),
+            displaced: BTreeMap::new(),
             untracked: BTreeMap::new(),
             look_at: None,
             restore_due: false,
@@ -84,6 +89,15 @@ pub struct Known {
     /// pane option masks it, and stamping once more would not help.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stamped_over: String,
+}
+
+/// Where a session belongs that was restored elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Displaced {
+    /// The directory that was gone.
+    pub from: String,
+    /// The one that took its place. Who leaves it has settled somewhere else.
+    pub to: String,
 }
 
 /// The exact bytes, in hexadecimal, of what is not UTF-8.

@@ -421,7 +421,13 @@ impl<'a> Work<'a> {
             registry.by_uuid(uuid).is_some()
                 || self.closed.closed.iter().any(|entry| entry.session.uuid == *uuid)
         });
+        memory.displaced.retain(|uuid, displaced| {
+            let closed = self.closed.closed.iter().map(|entry| &entry.session);
+            let mut known = closed.chain(registry.by_uuid(uuid)).filter(|s| s.uuid == *uuid);
+            known.any(|session| session.workdir == displaced.to)
+        });
         memory_after.exact.clone_from(&memory.exact);
+        memory_after.displaced.clone_from(&memory.displaced);
         memory_after.lost_since.clone_from(&memory.lost_since);
         memory_after.look_at = memory.look_at;
 

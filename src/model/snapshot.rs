@@ -83,8 +83,6 @@ pub struct LiveSession {
     pub created: Timestamp,
     /// When a client last came to it (whole seconds); `None` if never.
     pub last_attached: Option<Timestamp>,
-    /// How many clients are attached.
-    pub attached: u32,
     /// How many windows it has.
     pub windows: u32,
     /// What `#{@roster_uuid}` shows: its stamp, or what masks it.

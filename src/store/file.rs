@@ -216,15 +216,13 @@ pub(crate) fn temporary_name(name: &OsStr) -> OsString {
     temporary
 }
 
-/// Removes what a crash left of the file `name` and its companions: nobody but the holder of the
-/// lock makes files of such names.
+/// Removes what a crash left of the file `name`: nobody but the holder of its lock makes files of
+/// such names.
 pub(super) fn remove_leftovers(folder: &Path, name: &OsStr) {
     let Ok(entries) = fs::read_dir(folder) else { return };
-    let start = [b".", name.as_bytes(), b"."].concat();
+    let start = [b".", name.as_bytes(), b".tmp."].concat();
     for entry in entries.flatten() {
-        let found = entry.file_name();
-        let found = found.as_bytes();
-        if found.starts_with(&start) && found.windows(5).any(|part| part == b".tmp.") {
+        if entry.file_name().as_bytes().starts_with(&start) {
             let _ = fs::remove_file(entry.path());
         }
     }

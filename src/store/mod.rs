@@ -154,10 +154,15 @@ impl Store {
     /// # Errors
     /// The file cannot be read, is damaged or newer. It is untouched in each case.
     pub fn read(&self) -> Result<Registry, StoreError> {
-        match file::read(&self.path)? {
-            Some(bytes) => parse(&self.path, &bytes),
-            None => Ok(Registry::default()),
-        }
+        Ok(self.read_if_there()?.unwrap_or_default())
+    }
+
+    /// The same; `None` if there is no file, or a link that leads nowhere.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub fn read_if_there(&self) -> Result<Option<Registry>, StoreError> {
+        file::read(&self.path)?.map(|bytes| parse(&self.path, &bytes)).transpose()
     }
 
     /// The last good copy of the registry, if it reads.
@@ -333,9 +338,9 @@ impl Store {
         change: impl FnOnce(&mut Registry) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let locked = self.lock()?;
-        let mut registry = locked.load()?.registry;
+        let Loaded { mut registry, is_there, .. } = locked.load()?;
         change(&mut registry)?;
-        if !file::exists(&self.path) {
+        if !is_there {
             backup::keep_what_was(&self.path)?;
         }
         locked.commit(&registry)
@@ -352,8 +357,10 @@ pub struct Locked<'a> {
 /// What [`Locked::load`] found.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The registry.
+    /// The registry; empty if there is no file.
     pub registry: Registry,
+    /// Whether there is a file.
+    pub is_there: bool,
     /// Set if the file was damaged.
     pub recovered: Option<Recovered>,
 }
@@ -379,17 +386,18 @@ impl Locked<'_> {
     pub fn load(&self) -> Result<Loaded, StoreError> {
         let path = &self.store.path;
         let Some(bytes) = file::read(path)? else {
-            return Ok(Loaded { registry: Registry::default(), recovered: None });
+            return Ok(Loaded { registry: Registry::default(), is_there: false, recovered: None });
         };
         let reason = match parse(path, &bytes) {
-            Ok(registry) => return Ok(Loaded { registry, recovered: None }),
+            Ok(registry) => return Ok(Loaded { registry, is_there: true, recovered: None }),
             Err(StoreError::Damaged { reason, .. }) => reason,
             Err(error) => return Err(error),
         };
         let kept = backup::write(path, ".corrupt", &bytes)?;
         let (registry, source) = backup::newest_readable(path);
         self.commit(&registry)?;
-        Ok(Loaded { registry, recovered: Some(Recovered { reason, kept, source }) })
+        let recovered = Some(Recovered { reason, kept, source });
+        Ok(Loaded { registry, is_there: true, recovered })
     }
 
     /// As [`Store::backup`], for those who hold the lock already.

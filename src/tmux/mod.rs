@@ -122,9 +122,18 @@ pub struct Output {
 impl Tmux {
     /// A tmux command for this server. Its environment names no other server and no pane.
     pub fn command<S: AsRef<std::ffi::OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = Command::new(&self.program);
         // -u: without it, tmux replaces what is not ASCII where the locale is not UTF-8.
-        command.arg("-u").arg("-S").arg(&self.socket).args(args);
+        self.command_with(&["-u"], args)
+    }
+
+    /// The same for a client that stays: whether its terminal takes UTF-8, its locale tells.
+    pub fn client<S: AsRef<std::ffi::OsStr>>(&self, args: &[S]) -> Command {
+        self.command_with(&[], args)
+    }
+
+    fn command_with<S: AsRef<std::ffi::OsStr>>(&self, flags: &[&str], args: &[S]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(flags).arg("-S").arg(&self.socket).args(args);
         command.env_remove("TMUX").env_remove("TMUX_PANE");
         command
     }

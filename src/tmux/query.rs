@@ -42,8 +42,6 @@ pub struct Answer {
     pub hooks: String,
     /// The values of the options, in the order asked for.
     pub options: Vec<Vec<u8>>,
-    /// The session that tmux takes as the current one of this call.
-    pub current: Option<SessionId>,
 }
 
 /// A mark of 48 random bits. It begins with the one character that it does not hold further on,
@@ -74,7 +72,6 @@ pub fn args(query: Query<'_>) -> Vec<String> {
         "session_id",
         "session_created",
         "session_last_attached",
-        "session_attached",
         "session_windows",
         "@roster_uuid",
         "@roster_mode",
@@ -96,7 +93,7 @@ pub fn args(query: Query<'_>) -> Vec<String> {
         command(&["show-hooks", "-g"]);
     }
     let mut end = format!("{n}end");
-    for field in ["pid", "start_time", "version", "session_id", "@roster_lost"] {
+    for field in ["pid", "start_time", "version", "@roster_lost"] {
         end.push_str(&format!("{n}#{{{field}}}"));
     }
     for option in query.options {
@@ -131,7 +128,7 @@ pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
     let hooks = String::from_utf8_lossy(&rest[..at]).into_owned();
     let end = rest[at + start_of_end.len()..].strip_suffix(b"\n")?;
     let fields = split(end.strip_suffix([n, b"E"].concat().as_slice())?, n);
-    let [pid, start, version, current, lost, options @ ..] = fields.as_slice() else { return None };
+    let [pid, start, version, lost, options @ ..] = fields.as_slice() else { return None };
     let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
     let server = ServerId { pid: number(pid)? as u32, start_time: number(start)? };
     if options.len() != query.options.len() * 2 {
@@ -142,7 +139,6 @@ pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
         version: lossy(version),
         hooks,
         options: options.chunks(2).map(|pair| exact(pair[0], pair[1])).collect(),
-        current: SessionId::parse(&lossy(current)),
     })
 }
 
@@ -151,7 +147,6 @@ fn record(fields: &[&[u8]]) -> Option<LiveSession> {
         id,
         created,
         attached_at,
-        attached,
         windows,
         stamp,
         mode,
@@ -180,7 +175,6 @@ fn record(fields: &[&[u8]]) -> Option<LiveSession> {
         workdir,
         created: Timestamp::from_unix(number(created)?)?,
         last_attached: number(attached_at).filter(|at| *at > 0).and_then(Timestamp::from_unix),
-        attached: number(attached)? as u32,
         windows: number(windows)? as u32,
         stamp: lossy(stamp),
         mode: lossy(mode),
@@ -210,7 +204,7 @@ pub fn exact(length: &[u8], printed: &[u8]) -> Vec<u8> {
 }
 
 /// Takes back what tmux 3.4 makes of `$x`, `$_` and `${`.
-fn unescape_dollars(printed: &[u8]) -> Vec<u8> {
+pub fn unescape_dollars(printed: &[u8]) -> Vec<u8> {
     let is_escape = |at: usize| {
         let begins_name = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'{');
         printed[at..].starts_with(b"\\$") && printed.get(at + 2).is_some_and(begins_name)
@@ -281,11 +275,11 @@ mod tests {
     use super::*;
 
     const QUERY: Query<'_> = Query { mark: "~x~", clear: None, hooks: false, options: &["@o"] };
-    const END: &str = "~x~end~x~12~x~34~x~3.4~x~$1~x~2~x~3~x~a$b~x~E\n";
+    const END: &str = "~x~end~x~12~x~34~x~3.4~x~2~x~3~x~a$b~x~E\n";
 
     fn session(name: &str, name_len: &str, path: &str, path_len: &str) -> String {
         format!(
-            "~x~$1~x~5~x~~x~0~x~1~x~u~x~m~x~~x~~x~0~x~{name_len}~x~{name}~x~{path_len}~x~{path}~x~E\n"
+            "~x~$1~x~5~x~~x~1~x~u~x~m~x~~x~~x~0~x~{name_len}~x~{name}~x~{path_len}~x~{path}~x~E\n"
         )
     }
 

@@ -446,7 +446,7 @@ fn hostile_options_run_nothing() {
     let server = Server::with_plugin(
         "set -g @roster-default-mode \"#(touch canary)'; touch canary; '\"\n\
          set -g @roster-ignore \"\\$(touch canary) `touch canary`\"\n\
-         set -g @roster-command-loud \"sleep '50 $(touch canary); #(touch canary)' `touch canary`\"\n\
+         set -g @roster-command-loud \"../loud '50 $(touch canary); #(touch canary)' `touch canary`\"\n\
          set -g @roster-closed-limit '; touch canary'\n\
          set -g @roster-on-created 'unbalanced \"'\n",
     );
@@ -455,7 +455,12 @@ fn hostile_options_run_nothing() {
     server.wait_for_names(&["one"]);
     assert_eq!(server.field("one", "mode"), "#(touch canary)'; touch canary; '");
     let _client = server.attach("one");
-    let _ = server.try_roster(&["new", "-d", "two", "-m", "loud"]);
+    let said = server.dir("said");
+    script(&server.path("loud"), &format!("printf '<%s>' \"$@\" >'{said}'; exec sleep 1000\n"));
+    server.roster(&["new", "-d", "two", "-m", "loud"]);
+    let words = "<50 $(touch canary); #(touch canary)><`touch><canary`>";
+    let read = || std::fs::read_to_string(&said).unwrap_or_default();
+    wait_for(|| (read() == words).then_some(()), read);
     server.wait_until_quiet();
     let log = std::fs::read_to_string(server.registry_path().with_file_name("roster.log")).unwrap();
     assert!(log.contains("@roster-closed-limit") && log.contains("@roster-on-created"), "{log}");

@@ -3,10 +3,11 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::env::{Client, Server, tmux_program, wait_for};
+use crate::env::{Client, Server, tmux_program, tmux_version, wait_at_most, wait_for};
 
 /// Five sessions in directories of their own, with modes, in step.
 fn five() -> Server {
@@ -398,6 +399,114 @@ fn forget_clear_backup_and_recover() {
 }
 
 #[test]
+fn a_name_that_is_left_alone_is_refused_before_anything_is_renamed() {
+    let server = five();
+    server.tmux(&["set-option", "-g", "@roster-ignore", "tmp*"]);
+    let before = server.registry();
+    let output = server.try_roster(&["rename", "v", "tmp-v"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("@roster-ignore"), "{output:?}");
+    server.wait_until_idle();
+    assert_eq!(server.registry(), before);
+    assert!(server.tmux(&["list-sessions", "-F", "#{session_name}"]).contains("v\n"));
+}
+
+#[test]
+fn new_gives_a_lost_session_the_mode_and_the_command_that_were_asked_for() {
+    let server = five();
+    let uuid = server.uuid("v");
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "mine"]);
+    server.wait_for_name("mine");
+    server.roster(&["new", "-d", "v", "-m", "yolo", "--", "sleep", "4242"]);
+    assert_eq!((server.uuid("v"), server.field("v", "mode")), (uuid, "yolo".to_owned()));
+    let id = server.id("v");
+    wait_for(
+        || {
+            let pid = server.tmux(&["list-panes", "-t", &id, "-F", "#{pane_pid}"]);
+            let run = std::process::Command::new("ps").args(["-o", "args=", "-p", &pid]).output();
+            let run = String::from_utf8_lossy(&run.unwrap().stdout).into_owned();
+            run.contains("sleep 4242").then_some(())
+        },
+        || "the command that was asked for".into(),
+    );
+}
+
+/// A disk that is not there yet, say.
+#[test]
+fn a_directory_that_comes_back_is_where_the_next_restore_starts() {
+    let server = five();
+    let (there, away) = (server.path("dir-v"), server.path("away"));
+    for state in ["safe", "displaced"] {
+        server.crash();
+        std::fs::rename(&there, &away).unwrap();
+        server.tmux(&["new-session", "-d", "-s", &format!("new-{state}"), "-c", &server.dir("c")]);
+        server.roster(&["restore", "v"]);
+        let parent = there.parent().unwrap().display().to_string();
+        assert_eq!(server.field("v", "workdir"), parent);
+        assert_eq!(server.field("v", "last_health_status"), "workdir-missing");
+        std::fs::rename(&away, &there).unwrap();
+    }
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "new", "-c", &server.dir("c")]);
+    server.roster(&["restore", "v"]);
+    assert_eq!(server.field("v", "workdir"), server.dir("dir-v"));
+    assert_eq!(server.field("v", "last_health_status"), "recreated");
+}
+
+#[test]
+fn a_name_that_stands_nowhere_starts_no_server() {
+    let server = five();
+    server.crash();
+    for command in [&["restore", "typo"][..], &["reopen", "typo"]] {
+        let output = server.try_roster(command);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains("not found"), "{output:?}");
+        assert!(!server.try_tmux(&["list-sessions"]).status.success());
+    }
+    let uuid = server.uuid("v");
+    server.roster(&["rename", &uuid, "vv"]);
+    assert_eq!(server.uuid("vv"), uuid);
+    let output = server.try_roster(&["health", &uuid]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("vv"), "{output:?}");
+}
+
+#[test]
+fn a_server_that_a_command_started_ends_with_its_last_session_even_if_it_was_interrupted() {
+    let server = five();
+    server.crash();
+    let exits = || server.tmux(&["show-options", "-sv", "exit-empty"]);
+    server.roster(&["restore", "v"]);
+    assert_eq!(exits(), "on");
+    if tmux_version() < (3, 2) {
+        return;
+    }
+    // As after SIGINT in the middle.
+    server.tmux(&["set-option", "-s", "exit-empty", "off"]);
+    wait_at_most(
+        Duration::from_secs(60),
+        || (exits() == "on").then_some(()),
+        || "tmux that ends by itself".into(),
+    );
+}
+
+#[test]
+fn a_damaged_list_of_closed_sessions_is_told_and_kept() {
+    let server = five();
+    server.roster(&["kill", "z"]);
+    server.wait_until_idle();
+    let list = server.registry_path().with_file_name("closed.json");
+    std::fs::write(&list, "garbage").unwrap();
+    let shown = server.try_roster(&["closed"]);
+    assert!(String::from_utf8_lossy(&shown.stderr).contains("damaged"), "{shown:?}");
+    let output = server.try_roster(&["reopen", "z"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("closed sessions was damaged"), "{said}");
+    let kept = said.split_once("kept as ").unwrap().1.split_once(',').unwrap().0;
+    assert_eq!(std::fs::read(kept).unwrap(), b"garbage");
+}
+
+#[test]
 fn a_new_session_whose_command_ends_at_once_leaves_no_record() {
     let server = five();
     let before = server.registry();
@@ -528,7 +637,8 @@ fn a_script_that_cannot_be_started_or_takes_too_long_is_logged() {
     let log = || std::fs::read_to_string(&path).unwrap_or_default();
     wait_for(
         || {
-            let created = "the script for created: could not start \"/nowhere/script\": No such file";
+            let created =
+                "the script for created: could not start \"/nowhere/script\": No such file";
             let renamed = "the script for renamed: \"sleep\" was ended after 10 s";
             (log().contains(created) && log().contains(renamed)).then_some(())
         },
@@ -627,6 +737,25 @@ fn a_deleted_registry_comes_back_even_without_its_server() {
     server.crash();
     assert_eq!(names_in(&server, "lost"), ["v", "w", "x", "y", "z"]);
     check_all_come_back(&server, &before, &["v", "w", "x", "y", "z"]);
+}
+
+/// A link into dotfiles, say, whose other end a checkout took away.
+#[test]
+fn a_registry_whose_link_leads_nowhere_comes_back() {
+    let server = five();
+    server.wait_until_idle();
+    let before = server.registry();
+    server.crash();
+    let away = server.path("dotfiles.json");
+    std::fs::rename(server.registry_path(), &away).unwrap();
+    std::os::unix::fs::symlink(&away, server.registry_path()).unwrap();
+    assert_eq!(server.registry(), before);
+    std::fs::remove_file(&away).unwrap();
+    assert_eq!(names_in(&server, "lost"), ["v", "w", "x", "y", "z"]);
+    assert_eq!(server.roster(&["names"]), "v\nw\nx\ny\nz\n");
+    assert_eq!(server.try_roster(&["backup"]).status.code(), Some(1));
+    check_all_come_back(&server, &before, &["v", "w", "x", "y", "z"]);
+    assert!(std::fs::symlink_metadata(server.registry_path()).unwrap().is_symlink());
 }
 
 #[test]

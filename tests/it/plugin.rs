@@ -233,6 +233,115 @@ fn a_session_with_a_home_of_its_own_uses_the_servers_registry() {
     client.press(&["Enter"]);
     client.wait_to_see("sessions.json");
     assert!(!client.screen().contains("/nowhere/tmux-roster"), "{}", client.screen());
+    // What the first client that comes starts has done its work by now.
+    wait_for(
+        || (!server.tmux(&["show-hooks", "-g"]).contains("[4244]")).then_some(()),
+        || "the hook for the first client done".into(),
+    );
+    server.wait_for_jobs();
+    assert!(!server.path("elsewhere").exists() && !server.path("state").exists());
+}
+
+/// `tmux -S ./s` tells its panes `./s`: what is typed there is for that server.
+#[test]
+fn a_relative_socket_is_never_taken_for_the_default_server() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "victim"]);
+    server.wait_for_names(&["victim"]);
+    let default = |args: &[&str]| {
+        let mut command = server.command(crate::env::tmux_program());
+        let output =
+            command.args(["-L", "default", "-f", "/dev/null"]).args(args).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    default(&["new-session", "-d", "-s", "victim"]);
+    let relative = |args: &[&str]| {
+        let mut command = server.command(crate::env::tmux_program());
+        let output = command.args(["-S", "./r", "-f"]).arg(server.path("tmux.conf")).args(args);
+        String::from_utf8_lossy(&output.output().unwrap().stdout).into_owned()
+    };
+    relative(&["new-session", "-d", "-s", "victim", "-c", "/"]);
+    relative(&["new-session", "-d", "-s", "other", "-c", "/"]);
+    let stamped = || relative(&["list-sessions", "-F", "#{@roster_uuid}"]).trim().len() > 70;
+    if cfg!(target_os = "linux") {
+        wait_for(|| stamped().then_some(()), || "the stamps".into());
+    }
+    relative(&["send-keys", "-t", "=victim:", &format!("{ROSTER} kill victim"), "Enter"]);
+    let sessions = || relative(&["list-sessions", "-F", "#{session_name}"]);
+    if cfg!(target_os = "linux") {
+        wait_for(|| (sessions() == "other\n").then_some(()), sessions);
+    }
+    assert_eq!(default(&["list-sessions", "-F", "#{session_name}"]), "victim\n");
+    relative(&["kill-server"]);
+    default(&["kill-server"]);
+}
+
+#[test]
+fn a_server_that_was_started_in_a_pane_has_none_of_that_ones_identity() {
+    let server = Server::with_plugin("");
+    let mut command = server.command(crate::env::tmux_program());
+    let uuid = "11111111-1111-4111-8111-111111111111";
+    command.env("ROSTER_UUID", uuid).env("ROSTER_SESSION", "outer").env("ROSTER_MODE", "x");
+    command.args(["-L", "s", "-f"]).arg(server.path("tmux.conf"));
+    let seen = server.dir("seen");
+    command.args(["new-session", "-d", "-s", "one", &format!("env >{seen}; exec sleep 100")]);
+    assert!(command.status().unwrap().success());
+    server.wait_for_names(&["one"]);
+    server.wait_until_quiet();
+    let first_pane = std::fs::read_to_string(&seen).unwrap();
+    assert!(!first_pane.contains(uuid) && !first_pane.contains("outer"), "{first_pane}");
+    let global = server.tmux(&["show-environment", "-g"]);
+    assert!(!global.contains(uuid) && !global.contains("outer"), "{global}");
+    assert_ne!(server.uuid("one"), uuid);
+}
+
+#[test]
+fn loading_again_for_the_status_line_leaves_the_programs_of_other_servers_alone() {
+    let server = Server::with_plugin(&format!("set -g @roster-binary '{ROSTER}'\n"));
+    let data = server.path("home/.local/share/tmux-roster");
+    std::fs::create_dir_all(data.join("0.1.0")).unwrap();
+    std::os::unix::fs::symlink("0.1.0/roster", data.join("roster")).unwrap();
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    let _client = server.attach("one");
+    wait_for(
+        || (!server.tmux(&["show-hooks", "-g"]).contains("[4244]")).then_some(()),
+        || "the hook for the first client done".into(),
+    );
+    let jobs = || {
+        let printed = std::process::Command::new("ps").args(["-A", "-o", "args="]).output();
+        String::from_utf8_lossy(&printed.unwrap().stdout).contains("load --status")
+    };
+    wait_for(|| (!jobs()).then_some(()), || "the end of its job".into());
+    assert_eq!(std::fs::read_link(data.join("roster")).unwrap(), Path::new("0.1.0/roster"));
+}
+
+#[test]
+fn a_socket_has_one_registry_however_it_is_spelled() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.crash();
+    std::os::unix::fs::symlink(server.path("tmp"), server.path("link")).unwrap();
+    let folder = server.path("tmp").read_dir().unwrap().next().unwrap().unwrap().file_name();
+    let folder = folder.to_str().unwrap();
+    for socket in [format!("../tmp/{folder}/s"), server.dir(&format!("link/{folder}/s"))] {
+        let mut command = server.command(ROSTER);
+        let output = command.args(["-S", &socket, "names"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "one\n", "{socket}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_utf_8_is_refused_in_words() {
+    use std::os::unix::ffi::OsStrExt;
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    let mut command = server.command(ROSTER);
+    let state = server.path("").join(std::ffi::OsStr::from_bytes(b"st\xff"));
+    let output = command.env("XDG_STATE_HOME", state).args(["-L", "s", "load"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("is not UTF-8"), "{said}");
 }
 
 #[test]

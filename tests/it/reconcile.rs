@@ -43,7 +43,6 @@ fn live(id: u32, name: &str) -> LiveSession {
         workdir: Workdir::Known(format!("/{name}").into_bytes()),
         created: at(0),
         last_attached: None,
-        attached: 0,
         windows: 1,
         stamp: String::new(),
         mode: String::new(),

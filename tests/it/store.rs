@@ -490,6 +490,16 @@ fn a_new_registry_makes_a_backup_of_the_last_good_copy_of_a_deleted_one() {
 }
 
 #[test]
+fn a_registry_leaves_the_temporary_files_of_its_neighbours_alone() {
+    let place = Place::new();
+    for name in [".sessions.json.a.tmp.1.2.3", ".sessions.json.tmp.1.2.3"] {
+        place.write(name, "being written");
+    }
+    place.ok(&["save", "a", "/w", "safe"]);
+    assert_eq!(place.files_with(".tmp."), [".sessions.json.a.tmp.1.2.3"]);
+}
+
+#[test]
 fn without_it_the_newest_backup_that_reads_is_taken() {
     let place = Place::with(registry(&[record("a")]));
     place.ok(&["backup"]);
@@ -561,11 +571,10 @@ fn what_a_crash_left_is_cleaned_by_the_next_writer() {
     let place = Place::new();
     place.write("victim", "mine");
     place.write(".sessions.json.tmp.1.2.3", "half");
-    place.write(".sessions.json.last.tmp.1.2.3", "half");
     symlink("victim", place.path(".sessions.json.tmp.4.5.6")).unwrap();
     place.write(".sessions.json.swp", "an editor's");
     place.ok(&["list"]);
-    assert_eq!(place.files_with(".tmp.").len(), 3);
+    assert_eq!(place.files_with(".tmp.").len(), 2);
     place.ok(&["save", "a", "/a", "safe"]);
     assert!(place.files_with(".tmp.").is_empty());
     assert_eq!(place.bytes("victim"), b"mine");
