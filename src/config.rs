@@ -291,6 +291,10 @@ impl Settings {
                 }
             }
         }
+        let restore = text("@roster-restore");
+        if !matches!(restore.as_str(), "" | "on" | "off") {
+            complaints.push(format!("@roster-restore is {restore:?}, not on or off: taken as off"));
+        }
         // Where the options are not known, nothing is dropped by what they are by default.
         let (closed_limit, lost_days) =
             if values.is_empty() { (usize::MAX, 0) } else { (closed_limit, lost_days) };
@@ -307,7 +311,7 @@ impl Settings {
                 health_interval,
             },
             modes: modes(&text("@roster-modes")),
-            restore_at_start: text("@roster-restore") == "on" && text("@continuum-restore") != "on",
+            restore_at_start: restore == "on" && text("@continuum-restore") != "on",
             scripts,
             plugin_is_loaded: !text("@roster_run").is_empty(),
             dir: Some(dir).filter(|dir| dir.is_absolute()),

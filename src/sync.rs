@@ -48,6 +48,10 @@ const READER_LIMIT: Duration = Duration::from_millis(200);
 /// second that only a second event so soon after waits.
 const PACE: Duration = Duration::from_millis(100);
 
+/// The same where another query began while this job waited for the lock: servers that ended one
+/// after another may each have left a job.
+const LEAST_PACE: Duration = Duration::from_millis(30);
+
 /// How long a sync may take for the health of those that were come to: each of their directories
 /// may be on a network that hangs.
 const HEALTH_LIMIT: Duration = Duration::from_secs(1);
@@ -59,7 +63,7 @@ const RETRY: (u32, u32) = (5, 600);
 /// Tells the job of such a look how long it was put off.
 const RETRY_VARIABLE: &str = "ROSTER_RETRY";
 
-/// How often a sync looks whether its hooks are still there.
+/// How often the sync of a hook looks whether all hooks are still there.
 const HOOKS_CHECK: Duration = Duration::from_secs(60);
 
 /// Why a transaction could not be done. The registry is as it was.
@@ -200,6 +204,10 @@ impl<'a> Transaction<'a> {
         store: &'a Store,
         trigger: Trigger,
     ) -> Result<Transaction<'a>, SyncError> {
+        if let (Trigger::Hook { .. }, Some(times)) = (trigger, store.peek_times()) {
+            // Not under the lock, which somebody who waits for nothing may want.
+            wait_since(times.queried, PACE);
+        }
         let locked = store.lock()?;
         let hooks = begin_query(&locked, trigger);
         let clear = match trigger {
@@ -711,17 +719,23 @@ pub fn let_server_end(place: &Place) {
     let _ = place.tmux.run(&["set-option", "-s", "exit-empty", "on"], Instant::now() + TYPED_LIMIT);
 }
 
-/// Keeps the pace, notes when this query begins, and says whether the hooks are to be checked.
+/// Waits until this long has passed. A clock that was set back makes nobody wait.
+fn wait_since(moment: SystemTime, long: Duration) {
+    if let Ok(since) = SystemTime::now().duration_since(moment) {
+        std::thread::sleep(long.saturating_sub(since));
+    }
+}
+
+/// Notes when this query begins, and says whether the hooks are to be checked.
 fn begin_query(locked: &Locked<'_>, trigger: Trigger) -> bool {
     let times = locked.times();
     if matches!(trigger, Trigger::Hook { .. }) {
-        // A clock that was set back makes nobody wait.
-        if let Ok(since) = SystemTime::now().duration_since(times.queried) {
-            std::thread::sleep(PACE.saturating_sub(since));
-        }
+        wait_since(times.queried, LEAST_PACE);
     }
     let now = SystemTime::now();
-    let due = now.duration_since(times.hooks_checked).map_or(true, |since| since > HOOKS_CHECK);
+    // A person, who waits for more than this costs, has them looked at each time.
+    let due = matches!(trigger, Trigger::Person)
+        || now.duration_since(times.hooks_checked).map_or(true, |since| since > HOOKS_CHECK);
     let hooks_checked = if due { now } else { times.hooks_checked };
     locked.set_times(Times { queried: now, hooks_checked });
     due

@@ -14,7 +14,7 @@ use tmux_roster::model::reconcile::{Remembered, reconcile};
 use tmux_roster::model::registry::{FileVersion, RegistryFile, SCHEMA_VERSION};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{ServerId, SessionId};
-use tmux_roster::store::{self, file};
+use tmux_roster::store::file;
 use tmux_roster::sync::{self, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::command::{HOOK_INDEX, HOOKS, hook_line, line, our_hook_in, set_hook};
 use tmux_roster::tmux::query::Answer;
@@ -183,6 +183,7 @@ fn examine(context: &Context) -> Examination {
         check_times(&mut exam, place);
         check_log(&mut exam, place);
     }
+    check_install(&mut exam, context);
     check_fzf(&mut exam);
     exam.place = place;
     exam
@@ -226,7 +227,7 @@ fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Option<An
             exam.note("server", &format!("{error}: only the files were looked at"), "");
             return None;
         }
-        Err(TmuxError::Incomplete { message }) if message == sync::NO_TARGET => {
+        Err(TmuxError::Empty) => {
             let found = "it has no session, and before tmux 3.2 cannot be asked without one";
             exam.note("server", found, "");
             return None;
@@ -433,7 +434,7 @@ fn check_keys(exam: &mut Examination, tmux: &Tmux, answer: &Answer, settings: &S
                 KeyState::Users => {
                     ("is bound to something else: left alone", "unbind it, or use another")
                 }
-                KeyState::Unbound => ("is not bound any more", FIX),
+                KeyState::Unbound => ("is not bound any more, or no key of tmux", FIX),
             };
             exam.note("keys", &format!("prefix {key} {found}"), remedy);
             if *state == KeyState::Unbound {
@@ -540,7 +541,8 @@ fn check_registry(
     };
     let bytes = file::read(&path).ok().flatten();
     let Some(bytes) = bytes else {
-        match settings.is_some_and(|settings| settings.plugin_is_loaded) {
+        let has_sessions = answer.is_some_and(|answer| !answer.snapshot.sessions.is_empty());
+        match has_sessions && settings.is_some_and(|settings| settings.plugin_is_loaded) {
             true => exam.mendable("registry", "there is none yet", Repair::Sync),
             false => exam.note("registry", &format!("there is none yet ({})", path.display()), ""),
         }
@@ -653,7 +655,7 @@ fn check_times(exam: &mut Examination, place: &Place) {
         }
         Err(_) => "in the future".to_owned(),
     };
-    let Some(times) = store::peek(&file::with_suffix(&place.registry(), ".lock")) else {
+    let Some(times) = Store::new(place.registry()).peek_times() else {
         return exam.note("last sync", "there was none yet", "");
     };
     let mut found = ago(times.queried);
@@ -688,6 +690,25 @@ fn check_log(exam: &mut Examination, place: &Place) {
     exam.findings.push(Finding { check: "log", level: Level::Note, found, remedy, lines });
 }
 
+/// Why scripts/install could not get the program of the plugin's version, if that is another one.
+fn check_install(exam: &mut Examination, context: &Context) {
+    let path = context.environment.data_dir().map(|dir| dir.join("install-failed"));
+    let text = path.and_then(|path| file::read(&path).ok()).flatten().unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let mut lines = text.lines();
+    if let (Some(version), Some(_), Some(reason)) = (lines.next(), lines.next(), lines.next()) {
+        if version != env!("CARGO_PKG_VERSION") {
+            let found =
+                format!("the program of the plugin's version {version} is missing: {reason}");
+            exam.problem(
+                "install",
+                &found,
+                "mend that, then scripts/install in the plugin's folder",
+            );
+        }
+    }
+}
+
 fn check_fzf(exam: &mut Examination) {
     let version = super::pick::fzf().and_then(|program| {
         let mut command = Command::new(program);
@@ -715,7 +736,7 @@ fn mend(examined: &Examination) -> Vec<Finding> {
     let store = sync::store(place, Trigger::Person);
     for repair in &examined.repairs {
         // Whoever holds the lock clears away temporary files, those for source-file among them.
-        let _held = match repair {
+        let held = match repair {
             Repair::Tell(..) | Repair::Load => store.lock().ok(),
             Repair::Private(..) | Repair::Sync => None,
         };
@@ -735,6 +756,10 @@ fn mend(examined: &Examination) -> Vec<Finding> {
                         Failure::Usage(message) => message,
                         Failure::Error(error) => error.to_string(),
                     });
+                drop(held);
+                // The job that loading starts may take its time, and what is looked at next is
+                // what there is then.
+                let _ = sync::sync(place, Trigger::Person);
                 ("loaded the plugin".to_owned(), loaded)
             }
             Repair::Sync => {

@@ -241,6 +241,7 @@ fn bring_back(
     }
     let mut next = transaction.remembered.clone();
     let live = transaction.live();
+    let mut closed = Vec::new();
     for record in &records {
         let taken = next.registry.sessions.get(&record.name);
         // One that is left alone stands in no record.
@@ -249,6 +250,15 @@ fn bring_back(
         });
         if transaction.is_ignored(&record.name) {
             return Err(ignored(&record.name));
+        }
+        let mut sessions = transaction.answer.snapshot.sessions.iter();
+        if let Some(session) = sessions.find(|session| session.stamp == record.uuid) {
+            return Err(format!(
+                "that session lives as {:?} and is left alone: under another name it is recorded \
+                 again",
+                String::from_utf8_lossy(&session.name)
+            )
+            .into());
         }
         if is_left_alone || taken.is_some_and(|other| other.uuid != record.uuid) {
             let is_lost = next.registry.by_uuid(&record.uuid).is_some();
@@ -266,11 +276,23 @@ fn bring_back(
         // Its old name must be free of it before it stands under the new one.
         next.registry.sessions.retain(|_, session| session.uuid != record.uuid);
         next.registry.sessions.insert(record.name.clone(), record.clone());
-        next.closed.take(&record.uuid);
+        closed.extend(next.closed.take(&record.uuid));
     }
     let memory = next.memory.clone();
     transaction.commit(next, Some(&memory))?;
     let done = restore::make(transaction, records, command, health::RECREATED)?;
+    closed.retain(|entry| !done.sessions.iter().any(|(_, s)| s.uuid == entry.session.uuid));
+    if !closed.is_empty() {
+        // What was closed and does not live is still closed.
+        let mut next = transaction.remembered.clone();
+        for entry in closed {
+            next.registry.sessions.retain(|_, session| session.uuid != entry.session.uuid);
+            next.closed.push(entry);
+        }
+        transaction.commit(next, None)?;
+        transaction.look_again()?;
+        transaction.bring_into_step()?;
+    }
     transaction.run_scripts(&done.events);
     Ok(done)
 }
@@ -377,11 +399,15 @@ fn seat(transaction: &Transaction<'_>, id: SessionId) -> Seat {
 
 /// The first session that was made.
 fn first(transaction: &Transaction<'_>, done: &Restored) -> Result<Seat, Failure> {
-    for warning in &done.warnings {
+    let made = done.sessions.first().map(|(id, _)| seat(transaction, *id));
+    let (why, warnings) = match (made, done.warnings.split_last()) {
+        (None, Some((why, others))) => (why.as_str(), others),
+        _ => ("tmux did not make the session", done.warnings.as_slice()),
+    };
+    for warning in warnings {
         warn(warning);
     }
-    let made = done.sessions.first().map(|(id, _)| seat(transaction, *id));
-    made.ok_or_else(|| "tmux did not make the session".into())
+    made.ok_or_else(|| why.into())
 }
 
 /// A name made from a directory that neither lives nor is lost.

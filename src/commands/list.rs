@@ -241,7 +241,7 @@ pub fn list(context: &Context, args: &cli::List) -> Outcome {
         }
     };
     rows.sort_by(|a, b| order(&a.session, &b.session));
-    print_rows(context, &rows, args.json)
+    print_rows(context, &rows, "ATTACHED", args.json)
 }
 
 pub fn closed(context: &Context, args: &cli::Closed) -> Outcome {
@@ -251,16 +251,16 @@ pub fn closed(context: &Context, args: &cli::Closed) -> Outcome {
     }
     let mut rows = view(&place)?.rows;
     rows.retain(|row| row.state == State::Closed);
-    print_rows(context, &rows, args.json)
+    print_rows(context, &rows, "CLOSED", args.json)
 }
 
-fn print_rows(context: &Context, rows: &[Row], as_json: bool) -> Outcome {
+fn print_rows(context: &Context, rows: &[Row], last: &str, as_json: bool) -> Outcome {
     if as_json {
         json(&rows.iter().map(JsonRow::from).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }
     let now = Timestamp::now();
-    let last = if rows.iter().any(|row| row.closed_at.is_some()) { "CLOSED" } else { "ATTACHED" };
+    let last = if rows.iter().any(|row| row.closed_at.is_some()) { "CLOSED" } else { last };
     let header = ["NAME", "STATE", "MODE", "WORKDIR", "CREATED", last];
     let mut table = vec![header.map(str::to_owned)];
     for row in rows {

@@ -105,7 +105,10 @@ fn sessions(context: &Context, view: &View, seat: &Seat) -> Menu {
 fn rename(place: &Place, seat: &Seat, view: &View, row: &Row) -> Failure {
     let uuid = &row.session.uuid;
     if view.version.at_least(3, 2) {
-        return seat.popup(place, ("60", "7"), &["pick", "--inside", "--rename", uuid]);
+        // tmux refuses a popup that is larger than the client.
+        let size = [(60, seat.width), (7, seat.height)].map(|(at_most, has)| at_most.min(has));
+        let [width, height] = size.map(|size| size.to_string());
+        return seat.popup(place, (&width, &height), &["pick", "--inside", "--rename", uuid]);
     }
     let then = format!(
         "set-option -g @roster_answer \"%%%\" ; run-shell -b \"#{{@roster_program}} key --answer --from '#{{E:@roster_from}}' rename {uuid} >/dev/null 2>&1 || :\""

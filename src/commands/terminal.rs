@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use unicode_width::UnicodeWidthStr;
 
 /// The terminal, giving each key as it is pressed, until this is dropped.
 struct Raw {
@@ -73,15 +74,32 @@ pub fn ask(question: &str, begin: &str) -> io::Result<Option<String>> {
     }
 }
 
+/// How many rows a line takes on a terminal of so many columns.
+fn height(line: &str, columns: u16) -> usize {
+    let mut width = 0_usize;
+    let mut rest = line;
+    while let Some((before, colour)) = rest.split_once('\x1b') {
+        width += before.width();
+        rest = colour.split_once('m').map_or("", |(_, after)| after);
+    }
+    (width + rest.width()).div_ceil(usize::from(columns.max(1))).max(1)
+}
+
 /// Shows a text, a screen at a time, until a key is pressed.
 pub fn show(text: &str) -> io::Result<()> {
-    let rows = tcgetwinsize(io::stdout()).map_or(24, |size| size.ws_row);
+    let (columns, rows) =
+        tcgetwinsize(io::stdout()).map_or((80, 24), |size| (size.ws_col, size.ws_row));
     let rows = usize::from(rows).saturating_sub(2).max(1);
-    let lines: Vec<&str> = text.lines().collect();
+    let mut lines = text.lines().peekable();
     let mut out = io::stdout().lock();
-    for (at, page) in lines.chunks(rows).enumerate() {
-        writeln!(out, "{CLEAR}{}", page.join("\n"))?;
-        let more = (at + 1) * rows < lines.len();
+    while lines.peek().is_some() {
+        write!(out, "{CLEAR}")?;
+        let mut left = rows;
+        while let Some(line) = lines.next_if(|line| left == rows || height(line, columns) <= left) {
+            writeln!(out, "{line}")?;
+            left = left.saturating_sub(height(line, columns));
+        }
+        let more = lines.peek().is_some();
         write!(out, "\x1b[2m{}\x1b[0m", if more { "a key: more" } else { "a key: back" })?;
         out.flush()?;
         let key = Raw::new()?.key();

@@ -127,7 +127,7 @@ fn is_held(path: &Path, error: &io::Error) -> bool {
 /// When the last query began and the hooks were checked, without the lock: for doctor.
 /// Opening and closing the lock file would release a lock that this process holds, so this
 /// only asks for its times.
-pub fn peek(path: &Path) -> Option<Times> {
+pub(super) fn peek(path: &Path) -> Option<Times> {
     let found = fs::symlink_metadata(path).ok()?;
     Some(Times { queried: found.modified().ok()?, hooks_checked: found.accessed().ok()? })
 }

@@ -172,6 +172,12 @@ impl Store {
         parse(&copy, &bytes).ok()
     }
 
+    /// When the last query began and the hooks were checked, as far as can be told without the
+    /// lock; `None` if nobody ever took it.
+    pub fn peek_times(&self) -> Option<Times> {
+        lock::peek(&file::with_suffix(&self.path, ".lock"))
+    }
+
     /// Takes the lock that every writer takes, for as long as the result lives.
     ///
     /// Excludes other processes and threads that come this way, not a program that locks with
@@ -447,7 +453,7 @@ impl Locked<'_> {
     }
 }
 
-pub use lock::{Times, peek};
+pub use lock::Times;
 
 /// Gives the session `old` the name `new`, which must be free.
 ///

@@ -95,6 +95,43 @@ fn a_wiped_hook_is_found_and_put_back() {
 }
 
 #[test]
+fn a_command_that_somebody_types_puts_wiped_hooks_back() {
+    let server = started();
+    server.roster(&["sync"]);
+    let hooks = ["session-created", "session-closed", "session-renamed", "client-attached"];
+    for hook in hooks {
+        server.tmux(&["set-hook", "-gu", hook]);
+    }
+    server.roster(&["mode", "one", "yolo"]);
+    server.tmux(&["new-session", "-d", "-s", "seen"]);
+    server.wait_for_names(&["one", "seen"]);
+}
+
+#[test]
+fn why_the_plugins_program_is_not_there_is_told() {
+    let server = started();
+    let data = server.path("home/.local/share/tmux-roster");
+    fs::create_dir_all(&data).unwrap();
+    let failed = data.join("install-failed");
+    fs::write(&failed, "9.9.9\n1\nthere is no cargo to build it with\n").unwrap();
+    let (findings, well) = doctor(&server, &[]);
+    let told = found(&findings, "install", "problem");
+    assert!(!well && told.len() == 1 && told[0].contains("9.9.9"), "{findings:#?}");
+    assert!(told[0].contains("there is no cargo"), "{told:?}");
+    fs::write(&failed, concat!(env!("CARGO_PKG_VERSION"), "\n1\nolder than this\n")).unwrap();
+    assert!(doctor(&server, &[]).1);
+}
+
+#[test]
+fn a_server_without_sessions_is_no_problem() {
+    let server = Server::with_plugin("set -s exit-empty off\n");
+    server.tmux(&["start-server"]);
+    server.wait_for_jobs();
+    let (findings, well) = doctor(&server, &[]);
+    assert!(well, "{findings:#?}");
+}
+
+#[test]
 fn another_line_at_our_index_is_found() {
     let server = started();
     server.tmux(&["set-hook", "-g", "session-closed[4242]", "set-option -g @theirs 1"]);

@@ -391,7 +391,7 @@ fn forget_clear_backup_and_recover() {
     assert!(!names_in(&server, "lost").contains(&"v".to_owned()));
     let refused = server.try_roster(&["reopen", "v"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(1) && said.contains("--as NEW"), "{said}");
+    assert!(refused.status.code() == Some(1) && said.contains("another name"), "{said}");
     assert!(names_in(&server, "closed").contains(&"v".to_owned()), "it can still be reopened");
     server.tmux(&["rename-session", "-t", &server.id("v"), "again"]);
     wait_for(|| server.names().contains(&"again".to_owned()).then_some(()), || "again".into());
@@ -430,6 +430,44 @@ fn new_gives_a_lost_session_the_mode_and_the_command_that_were_asked_for() {
         },
         || "the command that was asked for".into(),
     );
+}
+
+#[test]
+fn what_cannot_be_reopened_stays_closed() {
+    let server = five();
+    server.roster(&["kill", "y"]);
+    server.tmux(&["set-option", "-g", "@roster-command-yolo", "/nowhere/nothing"]);
+    let output = server.try_roster(&["reopen", "y"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(names_in(&server, "closed"), ["y"]);
+    assert!(names_in(&server, "lost").is_empty());
+    assert_eq!(server.tmux(&["show-options", "-gv", "@roster_lost"]), "0");
+    server.tmux(&["set-option", "-gu", "@roster-command-yolo"]);
+    server.roster(&["reopen", "y"]);
+    server.wait_until_quiet();
+    assert!(names_in(&server, "live").contains(&"y".to_owned()));
+}
+
+#[test]
+fn a_session_that_is_left_alone_is_not_made_a_second_time() {
+    let server = five();
+    server.tmux(&["set-option", "-g", "@roster-ignore", "_*"]);
+    server.tmux(&["rename-session", "-t", &server.id("v"), "_v"]);
+    server.wait_for_names(&["w", "x", "y", "z"]);
+    let output = server.try_roster(&["reopen", "v"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("lives as \"_v\""), "{output:?}");
+    assert_eq!(names_in(&server, "closed"), ["v"]);
+}
+
+#[test]
+fn without_a_server_a_clone_is_not_lost() {
+    let server = five();
+    server.tmux(&["new-session", "-d", "-s", "clone", "-t", &server.id("v")]);
+    server.wait_for_name("clone");
+    server.wait_until_idle();
+    server.crash();
+    assert_eq!(names_in(&server, "lost"), ["v", "w", "x", "y", "z"]);
 }
 
 /// A disk that is not there yet, say.

@@ -730,6 +730,20 @@ fn what_is_typed_at_the_prompt_for_a_name_is_never_run() {
 }
 
 #[test]
+fn a_session_can_be_renamed_on_a_small_terminal() {
+    let server = started(With::Menu, "");
+    let client = Client::attach_sized(&server, "one", (40, 12));
+    client.prefix("A");
+    client.wait_to_see("rename");
+    client.press(&["r"]);
+    client.wait_to_see(if tmux_version() >= (3, 2) { "> one" } else { "new name:" });
+    client.press(&["C-u"]);
+    client.press(&["-l", "small"]);
+    client.press(&["Enter"]);
+    server.wait_for_name("small");
+}
+
+#[test]
 fn the_status_line_shows_the_mode_whatever_order_plugins_load_in() {
     let by_mode = "#{?#{==:#{roster_mode},yolo},#[fg=red],#[fg=green]}#{roster_mode}#[default]";
     let server = started(
