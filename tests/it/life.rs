@@ -528,7 +528,8 @@ fn a_script_that_cannot_be_started_or_takes_too_long_is_logged() {
     let log = || std::fs::read_to_string(&path).unwrap_or_default();
     wait_for(
         || {
-            let created = "the script for created: could not start \"/nowhere/script\": No such file";
+            let created =
+                "the script for created: could not start \"/nowhere/script\": No such file";
             let renamed = "the script for renamed: \"sleep\" was ended after 10 s";
             (log().contains(created) && log().contains(renamed)).then_some(())
         },
