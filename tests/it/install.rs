@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::env::{Folder, ROSTER, Server, tmux_program, wait_for};
 use crate::plugin::copy_plugin;
@@ -573,6 +574,62 @@ fn the_chosen_program_is_used_and_nothing_is_fetched() {
     installation.server.wait_for_names(&["one"]);
     assert!(!installation.data().exists(), "no link: the user's program is called by its path");
     assert_eq!(release.requests.load(Ordering::SeqCst), 0);
+}
+
+/// Whatever stands on PATH or in the option under that name: tmux's start does not wait for it.
+#[test]
+fn a_stranger_called_roster_that_hangs_is_given_up() {
+    for (body, is_chosen) in
+        [("sleep 60", false), ("trap '' TERM; sleep 60", false), ("exec sleep 60", true)]
+    {
+        let installation = Installation::new("");
+        let server = &installation.server;
+        let stranger = server.path("strangers/roster");
+        let text = format!("#!/bin/sh\n: >\"$HOME/called\"\n{body}\n");
+        write_executable(&stranger, &text);
+        let chosen = format!("set -g @roster-binary '{}'\n", stranger.display());
+        let path = format!("PATH='{}':$PATH", server.dir("strangers"));
+        let (chosen, path) = if is_chosen { (&*chosen, "") } else { ("", &*path) };
+        installation.configure(&format!("{chosen}set -g @roster-install none"), path);
+        let started = Instant::now();
+        installation.start();
+        // A program that works is there at once; this bound is for a loaded machine.
+        assert!(started.elapsed() < Duration::from_secs(15), "{body}: {:?}", started.elapsed());
+        assert!(server.path("home/called").exists(), "{body}: it was asked");
+        installation.message("there is no roster program of version");
+        assert_eq!(server.tmux(&["show-options", "-gqv", "@roster_run"]), "");
+    }
+}
+
+#[test]
+fn a_time_limit_ends_all_that_was_started_with_whatever_there_is_to_do_it() {
+    let folder = Folder::new();
+    let at = |name: &str| folder.path().join(name);
+    let common = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/common.sh");
+    for (program, body) in [
+        ("timeout", "sleep 60"),
+        ("timeout", "trap '' TERM; sleep 60"),
+        ("perl", "sleep 60"),
+        ("perl", "trap '' TERM ALRM; sleep 60"),
+    ] {
+        match path_of(&at("bin"), &["sh", "sleep", program]) {
+            Ok(()) => {}
+            Err(_) if cfg!(target_os = "macos") => continue,
+            Err(missing) => panic!("{missing} is needed: install it"),
+        }
+        // Whoever lives on holds up the one who reads what they print.
+        write_executable(&at("slow"), &format!("#!/bin/sh\n({body}) &\n{body}\n"));
+        let script =
+            ". \"$1\"; said=$(limited 1 \"$2\"); echo $?; limited 9 sh -c 'exit 7'; echo $?";
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script, "sh"]).arg(&common).arg(at("slow"));
+        let started = Instant::now();
+        let output = command.env_clear().env("PATH", at("bin")).output().unwrap();
+        let taken = started.elapsed();
+        assert!(taken < Duration::from_secs(15), "{program}, {body}: {taken:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(!said.starts_with("0\n") && said.ends_with("\n7\n"), "{program}, {body}: {said}");
+    }
 }
 
 /// Puts a copy of the program where the plugin finds it.
