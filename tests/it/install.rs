@@ -841,6 +841,14 @@ fn uninstalling_leaves_nothing_but_the_registry() {
         || "the other server's stamp".into(),
     );
     let keys = before(&["list-keys"]);
+    // A job that is on its way, and does what it came for when all is removed already.
+    let job = server.path("roster");
+    let text = "#!/bin/sh\nwhile [ -n \"$(TMUX -L s show-options -gqv @roster_run)\" ]; do sleep 0.1; done\n\
+                sleep 1\nTMUX -L s set-option -g @roster_lost 1\n";
+    write_executable(&job, &text.replace("TMUX", &tmux_program().display().to_string()));
+    let dir = server.registry_path().parent().unwrap().to_owned();
+    let mut job = server.command(job);
+    let mut job = job.args(["sync", "--hook", "--dir"]).arg(dir).spawn().unwrap();
     let uninstall = |args: &[&str]| {
         let script = installation.plugin().join("scripts/uninstall");
         let output = server.command(script).args(args).output().unwrap();
@@ -848,6 +856,7 @@ fn uninstalling_leaves_nothing_but_the_registry() {
         String::from_utf8(output.stdout).unwrap()
     };
     let said = uninstall(&[]);
+    assert!(job.wait().unwrap().success());
     assert_eq!(said.matches("Removed from the server on").count(), 2, "{said}");
     for ask in [&other as &dyn Fn(&[&str]) -> String, &|args: &[&str]| server.tmux(args)] {
         for what in [
