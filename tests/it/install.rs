@@ -820,6 +820,7 @@ fn uninstalling_leaves_nothing_but_the_registry() {
     let installation = Installation::new(
         "set -g @roster-default-mode build\nset-hook -g 'session-created[7]' 'set -g @theirs 1'\n\
          bind-key X display-message '#{@roster_mode}'\n\
+         bind-key U run-shell -b '#{@roster_program} sync >/dev/null 2>&1 || :'\n\
          bind-key -T roster Y run-shell '~/.local/share/tmux-roster/roster list'\n\
          bind-key -r M-r display-message '#{@roster_dir}' \\; run-shell -b \"'$PROGRAM' list || :\"",
     );
@@ -885,7 +886,7 @@ fn uninstalling_leaves_nothing_but_the_registry() {
     assert_eq!(server.tmux(&["show-options", "-gv", "@roster-default-mode"]), "build");
     // The user's keys may speak of us.
     let left = server.tmux(&["list-keys"]);
-    assert_eq!(left.lines().filter(|line| line.contains("roster")).count(), 3, "{left}");
+    assert_eq!(left.lines().filter(|line| line.contains("roster")).count(), 4, "{left}");
     let is_ours = |line: &&str| line.contains("--from '#{E:@roster_from}'");
     let (ours, theirs): (Vec<&str>, Vec<&str>) = keys.lines().partition(is_ours);
     assert_eq!(ours.len(), 3, "{keys}");
