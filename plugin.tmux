@@ -5,6 +5,10 @@
 
 set -u
 
+# Seconds to say a version for a program that somebody else put there, since tmux's start waits:
+# it may be anything that is called roster. Ours is not worth the process that watches it.
+stranger_limit=2
+
 # Goes to the folder of this file, links followed (`ln -s` and Nix put it elsewhere).
 enter_plugin_dir() {
 	file=$0
@@ -20,10 +24,11 @@ enter_plugin_dir() {
 }
 
 # Whether a program is of this very version. The first that is only compatible (another patch)
-# is remembered, and works until there is one; any other is not called.
+# is remembered, and works until there is one; any other is not called. It has so many seconds to
+# answer as a second argument says.
 is_exact() {
 	[ -f "$1" ] && [ -x "$1" ] || return 1
-	case $("$1" --version 2>/dev/null </dev/null) in
+	case $(${2:+limited "$2"} "$1" --version 2>/dev/null </dev/null) in
 	"roster $version") roster=$1 ;;
 	"roster $series"*)
 		roster=${roster:-$1}
@@ -40,7 +45,7 @@ find_roster() {
 	case $chosen in [~]/*) chosen=${HOME:-}/${chosen#??} ;; esac
 	if [ -n "$chosen" ]; then
 		# What the user chose is never replaced, as long as it can be called.
-		is_exact "$chosen" || [ -n "$roster" ] && is_chosen=--chosen && return
+		is_exact "$chosen" "$stranger_limit" || [ -n "$roster" ] && is_chosen=--chosen && return
 		tell "@roster-binary is no roster program of version ${series}x: $chosen"
 	fi
 	is_exact "$dir/target/release/roster" && return
@@ -51,7 +56,7 @@ find_roster() {
 			is_exact "$program" && return
 		done
 	fi
-	is_exact "$(command -v roster)"
+	is_exact "$(command -v roster)" "$stranger_limit"
 }
 
 main() {

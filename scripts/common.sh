@@ -88,15 +88,24 @@ show_clients() {
 	done
 }
 
-# Runs a command for so many seconds at most, with nothing to read. macOS has no timeout(1), but
-# perl, whose alarm outlives exec. (A watchdog of sh alone loses signals, or leaves its sleep.)
+# Runs a command for so many seconds at most, with nothing to read, and ends what it started with
+# it: whoever reads what it prints waits for all who could still write. macOS has no timeout(1),
+# but perl. (A watchdog of sh alone loses signals, or leaves its sleep.)
 limited() {
 	seconds=$1
 	shift
 	if have timeout; then
-		timeout "$seconds" "$@"
+		timeout -k 1 "$seconds" "$@"
 	elif have perl; then
-		perl -e 'alarm shift; exec { $ARGV[0] } @ARGV' "$seconds" "$@"
+		perl -e '
+			my $limit = shift;
+			defined(my $pid = fork) or exit 126;
+			if (!$pid) { setpgrp; exec { $ARGV[0] } @ARGV; exit 127 }
+			$SIG{$_} = sub { kill KILL => -$pid; exit 124 } for qw(ALRM HUP INT TERM);
+			alarm $limit;
+			waitpid $pid, 0;
+			exit($? & 127 ? 128 + ($? & 127) : $? >> 8)
+		' "$seconds" "$@"
 	else
 		"$@"
 	fi </dev/null

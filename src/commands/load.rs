@@ -221,11 +221,14 @@ fn ask(tmux: &Tmux, deadline: Instant) -> Result<Asked, Failure> {
     })
 }
 
-/// The keys of the prefix table as list-keys prints them, and whether each is ours.
+/// The keys of the prefix table as list-keys prints them, and whether each is ours: a key that the
+/// user bound may call our program as well, but does not say where it was pressed.
 fn bound(listed: &str) -> impl Iterator<Item = (String, bool)> + '_ {
     listed.lines().filter_map(|line| {
         let mut words = line.split_whitespace().skip_while(|word| *word != "-T").skip(2);
-        Some((plain_key(words.next()?), line.contains("#{@roster_program}")))
+        let ours = line.contains(" run-shell -b \"#{@roster_program} ")
+            && line.contains(" --from '#{E:@roster_from}' ");
+        Some((plain_key(words.next()?), ours))
     })
 }
 
@@ -301,9 +304,10 @@ mod tests {
     fn keys_are_found_however_list_keys_writes_them() {
         let listed = "bind-key    -T prefix       \\#   list-buffers\n\
             bind-key -r -T prefix       M-Up  resize-pane -U 5\n\
-            bind-key    -T prefix       C-g   run-shell -b \"#{@roster_program} pick\"\n";
+            bind-key    -T prefix       L     run-shell -b \"#{@roster_program} list\"\n\
+            bind-key    -T prefix       C-g   run-shell -b \"#{@roster_program} pick --from '#{E:@roster_from}'  >/dev/null 2>&1 || :\"\n";
         let found: Vec<(String, bool)> = bound(listed).collect();
-        let want = [("#", false), ("M-Up", false), ("C-g", true)];
+        let want = [("#", false), ("M-Up", false), ("L", false), ("C-g", true)];
         assert_eq!(found, want.map(|(key, ours)| (key.to_owned(), ours)));
         assert_eq!(plain_key("^G"), "C-g");
         assert_eq!(plain_key("\""), "\"");
@@ -314,7 +318,7 @@ mod tests {
         let asked = Asked {
             keys: vec![Some("X".into()), None, Some("B".into())],
             status: vec!["#{roster_mode} #{roster_mode}".into(), "#{@roster_mode}".into()],
-            bound: "bind-key -T prefix G run-shell \"#{@roster_program} pick\"\n\
+            bound: "bind-key -T prefix G run-shell -b \"#{@roster_program} pick --from '#{E:@roster_from}' x\"\n\
                     bind-key -T prefix B display-message mine\n"
                 .into(),
         };

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::env::{Client, ROSTER, Server, wait_for};
+use crate::env::{Client, ROSTER, Server, skip, try_out, wait_for};
 
 const HOSTILE: [&str; 27] = [
     "'lead",
@@ -39,11 +39,8 @@ const HOSTILE: [&str; 27] = [
 ];
 
 fn is_installed(shell: &str) -> bool {
-    let found = Command::new(shell).arg("-c").arg("true").status().is_ok_and(|s| s.success());
-    if !found {
-        eprintln!("SKIPPED: {shell} is not installed, its completions are not tested");
-    }
-    found
+    let found = try_out(Command::new(shell).args(["-c", "true"]));
+    found.map_err(|(lack, said)| skip(&format!("completions of {shell}"), lack, &said)).is_ok()
 }
 
 /// A server without sessions, and a `roster` on the shell's PATH that writes down its arguments

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,44 @@ pub const ROSTER: &str = env!("CARGO_BIN_EXE_roster");
 
 /// How long anything may take on a loaded machine before a test calls it missing.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why a test cannot run here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// A program is missing, or is not what it should be: whoever set this machine up can help.
+    Program,
+    /// The system forbids it to this user, as a container may even to root.
+    Permission,
+}
+
+/// Says that a test, or a part of it, is left out, and lets it pass; past the test harness, which
+/// shows nobody what a test that passes prints. `.ci/run` repeats these lines at its end.
+///
+/// A gate must not pass because its machine lacks something: there (CI=true, on Linux) the lack
+/// of a program fails the test. What a system forbids, only who set it up can know to be wrong:
+/// TEST_NO_SKIP=1 says that nothing is.
+pub fn skip(what: &str, lack: Lack, reason: &str) {
+    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
+    let reason = reason.trim().replace('\n', "; ");
+    let must_run = cfg!(target_os = "linux") && is("CI", "true") && lack == Lack::Program;
+    assert!(!must_run && !is("TEST_NO_SKIP", "1"), "{what}: cannot run here: {reason}");
+    let line = format!("SKIPPED: {what}: {reason}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Runs something that shows whether tests can be run; what it says if not, and what is lacking.
+pub fn try_out(trial: &mut Command) -> Result<(), (Lack, String)> {
+    let output = trial.env("LC_ALL", "C").stdin(Stdio::null()).output();
+    let output = output.map_err(|error| {
+        (Lack::Program, format!("{}: {error}", trial.get_program().to_string_lossy()))
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let is_forbidden = ["not permitted", "ermission denied"].iter().any(|no| said.contains(no));
+    Err((if is_forbidden { Lack::Permission } else { Lack::Program }, said))
+}
 
 /// The tmux under test.
 pub fn tmux_program() -> PathBuf {

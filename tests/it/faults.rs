@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::env::{
-    Client, Folder, ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for,
+    Client, Folder, ROSTER, Server, skip, tmux_program, tmux_version, try_out, wait_at_most,
+    wait_for,
 };
 
 /// What a hook's job may take, and what a loaded machine adds to it.
@@ -20,28 +21,18 @@ const JOB_BOUND: Duration = Duration::from_secs(10 + 5);
 
 /// Whether strace can trace here; containers may forbid it.
 pub fn can_trace(test: &str) -> bool {
-    let traced = Command::new("strace")
-        .args(["-o", "/dev/null", "-e", "inject=getpid:signal=KILL", "true"])
-        .stderr(Stdio::null())
-        .status();
-    let can = traced.is_ok_and(|status| status.success());
-    if !can {
-        eprintln!("{test}: skipped, strace cannot trace here");
-    }
-    can
+    let mut strace = Command::new("strace");
+    strace.args(["-o", "/dev/null", "-e", "inject=getpid:signal=KILL", "true"]);
+    can(test, &mut strace)
 }
 
 /// Whether we may make mounts of our own.
 fn can_mount(test: &str) -> bool {
-    let mounted = Command::new("unshare")
-        .args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"])
-        .stderr(Stdio::null())
-        .status();
-    let can = mounted.is_ok_and(|status| status.success());
-    if !can {
-        eprintln!("{test}: skipped, no mounts here");
-    }
-    can
+    can(test, Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]))
+}
+
+fn can(test: &str, trial: &mut Command) -> bool {
+    try_out(trial).map_err(|(lack, said)| skip(test, lack, &said)).is_ok()
 }
 
 pub fn script(path: &Path, body: &str) {

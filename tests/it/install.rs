@@ -1,12 +1,16 @@
 //! Getting the program, upgrading it with tmux running, and taking everything out again.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::env::{Folder, ROSTER, Server, tmux_program, wait_for};
 use crate::plugin::copy_plugin;
@@ -575,6 +579,62 @@ fn the_chosen_program_is_used_and_nothing_is_fetched() {
     assert_eq!(release.requests.load(Ordering::SeqCst), 0);
 }
 
+/// Whatever stands on PATH or in the option under that name: tmux's start does not wait for it.
+#[test]
+fn a_stranger_called_roster_that_hangs_is_given_up() {
+    for (body, is_chosen) in
+        [("sleep 60", false), ("trap '' TERM; sleep 60", false), ("exec sleep 60", true)]
+    {
+        let installation = Installation::new("");
+        let server = &installation.server;
+        let stranger = server.path("strangers/roster");
+        let text = format!("#!/bin/sh\n: >\"$HOME/called\"\n{body}\n");
+        write_executable(&stranger, &text);
+        let chosen = format!("set -g @roster-binary '{}'\n", stranger.display());
+        let path = format!("PATH='{}':$PATH", server.dir("strangers"));
+        let (chosen, path) = if is_chosen { (&*chosen, "") } else { ("", &*path) };
+        installation.configure(&format!("{chosen}set -g @roster-install none"), path);
+        let started = Instant::now();
+        installation.start();
+        // A program that works is there at once; this bound is for a loaded machine.
+        assert!(started.elapsed() < Duration::from_secs(15), "{body}: {:?}", started.elapsed());
+        assert!(server.path("home/called").exists(), "{body}: it was asked");
+        installation.message("there is no roster program of version");
+        assert_eq!(server.tmux(&["show-options", "-gqv", "@roster_run"]), "");
+    }
+}
+
+#[test]
+fn a_time_limit_ends_all_that_was_started_with_whatever_there_is_to_do_it() {
+    let folder = Folder::new();
+    let at = |name: &str| folder.path().join(name);
+    let common = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/common.sh");
+    for (program, body) in [
+        ("timeout", "sleep 60"),
+        ("timeout", "trap '' TERM; sleep 60"),
+        ("perl", "sleep 60"),
+        ("perl", "trap '' TERM ALRM; sleep 60"),
+    ] {
+        match path_of(&at("bin"), &["sh", "sleep", program]) {
+            Ok(()) => {}
+            Err(_) if cfg!(target_os = "macos") => continue,
+            Err(missing) => panic!("{missing} is needed: install it"),
+        }
+        // Whoever lives on holds up the one who reads what they print.
+        write_executable(&at("slow"), &format!("#!/bin/sh\n({body}) &\n{body}\n"));
+        let script =
+            ". \"$1\"; said=$(limited 1 \"$2\"); echo $?; limited 9 sh -c 'exit 7'; echo $?";
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script, "sh"]).arg(&common).arg(at("slow"));
+        let started = Instant::now();
+        let output = command.env_clear().env("PATH", at("bin")).output().unwrap();
+        let taken = started.elapsed();
+        assert!(taken < Duration::from_secs(15), "{program}, {body}: {taken:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(!said.starts_with("0\n") && said.ends_with("\n7\n"), "{program}, {body}: {said}");
+    }
+}
+
 /// Puts a copy of the program where the plugin finds it.
 fn put_program(folder: &Path) -> PathBuf {
     let program = folder.join("target/release/roster");
@@ -758,7 +818,11 @@ fn hooks_stay_silent_when_the_folder_is_gone() {
 #[test]
 fn uninstalling_leaves_nothing_but_the_registry() {
     let installation = Installation::new(
-        "set -g @roster-default-mode build\nset-hook -g 'session-created[7]' 'set -g @theirs 1'\nbind-key X display-message roster",
+        "set -g @roster-default-mode build\nset-hook -g 'session-created[7]' 'set -g @theirs 1'\n\
+         bind-key X display-message '#{@roster_mode}'\n\
+         bind-key U run-shell -b '#{@roster_program} sync >/dev/null 2>&1 || :'\n\
+         bind-key -T roster Y run-shell '~/.local/share/tmux-roster/roster list'\n\
+         bind-key -r M-r display-message '#{@roster_dir}' \\; run-shell -b \"'$PROGRAM' list || :\"",
     );
     put_program(&installation.plugin());
     let server = &installation.server;
@@ -778,6 +842,14 @@ fn uninstalling_leaves_nothing_but_the_registry() {
         || "the other server's stamp".into(),
     );
     let keys = before(&["list-keys"]);
+    // A job that is on its way, and does what it came for when all is removed already.
+    let job = server.path("roster");
+    let text = "#!/bin/sh\nwhile [ -n \"$(TMUX -L s show-options -gqv @roster_run)\" ]; do sleep 0.1; done\n\
+                sleep 1\nTMUX -L s set-option -g @roster_lost 1\n";
+    write_executable(&job, &text.replace("TMUX", &tmux_program().display().to_string()));
+    let dir = server.registry_path().parent().unwrap().to_owned();
+    let mut job = server.command(job);
+    let mut job = job.args(["sync", "--hook", "--dir"]).arg(dir).spawn().unwrap();
     let uninstall = |args: &[&str]| {
         let script = installation.plugin().join("scripts/uninstall");
         let output = server.command(script).args(args).output().unwrap();
@@ -785,6 +857,7 @@ fn uninstalling_leaves_nothing_but_the_registry() {
         String::from_utf8(output.stdout).unwrap()
     };
     let said = uninstall(&[]);
+    assert!(job.wait().unwrap().success());
     assert_eq!(said.matches("Removed from the server on").count(), 2, "{said}");
     for ask in [&other as &dyn Fn(&[&str]) -> String, &|args: &[&str]| server.tmux(args)] {
         for what in [
@@ -811,16 +884,98 @@ fn uninstalling_leaves_nothing_but_the_registry() {
         assert!(!shown.to_lowercase().contains("roster"), "{shown}");
     }
     assert_eq!(server.tmux(&["show-options", "-gv", "@roster-default-mode"]), "build");
+    // The user's keys may speak of us.
     let left = server.tmux(&["list-keys"]);
-    assert!(!left.contains("@roster_"), "{left}");
-    assert!(left.contains("display-message roster"), "{left}");
-    let ours = keys.lines().filter(|line| line.contains("@roster_")).count();
-    assert_eq!(ours, 3, "{keys}");
-    assert_eq!(left.lines().count(), keys.lines().count() - ours);
+    assert_eq!(left.lines().filter(|line| line.contains("roster")).count(), 4, "{left}");
+    let is_ours = |line: &&str| line.contains("--from '#{E:@roster_from}'");
+    let (ours, theirs): (Vec<&str>, Vec<&str>) = keys.lines().partition(is_ours);
+    assert_eq!(ours.len(), 3, "{keys}");
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let sorted = |lines: Vec<&str>| lines.into_iter().map(words).collect::<BTreeSet<_>>();
+    assert_eq!(sorted(left.lines().collect()), sorted(theirs));
     assert!(!installation.data().exists());
     assert_eq!(server.names(), ["one"]);
     assert!(uninstall(&["--purge"]).contains("Removed the registries"));
     assert!(!server.registry_path().exists());
+    other(&["kill-server"]);
+}
+
+/// One that is stopped, and one that a client of another version is put off by.
+#[test]
+fn uninstalling_tells_which_server_was_not_cleared_and_leaves_it_the_program() {
+    let installation = Installation::new("");
+    put_program(&installation.plugin());
+    let server = &installation.server;
+    installation.start();
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
+    let other = |args: &[&str]| {
+        let mut command = server.command(tmux_program());
+        command.args(["-L", "other", "-f", "/dev/null"]).args(args).output().unwrap()
+    };
+    other(&["new-session", "-d", "-s", "two"]);
+    other(&["run-shell", &server.dir("tpm")]);
+    let set = |options: Output| !options.stdout.is_empty();
+    wait_for(
+        || set(other(&["show-options", "-gqv", "@roster_run"])).then_some(()),
+        || "the plugin in the other server".into(),
+    );
+    let uninstall = |args: &[&str]| {
+        let script = installation.data().join("scripts/uninstall");
+        let output = server.command(script).args(args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let socket = |name: &str| {
+        server.path("tmp").join(format!("tmux-{}/{name}", rustix::process::getuid().as_raw()))
+    };
+    let hooks = || server.tmux(&["show-hooks", "-g"]).matches("[4242]").count();
+    let program = installation.data().join("roster");
+    let check_kept = |(code, said, told): (Option<i32>, String, String), names: &[&str]| {
+        assert_eq!(code, Some(1), "{said}{told}");
+        for name in ["s", "other"] {
+            let (is_left, path) = (names.contains(&name), socket(name));
+            let failed = format!("The server on {} does not answer", path.display());
+            let removed = format!("Removed from the server on {}\n", path.display());
+            assert_eq!(told.contains(&failed), is_left, "{name}: {told}");
+            assert_eq!(said.contains(&removed), !is_left, "{name}: {said}");
+        }
+        assert!(told.contains("ROSTER_TMUX=PATH") && !said.contains("registries"), "{said}{told}");
+        assert!(program.exists() && server.registry_path().exists());
+    };
+    // No server's own program is found out, as where there is no /proc.
+    let (ps, tmux) = (server.path("traps/ps"), server.path("traps/tmux"));
+    write_executable(&ps, "#!/bin/sh\n");
+    for client in [
+        "echo 'server version is too old for client' >&2",
+        "echo 'server exited unexpectedly' >&2; exit 1",
+    ] {
+        write_executable(&tmux, &format!("#!/bin/sh\n{client}\n"));
+        check_kept(uninstall(&["--purge"]), &["s", "other"]);
+        assert_eq!(hooks(), 5);
+    }
+    std::fs::remove_file(&tmux).unwrap();
+    let pid = server.tmux(&["list-sessions", "-F", "#{pid}"]).parse().unwrap();
+    let pid = Pid::from_raw(pid).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    let stopped = uninstall(&["--purge"]);
+    kill_process(pid, Signal::CONT).unwrap();
+    check_kept(stopped, &["s"]);
+    assert_eq!(hooks(), 5);
+    assert!(!set(other(&["show-options", "-gqv", "@roster_run"])));
+    // The server's own program is asked where the one on PATH gets no answer.
+    std::fs::remove_file(&ps).unwrap();
+    if cfg!(target_os = "linux") {
+        write_executable(&tmux, "#!/bin/sh\n");
+    }
+    let (code, said, told) = uninstall(&["--purge"]);
+    assert_eq!((code, told.as_str()), (Some(0), ""), "{said}");
+    let removed = format!("Removed from the server on {}\n", socket("s").display());
+    assert!(said.starts_with(&removed), "{said}");
+    assert!(!said.contains("other\n"), "nothing was left there: {said}");
+    let _ = std::fs::remove_file(&tmux);
+    assert_eq!(hooks(), 0);
+    assert!(!installation.data().exists() && !server.registry_path().exists());
     other(&["kill-server"]);
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::env::{Folder, ROSTER, Server, tmux_program, wait_for};
+use crate::env::{Folder, Lack, ROSTER, Server, skip, tmux_program, try_out, wait_for};
 use crate::faults::hook_job;
 
 fn store(file: &Path, args: &[&str]) -> Output {
@@ -207,9 +207,8 @@ fn as_nobody(program: &Path) -> Option<Command> {
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
         command
     };
-    let can = setpriv().arg("true").output().is_ok_and(|output| output.status.success());
-    if !can {
-        eprintln!("another user: skipped, only root can become one");
+    if let Err((lack, said)) = try_out(setpriv().arg("true")) {
+        skip("what another user may", lack, &said);
         return None;
     }
     let mut command = setpriv();
@@ -399,7 +398,7 @@ fn a_link_of_our_own_is_followed_and_another_users_is_not() {
     let before = fs::read(&target).unwrap();
     let chown = Command::new("chown").args(["-h", "12345"]).arg(&file).output();
     if !chown.is_ok_and(|output| output.status.success()) {
-        eprintln!("another user's link: skipped, only root can make one");
+        skip("another user's link", Lack::Permission, "only root can make one");
         return;
     }
     let output = store(&file, &["save", "b", "/w", "safe"]);
@@ -419,7 +418,7 @@ fn another_users_registry_is_refused() {
             && fs::metadata(path).is_ok_and(|found| found.uid() == 12345)
     };
     if !chown(&file) {
-        eprintln!("another user's registry: skipped, only root can make one");
+        skip("another user's registry", Lack::Permission, "only root can make one");
         return;
     }
     let before = fs::read(&file).unwrap();
@@ -441,7 +440,9 @@ fn another_users_registry_is_refused() {
 fn give_away(path: &Path) -> bool {
     let given = lchown(path, Some(12345), None).is_ok();
     if !given {
-        eprintln!("another user's {}: skipped, only root can make one", path.display());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let what = format!("another user's {name}");
+        skip(&what, Lack::Permission, "only root can make one");
     }
     given
 }

@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use crate::env::ROSTER;
+use crate::env::{Folder, ROSTER};
+use crate::faults::script;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -183,6 +185,41 @@ fn the_pictures_of_the_readme_are_there_whole_and_small() {
         }
         assert!(!text.contains("/tmp") && !text.contains("/home"), "{picture} shows a folder");
     }
+}
+
+/// A test that needs a mount is run alone, where that is forbidden, and where there is no unshare.
+#[test]
+fn a_test_that_is_left_out_is_shown_and_fails_a_gate_that_could_run_it() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let folder = Folder::new();
+    let unshare = folder.path().join("unshare");
+    let run = |environment: &[(&str, &str)]| {
+        let mut test = Command::new(std::env::current_exe().unwrap());
+        test.arg("a_full_disk_and_a_read_only_one_are_survived").env_clear();
+        let output = test.env("PATH", folder.path()).envs(environment.iter().copied()).output();
+        let output = output.unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        assert!(text(&output.stdout).contains("running 1 test\n"), "{output:?}");
+        (output.status.success(), text(&output.stderr))
+    };
+    let (gate, strict) = ([("CI", "true")], [("TEST_NO_SKIP", "1")]);
+    let check = |environment: &[(&str, &str)], reason: Option<&str>| {
+        let (passed, said) = run(environment);
+        assert_eq!(passed, reason.is_some(), "{environment:?}: {said}");
+        let line =
+            reason.map(|reason| format!("SKIPPED: a full disk and a read-only one: {reason}\n"));
+        assert!(line.is_none_or(|line| said.contains(&line)), "{environment:?}: {said}");
+    };
+    check(&[], Some("unshare: No such file or directory (os error 2)"));
+    check(&gate, None);
+    check(&strict, None);
+    script(&unshare, "echo 'unshare failed: Operation not permitted' >&2; exit 1");
+    let forbidden = Some("unshare failed: Operation not permitted");
+    check(&[], forbidden);
+    check(&gate, forbidden);
+    check(&strict, None);
 }
 
 #[test]
