@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::env::{ROSTER, Server, tmux_version, wait_for};
+use crate::env::{Client, ROSTER, Server, tmux_version, wait_for};
 
 const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
 
@@ -228,7 +228,7 @@ fn a_session_with_a_home_of_its_own_uses_the_servers_registry() {
     server.tmux(&["rename-session", "-t", &server.id("one"), "uno"]);
     server.wait_for_names(&["uno"]);
     assert!(!server.path("elsewhere").exists() && !server.path("state").exists());
-    let client = server.attach("uno");
+    let client = Client::attach_sized(&server, "uno", (200, 30));
     client.press(&["-l", &format!("HOME=/nowhere XDG_STATE_HOME=/nowhere {ROSTER} path")]);
     client.press(&["Enter"]);
     client.wait_to_see("sessions.json");
