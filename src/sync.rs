@@ -125,11 +125,12 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    fn lock_wait(self) -> Duration {
+    /// A person waits as the store has it.
+    fn lock_wait(self) -> Option<Duration> {
         match self {
-            Trigger::Hook { started, .. } => HOOK_LIMIT.saturating_sub(started.elapsed()),
-            Trigger::Person => TYPED_LIMIT,
-            Trigger::Reader => READER_LIMIT,
+            Trigger::Hook { started, .. } => Some(HOOK_LIMIT.saturating_sub(started.elapsed())),
+            Trigger::Person => None,
+            Trigger::Reader => Some(READER_LIMIT),
         }
     }
 
@@ -175,7 +176,11 @@ pub struct Transaction<'a> {
 
 /// The store of a place.
 pub fn store(place: &Place, trigger: Trigger) -> Store {
-    Store::new(place.registry()).waiting(trigger.lock_wait())
+    let store = Store::new(place.registry());
+    match trigger.lock_wait() {
+        Some(wait) => store.waiting(wait),
+        None => store,
+    }
 }
 
 /// Brings registry and tmux into step.
@@ -212,7 +217,9 @@ impl<'a> Transaction<'a> {
         let hooks = begin_query(&locked, trigger);
         let clear = match trigger {
             Trigger::Hook { mark, .. } => Some(mark),
-            Trigger::Person | Trigger::Reader => None,
+            // A job that was killed left its mark, which would hide what comes in its second.
+            // (Before 3.2 there is none of this kind, and the other kind redraws every client.)
+            Trigger::Person | Trigger::Reader => Some(Mark::Environment),
         };
         let mark = query::new_mark();
         let query = Query { mark: &mark, clear, hooks, options: &OPTIONS };

@@ -548,6 +548,11 @@ fn check_registry(
         }
         return;
     };
+    let last = file::with_suffix(&path, ".last");
+    if fs::symlink_metadata(&last).is_ok_and(|found| found.is_dir()) {
+        let found = format!("{} is a folder: there is no last good copy", last.display());
+        exam.problem("registry", &found, "remove it");
+    }
     let sessions = count(remembered.registry.sessions.len(), "session");
     let found = format!("{sessions} in {}", path.display());
     match serde_json::from_slice::<RegistryFile>(&bytes) {

@@ -11,6 +11,7 @@ use tmux_roster::config::{Place, Settings};
 use tmux_roster::model::reconcile::{Plan, Remembered, end_with_server, reconcile};
 use tmux_roster::model::session::{is_uuid, new_uuid};
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
+use tmux_roster::store::file;
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{TmuxError, Version};
@@ -422,7 +423,12 @@ pub fn show(context: &Context, args: &cli::Show) -> Outcome {
 
 /// The names as the registry has them: no lock, and no tmux outside of it.
 pub fn names(context: &Context) -> Outcome {
-    let place = if context.is_inside() { context.place() } else { context.place_without_tmux() }?;
+    let mut place =
+        if context.is_inside() { context.place() } else { context.place_without_tmux() }?;
+    if !file::exists(&place.registry()) && file::exists(&place.tmux.socket) {
+        // Its server may keep it elsewhere, or be another user's.
+        place = context.place()?;
+    }
     let store = store_of(&place);
     let mut names = store.names()?;
     if names.is_empty() && store.read_if_there()?.is_none() {

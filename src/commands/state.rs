@@ -1,5 +1,6 @@
 //! What sessions carry and what keeps them: mode, health, backups, clear, recover, migrate.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -55,9 +56,8 @@ pub fn clear(context: &Context) -> Outcome {
     let place = context.place()?;
     let now = Timestamp::now();
     let backup = change_after_backup(&place, |next, live, lost| {
-        for session in lost {
-            next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
-        }
+        let closed = |session| ClosedSession { session, closed_at: now, unproven: None };
+        next.closed.push_all(lost.into_iter().map(closed).collect());
         // Those that live would be back at once, without what tmux does not know of them.
         next.registry.sessions.retain(|_, session| live.contains(&session.uuid));
     })?;
@@ -76,14 +76,14 @@ pub fn clear(context: &Context) -> Outcome {
 /// was gone or damaged is back by then, and would be in no backup that was made before.
 fn change_after_backup(
     place: &Place,
-    change: impl FnOnce(&mut Remembered, &[String], Vec<Session>),
+    change: impl FnOnce(&mut Remembered, &HashSet<String>, Vec<Session>),
 ) -> Result<Option<PathBuf>, Failure> {
     let store = store_of(place);
     match Transaction::begin(place, &store, Trigger::Person) {
         Ok(mut transaction) => {
             transaction.bring_into_step()?;
             let backup = transaction.backup()?;
-            let live: Vec<String> = transaction.live().into_values().collect();
+            let live: HashSet<String> = transaction.live().into_values().collect();
             let mut next = transaction.remembered.clone();
             change(&mut next, &live, transaction.lost());
             transaction.commit(next, None)?;
@@ -93,7 +93,7 @@ fn change_after_backup(
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
             let change = |next: &mut Remembered| {
                 let lost = next.registry.sessions.values().cloned().collect();
-                change(next, &[], lost);
+                change(next, &HashSet::new(), lost);
             };
             Ok(sync::change_offline_after_backup(place, change)?)
         }
@@ -118,10 +118,10 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
     let sessions = count(saved.sessions.len(), "session");
     let now = Timestamp::now();
     let kept = change_after_backup(&place, |next, live, lost| {
-        let is_saved = |uuid: &str| saved.by_uuid(uuid).is_some();
-        for session in lost.into_iter().filter(|session| !is_saved(&session.uuid)) {
-            next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
-        }
+        let known: HashSet<&str> = saved.sessions.values().map(|s| s.uuid.as_str()).collect();
+        let closed = |session| ClosedSession { session, closed_at: now, unproven: None };
+        let lost = lost.into_iter().filter(|session| !known.contains(session.uuid.as_str()));
+        next.closed.push_all(lost.map(closed).collect());
         let current = std::mem::take(&mut next.registry.sessions);
         for (name, mut session) in saved.sessions.clone() {
             if !live.contains(&session.uuid) {

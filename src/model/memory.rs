@@ -1,7 +1,7 @@
 //! What is remembered beside the registry: the server and its sessions as last seen, and the
 //! sessions that were closed. Losing either costs convenience, never a record of the registry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +144,13 @@ impl Closed {
     pub fn push(&mut self, entry: ClosedSession) {
         self.take(&entry.session.uuid);
         self.closed.insert(0, entry);
+    }
+
+    /// The same for many, one after the other.
+    pub fn push_all(&mut self, entries: Vec<ClosedSession>) {
+        let new: HashSet<&str> = entries.iter().map(|entry| entry.session.uuid.as_str()).collect();
+        self.closed.retain(|entry| !new.contains(entry.session.uuid.as_str()));
+        self.closed.splice(0..0, entries.into_iter().rev());
     }
 
     /// Takes the entry with this UUID out.

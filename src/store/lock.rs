@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use file_lock::{FileLock, FileOptions};
 use rustix::fs::Access;
+use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use super::StoreError;
 use super::file::{PRIVATE, check_owner, create_new, io_error};
@@ -52,13 +53,19 @@ impl LockGuard {
     }
 }
 
-/// Waits for the lock at `path`, but not longer than `wait`.
-pub(super) fn acquire(path: &Path, wait: Duration) -> Result<LockGuard, StoreError> {
+/// Waits for the lock at `path`, but not longer than `wait` for one holder, nor than `longest` for
+/// all: a queue that makes progress is no reason to give up.
+pub(super) fn acquire(
+    path: &Path,
+    wait: Duration,
+    longest: Duration,
+) -> Result<LockGuard, StoreError> {
     let start = Instant::now();
+    let (mut limit, mut before) = (wait, None);
     let mut pause = Duration::from_micros(300);
     let busy = || StoreError::Busy { lock: path.to_owned(), waited: start.elapsed() };
-    let mut rest = || {
-        let left = wait.saturating_sub(start.elapsed());
+    let mut rest = |limit: Duration| {
+        let left = limit.saturating_sub(start.elapsed());
         if left.is_zero() {
             return false;
         }
@@ -70,7 +77,7 @@ pub(super) fn acquire(path: &Path, wait: Duration) -> Result<LockGuard, StoreErr
         match IN_THIS_PROCESS.try_lock() {
             Ok(guard) => break guard,
             Err(TryLockError::Poisoned(guard)) => break PoisonError::into_inner(guard),
-            Err(TryLockError::WouldBlock) if rest() => {}
+            Err(TryLockError::WouldBlock) if rest(longest) => {}
             Err(TryLockError::WouldBlock) => return Err(busy()),
         }
     };
@@ -82,13 +89,28 @@ pub(super) fn acquire(path: &Path, wait: Duration) -> Result<LockGuard, StoreErr
                 return Ok(LockGuard { lock, _threads: threads });
             }
             Err(error) if is_held(path, &error) => {
-                if !rest() {
+                // Under `threads`: nobody in this process holds what closing the file would free.
+                if before.is_none() && longest > wait {
+                    before = holder(path);
+                }
+                if rest(limit) {
+                    continue;
+                }
+                let now = holder(path);
+                if limit >= longest || now == before {
                     return Err(busy());
                 }
+                (limit, before) = ((limit + wait).min(longest), now);
             }
             Err(error) => return Err(io_error("lock", path)(error)),
         }
     }
+}
+
+/// The process that holds the lock, if there is one and the system tells.
+fn holder(path: &Path) -> Option<Pid> {
+    let file = fs::File::open(path).ok()?;
+    fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).ok()??.pid
 }
 
 /// Makes the lock file, private, if it is not there; refuses a link and another user's file.

@@ -129,17 +129,19 @@ impl std::error::Error for StoreError {
 pub struct Store {
     path: PathBuf,
     wait: Duration,
+    longest: Duration,
 }
 
 impl Store {
     /// The store in the file `path`, which need not exist. Nothing is opened or made yet.
     pub fn new(path: impl Into<PathBuf>) -> Store {
-        Store { path: path.into(), wait: LOCK_WAIT }
+        Store { path: path.into(), wait: LOCK_WAIT, longest: 5 * LOCK_WAIT }
     }
 
-    /// The same store with another limit to the wait for the lock (by default [`LOCK_WAIT`]).
+    /// The same store with another limit to the wait for the lock. By default it is [`LOCK_WAIT`]
+    /// for one holder, and five times that where they follow one another.
     pub fn waiting(self, wait: Duration) -> Store {
-        Store { wait, ..self }
+        Store { wait, longest: wait, ..self }
     }
 
     /// Where the registry is.
@@ -189,7 +191,8 @@ impl Store {
         if let Some(folder) = self.path.parent() {
             file::make_folder(folder)?;
         }
-        let guard = lock::acquire(&file::with_suffix(&self.path, ".lock"), self.wait)?;
+        let guard =
+            lock::acquire(&file::with_suffix(&self.path, ".lock"), self.wait, self.longest)?;
         Ok(Locked { store: self, guard })
     }
 

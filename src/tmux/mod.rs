@@ -172,8 +172,13 @@ impl Tmux {
         args: &[S],
         deadline: Instant,
     ) -> Result<Vec<u8>, TmuxError> {
+        let asked = Instant::now();
         loop {
-            let output = self.start(args)?.finish(deadline)?;
+            let output = self.start(args)?.finish(deadline).map_err(|error| match error {
+                // The last of several.
+                TmuxError::TimedOut { .. } => TmuxError::TimedOut { limit: asked.elapsed() },
+                error => error,
+            })?;
             if output.success {
                 return Ok(output.stdout);
             }
@@ -199,7 +204,8 @@ impl Tmux {
         if none {
             TmuxError::NoServer { socket: self.socket.clone() }
         } else {
-            TmuxError::Failed { message: message.to_owned() }
+            let said = if message.is_empty() { "it does not say why" } else { message };
+            TmuxError::Failed { message: said.to_owned() }
         }
     }
 }
@@ -257,7 +263,11 @@ impl Running {
                 return Err(TmuxError::TimedOut { limit: self.started.elapsed() });
             }
         };
-        let stderr = String::from_utf8_lossy(&stderr).trim().replace('\n', "; ");
+        let stderr = String::from_utf8_lossy(&stderr);
+        // A client of another version may say the same a hundred times.
+        let mut lines: Vec<&str> = stderr.trim().lines().collect();
+        lines.dedup();
+        let stderr = lines.join("; ");
         Ok(Output { success, stdout, stderr })
     }
 }

@@ -560,10 +560,11 @@ fn hostile_records_run_nothing() {
     }
     refuse(&server, &["show", "--", "ll"]);
     // From 3.7 on tmux takes no control character in a name.
-    try_run(&server, &["restore", "--all"]);
+    let (_, restored) = try_run(&server, &["restore", "--all"]);
     check_canary(&server);
     for name in &plain {
-        assert!(run(&server, &["show", "--", name]).contains("live"), "{name}");
+        let (_, shown) = try_run(&server, &["show", "--", name]);
+        assert!(shown.contains("live"), "{name}: {shown}\n{restored}");
         run(&server, &["reopen", "--", &format!("closed-{name}")]);
     }
     server.wait_until_quiet();
