@@ -80,7 +80,7 @@ impl Environment {
     /// The socket that `-S`, `-L`, TMUX or tmux's default names, in this order.
     pub fn socket(&self, path: Option<&str>, name: Option<&str>) -> PathBuf {
         match (path, name, &self.tmux) {
-            (Some(path), ..) => one_spelling(Path::new(path)),
+            (Some(path), ..) => absolute(Path::new(path)),
             (None, Some(name), _) => socket_folder(self.tmux_tmpdir.as_deref()).join(name),
             (None, None, Some((socket, _))) => socket.clone(),
             (None, None, None) => socket_folder(self.tmux_tmpdir.as_deref()).join("default"),
@@ -89,7 +89,8 @@ impl Environment {
 
     /// Where the plugin of this server said that its files are, if it told our environment.
     pub fn published_dir(&self, socket: &Path) -> Option<&Path> {
-        self.published.as_ref().filter(|(of, ..)| of == socket).map(|(_, dir, _)| dir.as_path())
+        let is_it = |of: &Path| of == socket || one_spelling(of) == one_spelling(socket);
+        self.published.as_ref().filter(|(of, ..)| is_it(of)).map(|(_, dir, _)| dir.as_path())
     }
 
     /// The tmux program: the one that the plugin was loaded with, else the one that the server
@@ -162,13 +163,17 @@ fn server_program(_: &Path) -> Option<PathBuf> {
     None
 }
 
-/// A socket's path, absolute and without links and `..` as far as its folders are there: however
-/// it is spelled, it has one registry.
-fn one_spelling(socket: &Path) -> PathBuf {
-    let socket = env::current_dir().map_or_else(|_| socket.to_owned(), |here| here.join(socket));
+fn absolute(path: &Path) -> PathBuf {
+    env::current_dir().map_or_else(|_| path.to_owned(), |here| here.join(path))
+}
+
+/// A socket's path without links and `..` as far as its folders are there: however it is spelled,
+/// it has one registry. Only for comparing: tmux is told the path as it was given, since one that
+/// is short by a link may be too long without.
+pub fn one_spelling(socket: &Path) -> PathBuf {
     let resolved =
         |folder: &Path| Some(folder.canonicalize().ok()?.join(socket.strip_prefix(folder).ok()?));
-    socket.ancestors().skip(1).find_map(resolved).unwrap_or_else(|| socket.clone())
+    socket.ancestors().skip(1).find_map(resolved).unwrap_or_else(|| socket.to_owned())
 }
 
 /// `socket,pid,session` into the socket and the session's number; the socket may hold commas. One
@@ -182,17 +187,18 @@ fn split_tmux(value: &OsStr) -> Option<(PathBuf, String)> {
         let pid = String::from_utf8_lossy(pid);
         if let Ok(folder) = std::fs::read_link(format!("/proc/{pid}/cwd")) {
             if folder.join(socket).exists() {
-                return Some((one_spelling(&folder.join(socket)), session));
+                return Some((folder.join(socket), session));
             }
         }
     }
-    Some((one_spelling(socket), session))
+    Some((absolute(socket), session))
 }
 
 /// The folder name for a server: `default`, the name for `-L name`, else the whole path, with
 /// `/` and what no folder should be called as `%XX`. Two sockets never share one.
 pub fn server_name(socket: &Path) -> OsString {
     let own = socket_folder(None);
+    let socket = &one_spelling(socket);
     let bytes = match (socket.parent(), socket.file_name()) {
         (Some(folder), Some(name)) if folder == own => name.as_bytes(),
         _ => socket.as_os_str().as_bytes(),
@@ -353,8 +359,8 @@ mod tests {
         assert_eq!((socket.as_path(), session.as_str()), (Path::new("/tmp/a,b/s"), "3"));
         assert!(split_tmux(OsStr::new("x")).is_none());
         // Never the default server.
-        let here = env::current_dir().unwrap().canonicalize().unwrap();
-        assert_eq!(split_tmux(OsStr::new("./s,0,3")).unwrap().0, here.join("s"));
+        let here = env::current_dir().unwrap();
+        assert_eq!(split_tmux(OsStr::new("./s,0,3")).unwrap().0, here.join("./s"));
     }
 
     #[test]

@@ -481,7 +481,10 @@ impl<'a> Transaction<'a> {
     /// tmux fails.
     pub fn look_again(&mut self) -> Result<(), SyncError> {
         let hooks = std::mem::take(&mut self.answer.hooks);
-        self.answer = Answer { hooks, ..ask(self.place, self.trigger.deadline())? };
+        let asked = ask(self.place, self.trigger.deadline()).or_else(|error| {
+            empty_answer(self.place, &error, &self.remembered.memory, self.trigger).ok_or(error)
+        })?;
+        self.answer = Answer { hooks, ..asked };
         self.settings = Settings::parse(&self.answer.options);
         Ok(())
     }
@@ -714,16 +717,22 @@ pub fn start_server(place: &Place) -> Result<bool, SyncError> {
     let printed = place.tmux.run(&args, Instant::now() + Duration::from_secs(30))?;
     let ends = String::from_utf8_lossy(&printed).lines().any(|line| line == "on");
     if ends {
-        // Were we interrupted before that, tmux does it by itself; before 3.2 it has no such timer.
-        let later = ["run-shell", "-b", "-d", "20", "-C", "set-option -s exit-empty on"];
-        let _ = place.tmux.run(&later, Instant::now() + TYPED_LIMIT);
+        // Were we interrupted before that, tmux does it by itself (before 3.2 it has no such timer).
+        // It expands the command now, and the condition then.
+        let then = "if-shell -F '##{@roster_starting}' 'set-option -s exit-empty on ; \
+                    set-option -gu @roster_starting'";
+        let later = ["run-shell", "-b", "-d", "20", "-C", then];
+        let mark = [";", "set-option", "-g", "@roster_starting", "1"];
+        let _ = place.tmux.run(&[&later[..], &mark].concat(), Instant::now() + TYPED_LIMIT);
     }
     Ok(ends)
 }
 
 /// Lets the server end with its last session again.
 pub fn let_server_end(place: &Place) {
-    let _ = place.tmux.run(&["set-option", "-s", "exit-empty", "on"], Instant::now() + TYPED_LIMIT);
+    let end =
+        ["set-option", "-s", "exit-empty", "on", ";", "set-option", "-gu", "@roster_starting"];
+    let _ = place.tmux.run(&end, Instant::now() + TYPED_LIMIT);
 }
 
 /// Waits until this long has passed. A clock that was set back makes nobody wait.

@@ -702,7 +702,11 @@ fn check_install(exam: &mut Examination, context: &Context) {
     let text = String::from_utf8_lossy(&text).into_owned();
     let mut lines = text.lines();
     if let (Some(version), Some(_), Some(reason)) = (lines.next(), lines.next(), lines.next()) {
-        if version != env!("CARGO_PKG_VERSION") {
+        // An older one is of before this program came in another way.
+        let number = |version: &str| -> Vec<u32> {
+            version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+        };
+        if number(version) > number(env!("CARGO_PKG_VERSION")) {
             let found =
                 format!("the program of the plugin's version {version} is missing: {reason}");
             exam.problem(

@@ -293,7 +293,7 @@ fn bring_back(
         let mut next = transaction.remembered.clone();
         for entry in closed {
             next.registry.sessions.retain(|_, session| session.uuid != entry.session.uuid);
-            next.closed.push(entry);
+            next.closed.put_back(entry);
         }
         transaction.commit(next, None)?;
         transaction.look_again()?;
@@ -363,11 +363,26 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
                 )
                 .into());
             }
-            Ok(Found::Lost(mut lost)) if args.directory.is_none() || lost.workdir == workdir => {
+            Ok(Found::Lost(mut lost))
+                if args.directory.is_none()
+                    || lost.workdir == workdir
+                    || transaction.remembered.memory.is_where_it_belongs(&lost, &workdir) =>
+            {
+                let before = lost.mode.clone();
                 if let Some(mode) = &args.mode {
                     lost.mode.clone_from(mode);
                 }
+                let uuid = lost.uuid.clone();
                 let done = bring_back(transaction, vec![lost], None, command)?;
+                if done.sessions.is_empty() {
+                    // It is as it was.
+                    let mut next = transaction.remembered.clone();
+                    let mut records = next.registry.sessions.values_mut();
+                    if let Some(lost) = records.find(|session| session.uuid == uuid) {
+                        lost.mode = before;
+                    }
+                    transaction.commit(next, None)?;
+                }
                 return first(transaction, &done);
             }
             // A lost one of another directory steps aside when the new one stands.
@@ -436,7 +451,7 @@ fn free_name(transaction: &Transaction<'_>, directory: &Path) -> String {
 pub fn go(context: &Context, args: &cli::Go) -> Outcome {
     require_terminal(context, args.client.as_deref())?;
     let place = context.place()?;
-    let seat = with_server(&place, &[&args.name], |transaction| {
+    let seat = with_server(&place, &[], |transaction| {
         let record = match find(transaction, &args.name)? {
             Found::Live(id, _) => return Ok(seat(transaction, id)),
             Found::Lost(session) => session,

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use argh::{ArgsInfo, EarlyExit};
-use tmux_roster::config::{Environment, Place};
+use tmux_roster::config::{Environment, Place, one_spelling};
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::query::{Mark, unescape_dollars};
@@ -174,7 +174,10 @@ impl Context {
 
     /// Whether the command was typed inside that server.
     pub fn is_inside(&self) -> bool {
-        self.environment.tmux.as_ref().is_some_and(|(socket, _)| *socket == self.socket())
+        let ours = self.socket();
+        self.environment.tmux.as_ref().is_some_and(|(socket, _)| {
+            *socket == ours || one_spelling(socket) == one_spelling(&ours)
+        })
     }
 
     fn tmux(&self) -> Tmux {

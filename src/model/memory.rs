@@ -66,6 +66,14 @@ impl Default for Memory {
     }
 }
 
+impl Memory {
+    /// Whether `directory` is the one that a session was in before it was displaced.
+    pub fn is_where_it_belongs(&self, session: &Session, directory: &str) -> bool {
+        let displaced = self.displaced.get(&session.uuid);
+        displaced.is_some_and(|d| d.to == session.workdir && d.from == directory)
+    }
+}
+
 /// A session as last seen, and what tmux was last told of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Known {
@@ -146,7 +154,13 @@ impl Closed {
         self.closed.insert(0, entry);
     }
 
-    /// The same for many, one after the other.
+    /// Puts an entry back where it was: the list is newest first.
+    pub fn put_back(&mut self, entry: ClosedSession) {
+        let at = self.closed.iter().position(|other| other.closed_at < entry.closed_at);
+        self.closed.insert(at.unwrap_or(self.closed.len()), entry);
+    }
+
+    /// As [`Closed::push`] for many, one after the other.
     pub fn push_all(&mut self, entries: Vec<ClosedSession>) {
         let new: HashSet<&str> = entries.iter().map(|entry| entry.session.uuid.as_str()).collect();
         self.closed.retain(|entry| !new.contains(entry.session.uuid.as_str()));

@@ -355,7 +355,8 @@ impl<'a> Work<'a> {
             Workdir::Known(path) => {
                 let exact = self.before.memory.exact.get(&session.uuid);
                 let exact = Exact::workdir_of(exact, session);
-                exact == *path
+                self.before.memory.is_where_it_belongs(session, &text(path))
+                    || exact == *path
                     || (exact == session.workdir.as_bytes() && session.workdir == text(path))
             }
             Workdir::Guess(_) | Workdir::Unknown => true,
@@ -678,10 +679,7 @@ impl<'a> Work<'a> {
             self.closed.push(ClosedSession { session, closed_at: self.now, unproven: None });
             return;
         };
-        let closed = &mut self.closed.closed;
-        let at = closed.iter().position(|other| other.closed_at < closed_at);
-        let entry = ClosedSession { session, closed_at, unproven: None };
-        closed.insert(at.unwrap_or(closed.len()), entry);
+        self.closed.put_back(ClosedSession { session, closed_at, unproven: None });
     }
 
     fn event(&mut self, kind: EventKind, session: &Session, old_name: Option<String>) {

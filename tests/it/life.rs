@@ -435,17 +435,34 @@ fn new_gives_a_lost_session_the_mode_and_the_command_that_were_asked_for() {
 #[test]
 fn what_cannot_be_reopened_stays_closed() {
     let server = five();
+    server.tmux(&["set-option", "-s", "exit-empty", "off"]);
     server.roster(&["kill", "y"]);
+    server.roster(&["kill", "z"]);
+    let closed = || {
+        let rows: Value = serde_json::from_str(&server.roster(&["closed", "--json"])).unwrap();
+        let names = rows.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
     server.tmux(&["set-option", "-g", "@roster-command-yolo", "/nowhere/nothing"]);
-    let output = server.try_roster(&["reopen", "y"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert_eq!(names_in(&server, "closed"), ["y"]);
-    assert!(names_in(&server, "lost").is_empty());
+    let fails = || {
+        let output = server.try_roster(&["reopen", "y"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains("ended at once"), "{output:?}");
+        assert!(names_in(&server, "lost").is_empty());
+    };
+    fails();
+    assert_eq!(closed(), ["z", "y"], "newest first, as before");
     assert_eq!(server.tmux(&["show-options", "-gv", "@roster_lost"]), "0");
+    // Where it would have been the only one.
+    for name in ["v", "w", "x"] {
+        server.roster(&["kill", name]);
+    }
+    fails();
+    assert_eq!(closed(), ["x", "w", "v", "z", "y"]);
     server.tmux(&["set-option", "-gu", "@roster-command-yolo"]);
     server.roster(&["reopen", "y"]);
     server.wait_until_quiet();
-    assert!(names_in(&server, "live").contains(&"y".to_owned()));
+    assert_eq!(names_in(&server, "live"), ["y"]);
 }
 
 #[test]
@@ -485,11 +502,23 @@ fn a_directory_that_comes_back_is_where_the_next_restore_starts() {
         assert_eq!(server.field("v", "last_health_status"), "workdir-missing");
         std::fs::rename(&away, &there).unwrap();
     }
+    let uuid = server.uuid("v");
     server.crash();
     server.tmux(&["new-session", "-d", "-s", "new", "-c", &server.dir("c")]);
     server.roster(&["restore", "v"]);
     assert_eq!(server.field("v", "workdir"), server.dir("dir-v"));
     assert_eq!(server.field("v", "last_health_status"), "recreated");
+    assert_eq!(server.uuid("v"), uuid);
+    // Whoever makes it there by hand brings it back as well.
+    server.crash();
+    std::fs::rename(&there, &away).unwrap();
+    server.tmux(&["new-session", "-d", "-s", "newer", "-c", &server.dir("c")]);
+    server.roster(&["restore", "v"]);
+    std::fs::rename(&away, &there).unwrap();
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "v", "-c", &server.dir("dir-v")]);
+    server.wait_until_quiet();
+    assert_eq!(server.uuid("v"), uuid);
 }
 
 #[test]
@@ -516,11 +545,14 @@ fn a_server_that_a_command_started_ends_with_its_last_session_even_if_it_was_int
     let exits = || server.tmux(&["show-options", "-sv", "exit-empty"]);
     server.roster(&["restore", "v"]);
     assert_eq!(exits(), "on");
+    // Then what the user says stands: the timer acts only where this is left.
+    assert_eq!(server.tmux(&["show-options", "-gqv", "@roster_starting"]), "");
     if tmux_version() < (3, 2) {
         return;
     }
     // As after SIGINT in the middle.
     server.tmux(&["set-option", "-s", "exit-empty", "off"]);
+    server.tmux(&["set-option", "-g", "@roster_starting", "1"]);
     wait_at_most(
         Duration::from_secs(60),
         || (exits() == "on").then_some(()),

@@ -330,6 +330,22 @@ fn a_socket_has_one_registry_however_it_is_spelled() {
         let output = command.args(["-S", &socket, "names"]).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "one\n", "{socket}");
     }
+    // A link makes a path short that is too long for a socket.
+    let deep = server.path(&"d".repeat(100));
+    std::fs::create_dir(&deep).unwrap();
+    std::os::unix::fs::symlink(&deep, server.path("k")).unwrap();
+    let socket = server.dir("k/s");
+    let mut command = server.command(crate::env::tmux_program());
+    command.args(["-S", &socket, "-f"]).arg(server.path("tmux.conf"));
+    assert!(command.args(["new-session", "-d", "-s", "deep"]).status().unwrap().success());
+    let names = || {
+        let mut command = server.command(ROSTER);
+        let output = command.args(["-S", &socket, "list"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    wait_for(|| names().contains("deep").then_some(()), names);
+    let mut command = server.command(crate::env::tmux_program());
+    command.args(["-S", &socket, "kill-server"]).status().unwrap();
 }
 
 #[test]
