@@ -283,7 +283,9 @@ fn names(context: &Context, states: &[State]) -> Vec<(String, &'static str)> {
     };
     rows.retain(|row| states.contains(&row.state));
     let order = |state| states.iter().position(|other| *other == state);
-    rows.sort_by(|a, b| (order(a.state), &a.session.name).cmp(&(order(b.state), &b.session.name)));
+    rows.sort_unstable_by(|a, b| {
+        (order(a.state), &a.session.name).cmp(&(order(b.state), &b.session.name))
+    });
     let mut seen = std::collections::HashSet::new();
     rows.retain(|row| seen.insert(row.session.name.clone()));
     rows.into_iter().map(|row| (row.session.name, row.state.word())).collect()

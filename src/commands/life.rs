@@ -101,10 +101,23 @@ fn with_server<T>(
     act: impl FnOnce(&mut Transaction<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let store = store_of(place);
-    match begin(place, &store) {
-        Ok(mut transaction) => return act(&mut transaction),
+    let (begun, ends) = begin_or_start(place, &store, needed)?;
+    let done = begun.and_then(|mut transaction| act(&mut transaction));
+    if ends {
+        sync::let_server_end(place);
+    }
+    done
+}
+
+/// The transaction, and whether the server was started for it and is to be let end.
+fn begin_or_start<'a>(
+    place: &'a Place,
+    store: &'a Store,
+    needed: &[&String],
+) -> Result<(Result<Transaction<'a>, Failure>, bool), Failure> {
+    match begin(place, store) {
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
-        Err(error) => return Err(error.into()),
+        begun => return Ok((begun.map_err(Failure::from), false)),
     }
     let there = sync::peek(place)?;
     let sessions: Vec<&Session> = (there.registry.sessions.values())
@@ -116,11 +129,7 @@ fn with_server<T>(
         }
     }
     let ends = sync::start_server(place)?;
-    let done = begin(place, &store).map_err(Failure::from).and_then(|mut t| act(&mut t));
-    if ends {
-        sync::let_server_end(place);
-    }
-    done
+    Ok((begin(place, store).map_err(Failure::from), ends))
 }
 
 /// Refuses, before anything is done, to go somewhere where nothing can be attached.
@@ -239,6 +248,8 @@ fn bring_back(
     new_name: Option<&str>,
     command: &[String],
 ) -> Result<Restored, Failure> {
+    let names: Vec<String> = records.iter().map(|record| record.name.clone()).collect();
+    let uuids: Vec<String> = records.iter().map(|record| record.uuid.clone()).collect();
     if let Some(name) = new_name {
         validate_name(name)?;
         for record in &mut records {
@@ -288,12 +299,21 @@ fn bring_back(
     transaction.commit(next, Some(&memory))?;
     let done = restore::make(transaction, records, command, health::RECREATED)?;
     closed.retain(|entry| !done.sessions.iter().any(|(_, s)| s.uuid == entry.session.uuid));
-    if !closed.is_empty() {
-        // What was closed and does not live is still closed.
+    let lives = |uuid: &String| done.sessions.iter().any(|(_, session)| session.uuid == *uuid);
+    if !closed.is_empty() || (new_name.is_some() && !uuids.iter().all(lives)) {
+        // What was closed and does not live is still closed, and what was lost has its name.
         let mut next = transaction.remembered.clone();
         for entry in closed {
             next.registry.sessions.retain(|_, session| session.uuid != entry.session.uuid);
             next.closed.put_back(entry);
+        }
+        for (uuid, name) in uuids.iter().zip(names).filter(|(uuid, _)| !lives(uuid)) {
+            let sessions = &mut next.registry.sessions;
+            let key = sessions.values().find(|s| s.uuid == *uuid).map(|s| s.name.clone());
+            if let Some(key) = key.filter(|_| !sessions.contains_key(&name)) {
+                let record = sessions.remove(&key);
+                sessions.extend(record.map(|record| (name.clone(), Session { name, ..record })));
+            }
         }
         transaction.commit(next, None)?;
         transaction.look_again()?;

@@ -151,7 +151,7 @@ fn rename_row(
 /// Live ones by last use, then lost ones, then closed ones, the newest first.
 fn sorted(view: &View) -> Vec<&Row> {
     let mut rows: Vec<&Row> = view.rows.iter().filter(|row| is_uuid(&row.session.uuid)).collect();
-    rows.sort_by_key(|row| {
+    rows.sort_unstable_by_key(|row| {
         let session = &row.session;
         let used = row.closed_at.unwrap_or(session.last_attached_at);
         (row.state as u8, Reverse(used), Reverse(session.created_at), &session.name)

@@ -2,7 +2,6 @@
 //!
 //! A pure function. Applying its plan and reconciling again plans nothing.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::memory::{Closed, ClosedSession, Exact, Known, Memory, to_hex};
@@ -249,9 +248,9 @@ impl<'a> Work<'a> {
         self.closed.closed = kept;
     }
 
-    /// Of several lost sessions of one name the first has it: the one that lived last.
-    fn rank(&self, uuid: &str) -> usize {
-        self.returned.iter().position(|(returned, _)| returned == uuid).map_or(0, |at| at + 1)
+    /// Whether it is one of those whose close turned out to be a loss.
+    fn has_returned(&self, uuid: &str) -> bool {
+        self.returned.iter().any(|(returned, _)| returned == uuid)
     }
 
     /// The live sessions that are ours to record, by id.
@@ -264,7 +263,7 @@ impl<'a> Work<'a> {
         let mut tracked: Vec<&'a LiveSession> = (self.snapshot.sessions.iter())
             .filter(|live| !is_ignored(&self.policy.ignore, &text(&live.name)) && !untracked(live))
             .collect();
-        tracked.sort_by_key(|live| live.id);
+        tracked.sort_unstable_by_key(|live| live.id);
         tracked
     }
 
@@ -295,7 +294,7 @@ impl<'a> Work<'a> {
             .filter(|live| is_uuid(&live.stamp))
             .collect();
         // Of two with one stamp, the one that bears the recorded name, else the older one.
-        stamped.sort_by_key(|live| {
+        stamped.sort_unstable_by_key(|live| {
             let named = self.pool.get(&live.stamp).is_some_and(|s| s.name == text(&live.name));
             (!named, live.id)
         });
@@ -312,10 +311,11 @@ impl<'a> Work<'a> {
             HashSet::new()
         };
         let groups = first_of_groups(tracked);
-        let mut sessions: Vec<&Session> = self.pool.values().collect();
-        sessions.sort_by_key(|session| Reverse(self.rank(&session.uuid)));
+        // The last of a name counts: one that was never closed, else the one closed last.
+        let returned = self.returned.iter().rev().filter_map(|(uuid, _)| self.pool.get(uuid));
+        let others = self.pool.values().filter(|session| !self.has_returned(&session.uuid));
         let by_name: HashMap<&str, &Session> =
-            sessions.into_iter().map(|session| (session.name.as_str(), session)).collect();
+            returned.chain(others).map(|session| (session.name.as_str(), session)).collect();
         for live in tracked {
             if found.contains_key(&live.id) {
                 continue;
@@ -648,9 +648,12 @@ impl<'a> Work<'a> {
     ) {
         let here: HashSet<&String> = live.values().collect();
         let mut lost_since = BTreeMap::new();
-        let mut lost: Vec<Session> = std::mem::take(&mut self.pool).into_values().collect();
-        lost.sort_by_key(|session| self.rank(&session.uuid));
-        for session in lost.into_iter().filter(|session| !here.contains(&session.uuid)) {
+        // Of several of one name the first has it: the one that lived last.
+        let mut pool = std::mem::take(&mut self.pool);
+        let returned: Vec<Session> =
+            self.returned.iter().filter_map(|(uuid, _)| pool.remove(uuid)).collect();
+        let lost = pool.into_values().chain(returned);
+        for session in lost.filter(|session| !here.contains(&session.uuid)) {
             self.place_lost(session, registry, &mut lost_since);
         }
         memory.lost_since = lost_since;

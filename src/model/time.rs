@@ -184,6 +184,13 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// A length of time as people read it, as in `2.0 s`. (Formatting a float would make the program
+/// ten kilobytes larger.)
+pub fn seconds(duration: std::time::Duration) -> String {
+    let tenths = (duration.as_millis() + 50) / 100;
+    format!("{}.{} s", tenths / 10, tenths % 10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

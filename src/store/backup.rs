@@ -71,7 +71,7 @@ pub(super) fn list(path: &Path, kind: &str) -> Result<Vec<Backup>, StoreError> {
             Some(Backup { path: entry.path(), nanos, bytes })
         })
         .collect();
-    found.sort_by_key(|backup| std::cmp::Reverse(backup.nanos));
+    found.sort_unstable_by_key(|backup| std::cmp::Reverse(backup.nanos));
     Ok(found)
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::model::name::{NameError, validate_name};
 use crate::model::registry::{FileVersion, Registry, RegistryFile, SCHEMA_VERSION};
 use crate::model::session::Session;
-use crate::model::time::Timestamp;
+use crate::model::time::{Timestamp, seconds};
 
 pub use backup::{Backup, KEPT_BACKUPS, KEPT_DAYS};
 use lock::LockGuard;
@@ -96,9 +96,9 @@ impl fmt::Display for StoreError {
             ),
             StoreError::Busy { lock, waited } => write!(
                 f,
-                "could not get the lock {} within {:.1} s: another process holds it",
+                "could not get the lock {} within {}: another process holds it",
                 lock.display(),
-                waited.as_secs_f64()
+                seconds(*waited)
             ),
             StoreError::NotOurs { path, reason } => {
                 write!(f, "refused to use {}: {reason}", path.display())

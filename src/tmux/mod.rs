@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::model::time::seconds;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Why tmux did not do what it was asked to. None of these means "no sessions".
@@ -72,8 +73,8 @@ impl fmt::Display for TmuxError {
             }
             TmuxError::TimedOut { limit } => write!(
                 f,
-                "tmux did not answer within {:.1} s: it is busy, or the server is of another version",
-                limit.as_secs_f64()
+                "tmux did not answer within {}: it is busy, or the server is of another version",
+                seconds(*limit)
             ),
             TmuxError::Failed { message } => write!(f, "tmux refused: {message}"),
             TmuxError::Empty => write!(f, "the tmux server has no sessions"),

@@ -433,6 +433,19 @@ fn new_gives_a_lost_session_the_mode_and_the_command_that_were_asked_for() {
 }
 
 #[test]
+fn what_cannot_be_restored_under_another_name_keeps_its_own() {
+    let server = five();
+    let uuid = server.uuid("w");
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "mine"]);
+    server.wait_for_name("mine");
+    server.tmux(&["set-option", "-g", "@roster-command-yolo", "/nowhere/nothing"]);
+    assert_eq!(server.try_roster(&["restore", "w", "--as", "ww"]).status.code(), Some(1));
+    assert_eq!(names_in(&server, "lost"), ["v", "w", "x", "y", "z"]);
+    assert_eq!(server.uuid("w"), uuid);
+}
+
+#[test]
 fn what_cannot_be_reopened_stays_closed() {
     let server = five();
     server.tmux(&["set-option", "-s", "exit-empty", "off"]);
