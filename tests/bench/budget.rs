@@ -4,12 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::Subject;
-use crate::place::{Place, on_path, run};
+use crate::place::{Place, on_path, run, wait_until};
 
 /// How many sessions live while it is measured.
 const SESSIONS: usize = 100;
@@ -134,7 +133,7 @@ pub fn peak_memory(place: &Place<'_>, command: &Command) -> Option<u64> {
     let mut strace = under(place, "strace", &args, command)?.spawn().ok()?;
     let children = format!("/proc/{0}/task/{0}/children", strace.id());
     let mut peak = None;
-    while strace.try_wait().ok()?.is_none() {
+    wait_until(|| {
         let child = fs::read_to_string(&children).unwrap_or_default();
         let child = child.split_whitespace().next().unwrap_or("0");
         // Until it has become the program, strace's own memory is what is seen.
@@ -144,7 +143,7 @@ pub fn peak_memory(place: &Place<'_>, command: &Command) -> Option<u64> {
         let found = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let found = found.and_then(|kb| kb.trim().strip_suffix(" kB")?.parse().ok());
         peak = peak.max(found.filter(|_| is_roster));
-        std::thread::sleep(Duration::from_millis(2));
-    }
+        strace.try_wait().expect("its state").is_some()
+    });
     peak
 }

@@ -97,6 +97,26 @@ impl<'a> Place<'a> {
         self.tmux(&["list-sessions", "-F", "#{pid}"]).lines().next().unwrap_or("").to_owned()
     }
 
+    /// Waits until a hook's job on the registry in `dir` would not wait for its pace (100 ms).
+    pub fn wait_for_pace(&self, dir: &Path) {
+        wait_until(|| {
+            let found = fs::metadata(dir.join("sessions.json.lock")).and_then(|f| f.modified());
+            let since = found.ok().and_then(|queried| queried.elapsed().ok());
+            since.is_none_or(|since| since > Duration::from_millis(110))
+        });
+    }
+
+    /// Waits until no job that a hook started works here, and the next would not wait.
+    pub fn wait_for_jobs(&self) {
+        let folder = self.folder.display().to_string();
+        wait_until(|| {
+            let printed = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output();
+            let text = String::from_utf8_lossy(&printed.expect("ps runs").stdout).into_owned();
+            !text.lines().any(|line| line.contains(" sync --hook") && line.contains(&folder))
+        });
+        self.wait_for_pace(&self.dir());
+    }
+
     /// As a hook's job is run, on a registry in `dir`, with the tmux program `tmux`.
     pub fn hook_job(&self, dir: &Path, tmux: &Path) -> Command {
         let mut command = self.command(&self.subject.roster);
@@ -183,9 +203,4 @@ pub fn median(times: &[Duration]) -> Duration {
     let mut sorted = times.to_vec();
     sorted.sort();
     sorted[sorted.len() / 2]
-}
-
-/// A pause between two runs, so that one does not pay for the other.
-pub fn rest(milliseconds: u64) {
-    std::thread::sleep(Duration::from_millis(milliseconds));
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tmux_roster::{Session, Store};
 
 use crate::budget::{measure, peak_memory};
-use crate::place::{Place, load_plugin, median, rest, run, version, wait_until};
+use crate::place::{Place, load_plugin, median, run, version, wait_until};
 use crate::{Subject, place};
 
 /// The whole document.
@@ -129,12 +129,12 @@ fn ratio(a: Duration, b: Duration) -> String {
 }
 
 /// The median of each of some commands, taken in turns, so that what disturbs one disturbs all.
-fn in_turns(runs: usize, pause: u64, makers: &[&dyn Fn() -> Command]) -> Vec<Duration> {
+fn in_turns(runs: usize, ready: &dyn Fn(), makers: &[&dyn Fn() -> Command]) -> Vec<Duration> {
     let mut times = vec![Vec::with_capacity(runs); makers.len()];
     for _ in 0..runs {
         for (maker, times) in makers.iter().zip(&mut times) {
             let mut command = maker();
-            rest(pause);
+            ready();
             times.push(run(&mut command));
         }
     }
@@ -162,8 +162,7 @@ fn unchanged(subject: &Subject, sessions: usize, most: f64) -> String {
         command
     };
     let sync = || place.hook_job(&dir, &subject.tmux);
-    // Not sooner than 50 ms after the one before: nobody waits for the pace.
-    let times = in_turns(subject.runs, 50, &[&sync, &call, &plain]);
+    let times = in_turns(subject.runs, &|| place.wait_for_pace(&dir), &[&sync, &call, &plain]);
     format!(
         "{sessions} | {} | {} | {} | {most} | {}",
         ms(times[0]),
@@ -188,11 +187,10 @@ fn changing(subject: &Subject) -> Vec<String> {
             let names = if turn % 2 == 0 { ["n0001", "other"] } else { ["other", "n0001"] };
             place.tmux(&["rename-session", "-t", &format!("={}:", names[0]), names[1]]);
             let mut job = place.hook_job(&dir, &subject.tmux);
-            rest(50);
+            place.wait_for_pace(&dir);
             syncs.push(run(&mut job));
             let mut call = place.command(&subject.tmux);
             call.args(&words);
-            rest(50);
             calls.push(run(&mut call));
         }
         place.tmux(&["rename-session", "-t", "=n0002:", "third"]);
@@ -259,7 +257,7 @@ fn on_records(subject: &Subject, records: usize, most: f64, base: &Path, verb: &
         command
     };
     let nothing = || bare(Path::new("/bin/true"));
-    let times = in_turns(subject.runs * 2, 0, &[&ours, &nothing]);
+    let times = in_turns(subject.runs * 2, &|| (), &[&ours, &nothing]);
     let _ = fs::remove_dir_all(&home);
     format!("{records} | {} | {} | {most}", ms(times[0]), ratio(times[0], times[1]))
 }
@@ -405,7 +403,7 @@ fn timed(place: &Place<'_>, burst: Burst, done: impl FnMut() -> bool) -> Duratio
     wait_until(done);
     let time = start.elapsed();
     // What else is under way (effects, scripts) does not count for the next burst.
-    rest(500);
+    place.wait_for_jobs();
     time
 }
 
@@ -450,7 +448,6 @@ fn keys(subject: &Subject) -> Vec<String> {
     let measured = |name: &str, key: &str, text: &str, leave: &str| {
         let mut times = Vec::new();
         for _ in 0..subject.runs {
-            rest(50);
             let start = Instant::now();
             outer(&["send-keys", "-t", "outer", "C-b", key]);
             wait_until(|| shown(text));
@@ -480,7 +477,6 @@ fn start(subject: &Subject) -> String {
     let start = |place: &Place<'_>| {
         place.tmux(&["kill-server"]);
         wait_until(|| !place.tmux_command(&["list-sessions"]).status().is_ok_and(|s| s.success()));
-        rest(30);
         run(&mut place.tmux_command(&["new-session", "-d", "-s", "first"]))
     };
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
@@ -532,7 +528,7 @@ fn peers(subject: &Subject) -> Vec<String> {
             command.arg("quiet").env("TMUX", &socket);
             command
         };
-        let times = in_turns(subject.runs, 0, &[&job]);
+        let times = in_turns(subject.runs, &|| (), &[&job]);
         rows.push(format!("resurrect's save, {sessions} sessions | {}", ms(times[0])));
     }
     if let Some(jq) = place::on_path("jq") {
@@ -549,7 +545,7 @@ fn peers(subject: &Subject) -> Vec<String> {
             command.args(["store", "--file"]).arg(&file).args(["mode", "session-00007", "x"]);
             command
         };
-        let times = in_turns(subject.runs, 0, &[&theirs, &ours]);
+        let times = in_turns(subject.runs, &|| (), &[&theirs, &ours]);
         let _ = fs::remove_dir_all(&folder);
         rows.push(format!("jq edits one of 100 records, to its output alone | {}", ms(times[0])));
         rows.push(format!("`roster store mode`, locked, synced, replaced | {}", ms(times[1])));

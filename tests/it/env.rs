@@ -552,3 +552,11 @@ pub fn wait_at_most<T>(
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// Ends a process at that moment, wherever it is by then, if it has not ended by itself.
+pub fn kill_at(child: &mut std::process::Child, moment: Instant) {
+    while Instant::now() < moment && child.try_wait().expect("its state").is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().expect("kill");
+}

@@ -844,8 +844,8 @@ fn uninstalling_leaves_nothing_but_the_registry() {
     let keys = before(&["list-keys"]);
     // A job that is on its way, and does what it came for when all is removed already.
     let job = server.path("roster");
-    let text = "#!/bin/sh\nwhile [ -n \"$(TMUX -L s show-options -gqv @roster_run)\" ]; do sleep 0.1; done\n\
-                sleep 1\nTMUX -L s set-option -g @roster_lost 1\n";
+    let text = "#!/bin/sh\nwhile TMUX -L s show-hooks -g | grep -qF '[4242]'; do sleep 0.1; done\n\
+                TMUX -L s set-option -g @roster_lost 1\n";
     write_executable(&job, &text.replace("TMUX", &tmux_program().display().to_string()));
     let dir = server.registry_path().parent().unwrap().to_owned();
     let mut job = server.command(job);

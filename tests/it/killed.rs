@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tmux_roster::tmux::command::HOOK_INDEX;
 
-use crate::env::{Folder, ROSTER, Server, tmux_program};
+use crate::env::{Folder, ROSTER, Server, kill_at, tmux_program};
 use crate::faults::{can_trace, hit_the_heart, json, kill_at_every_call, leftovers, stderr, uuids};
 
 /// How many calls that touch no file are passed over for each that is tried, within the gate.
@@ -369,8 +369,7 @@ fn many_writers_that_are_killed_under_load_leave_the_registry_whole_and_the_lock
             // Half of them, each at a moment of its own; whatever the moment, the same must hold.
             if n % 2 == 0 {
                 let moment = Duration::from_millis(u64::from((n * 7 + round * 5) % 60));
-                std::thread::sleep(moment.saturating_sub(started.elapsed()));
-                child.kill().unwrap();
+                kill_at(&mut child, started + moment);
             }
             let output = child.wait_with_output().unwrap();
             match output.status.code() {

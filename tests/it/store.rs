@@ -15,7 +15,7 @@ use tmux_roster::store::migrate::Step;
 use tmux_roster::store::{KEPT_BACKUPS, KEPT_DAYS, StoreError};
 use tmux_roster::{MigrationPlan, Registry, Session, Store, Timestamp, migration_plan};
 
-use crate::env::{Folder, ROSTER};
+use crate::env::{Folder, ROSTER, kill_at};
 
 const EMPTY: &str = "{\"schema_version\":1,\"sessions\":{}}";
 const DAY: i128 = 86_400 * 1_000_000_000;
@@ -697,12 +697,13 @@ fn killed_writers_leave_the_registry_whole_and_the_lock_free() {
             _ => &["save", &name, "/w", "safe"],
         };
         let mut child = place.command(args).spawn().expect("roster runs");
+        let started = Instant::now();
         // Spread over several lives of a writer, so that some end by themselves however much
         // slower they are than the first; a prime keeps the three kinds apart.
-        std::thread::sleep(whole * (n * 37 % 100) / 25);
+        let moment = started + whole * (n * 37 % 100) / 25;
         // Some saves are left to end, however slow the machine is.
         if n % 30 != 2 {
-            child.kill().expect("kill");
+            kill_at(&mut child, moment);
         }
         let ended = child.wait().expect("it ends");
         killed += usize::from(!ended.success());
