@@ -807,7 +807,8 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<(Remembered, Option<String
         restore_modes(&mut loaded.registry, &memory);
         locked.commit(&loaded.registry)?;
     } else if !loaded.is_there {
-        // Somebody deleted it, or what its link leads to. What lives comes back from tmux, the rest from the last copy.
+        // Somebody deleted it, or what its link leads to. What lives comes back from tmux, the
+        // rest from the last copy.
         if let Some(mut last) = locked.last_good().filter(|last| !last.sessions.is_empty()) {
             restore_modes(&mut last, &memory);
             mend("the registry was gone; took its sessions from the last good copy".into());

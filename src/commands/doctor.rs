@@ -758,9 +758,12 @@ fn mend(examined: &Examination) -> Vec<Finding> {
             }
             Repair::Load => {
                 let deadline = Instant::now() + TYPED_LIMIT;
-                let binary = sync::options(place, &["@roster-binary"], deadline);
-                let is_chosen = binary.is_ok_and(|values| values.iter().any(|v| !v.is_empty()));
-                let loaded = load::load_into(&Environment::read(), place, false, is_chosen)
+                let loaded = sync::options(place, &["@roster-binary"], deadline)
+                    .map_err(Failure::from)
+                    .and_then(|values| {
+                        let is_chosen = values.iter().any(|value| !value.is_empty());
+                        load::load_into(&Environment::read(), place, false, is_chosen)
+                    })
                     .map_err(|failure| match failure {
                         Failure::Usage(message) => message,
                         Failure::Error(error) => error.to_string(),

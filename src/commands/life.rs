@@ -215,10 +215,8 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
                 .or_else(|| closed.iter().find(|entry| entry.session.uuid == *name))
                 .ok_or_else(|| match find(transaction, name) {
                     Ok(Found::Lost(_)) => {
-                        let name_to_paste = to_paste(name);
-                        format!(
-                            "session {name:?} is lost, not closed: roster restore {name_to_paste}"
-                        )
+                        let hint = format!("roster restore {}", to_paste(name));
+                        format!("session {name:?} is lost, not closed: {hint}")
                     }
                     _ => format!(
                         "no closed session is named {name:?}: roster closed lists those there are"

@@ -254,14 +254,10 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
             let wanted = match (&args.name, args.all) {
                 (Some(name), _) => Some(named(&mut next.registry.sessions, name)?.uuid.clone()),
                 (None, false) if context.is_inside() => {
-                    match super::life::client(context, &place, None)? {
-                        Some(client) => {
-                            let uuid = live.get(&client.session);
-                            Some(uuid.ok_or("this session is not recorded: name one, or --all")?)
-                                .cloned()
-                        }
-                        None => None,
-                    }
+                    let client = super::life::client(context, &place, None)?;
+                    let uuid = client.map(|client| live.get(&client.session).cloned());
+                    uuid.map(|uuid| uuid.ok_or("this session is not recorded: name one, or --all"))
+                        .transpose()?
                 }
                 _ => None,
             };

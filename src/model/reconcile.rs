@@ -694,9 +694,9 @@ impl<'a> Work<'a> {
 /// one name the one that lived last is lost, the others stay closed. Clones leave nothing.
 pub fn end_with_server(remembered: &mut Remembered) {
     let records = &mut remembered.registry.sessions;
-    let mut known = remembered.memory.sessions.values();
+    let known = remembered.memory.sessions.values();
     let clones: HashSet<&str> =
-        known.by_ref().filter(|known| known.clone).map(|known| known.uuid.as_str()).collect();
+        known.filter(|known| known.clone).map(|known| known.uuid.as_str()).collect();
     records.retain(|_, record| !clones.contains(record.uuid.as_str()));
     remembered.closed.closed.retain_mut(|entry| {
         let is_recorded = records.values().any(|record| record.uuid == entry.session.uuid);

@@ -111,11 +111,10 @@ pub(super) fn last_good(path: &Path) -> PathBuf {
 pub(super) fn keep_what_was(path: &Path) -> Result<(), StoreError> {
     let copy = last_good(path);
     match file::read(&copy) {
-        Ok(Some(bytes)) if parse(&copy, &bytes).is_ok_and(|r| !r.sessions.is_empty()) => {
-            write(path, ".bak", &bytes).map(drop)
-        }
-        // Nothing to keep.
-        _ => Ok(()),
+        Ok(Some(bytes)) if parse(&copy, &bytes).is_ok_and(|r| r.sessions.is_empty()) => Ok(()),
+        // A newer one, or one that does not read, may be of use to somebody.
+        Ok(Some(bytes)) => write(path, ".bak", &bytes).map(drop),
+        Ok(None) | Err(_) => Ok(()),
     }
 }
 
