@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tmux_roster::{Session, Store};
 
 use crate::budget::{measure, peak_memory};
-use crate::place::{Place, load_plugin, median, run, version, wait_until};
+use crate::place::{Place, load_plugin, median, rest, run, version, wait_until};
 use crate::{Subject, place};
 
 /// The whole document.
@@ -162,7 +162,7 @@ fn unchanged(subject: &Subject, sessions: usize, most: f64) -> String {
         command
     };
     let sync = || place.hook_job(&dir, &subject.tmux);
-    let times = in_turns(subject.runs, &|| place.wait_for_pace(&dir), &[&sync, &call, &plain]);
+    let times = in_turns(subject.runs, &rest, &[&sync, &call, &plain]);
     format!(
         "{sessions} | {} | {} | {} | {most} | {}",
         ms(times[0]),
@@ -187,10 +187,11 @@ fn changing(subject: &Subject) -> Vec<String> {
             let names = if turn % 2 == 0 { ["n0001", "other"] } else { ["other", "n0001"] };
             place.tmux(&["rename-session", "-t", &format!("={}:", names[0]), names[1]]);
             let mut job = place.hook_job(&dir, &subject.tmux);
-            place.wait_for_pace(&dir);
+            rest();
             syncs.push(run(&mut job));
             let mut call = place.command(&subject.tmux);
             call.args(&words);
+            rest();
             calls.push(run(&mut call));
         }
         place.tmux(&["rename-session", "-t", "=n0002:", "third"]);
