@@ -246,12 +246,12 @@ fn bring_back(
     new_name: Option<&str>,
     command: &[String],
 ) -> Result<Restored, Failure> {
-    let names: Vec<String> = records.iter().map(|record| record.name.clone()).collect();
-    let uuids: Vec<String> = records.iter().map(|record| record.uuid.clone()).collect();
+    let mut renamed = Vec::new();
     if let Some(name) = new_name {
         validate_name(name)?;
         for record in &mut records {
-            name.clone_into(&mut record.name);
+            let before = std::mem::replace(&mut record.name, name.to_owned());
+            renamed.push((record.uuid.clone(), before));
         }
     }
     let mut next = transaction.remembered.clone();
@@ -296,22 +296,20 @@ fn bring_back(
     let memory = next.memory.clone();
     transaction.commit(next, Some(&memory))?;
     let done = restore::make(transaction, records, command, health::RECREATED)?;
-    closed.retain(|entry| !done.sessions.iter().any(|(_, s)| s.uuid == entry.session.uuid));
-    let lives = |uuid: &String| done.sessions.iter().any(|(_, session)| session.uuid == *uuid);
-    if !closed.is_empty() || (new_name.is_some() && !uuids.iter().all(lives)) {
+    let lives = |uuid: &str| done.sessions.iter().any(|(_, session)| session.uuid == uuid);
+    closed.retain(|entry| !lives(&entry.session.uuid));
+    renamed.retain(|(uuid, _)| !lives(uuid));
+    if !closed.is_empty() || !renamed.is_empty() {
         // What was closed and does not live is still closed, and what was lost has its name.
         let mut next = transaction.remembered.clone();
         for entry in closed {
             next.registry.sessions.retain(|_, session| session.uuid != entry.session.uuid);
             next.closed.put_back(entry);
         }
-        for (uuid, name) in uuids.iter().zip(names).filter(|(uuid, _)| !lives(uuid)) {
-            let sessions = &mut next.registry.sessions;
-            let key = sessions.values().find(|s| s.uuid == *uuid).map(|s| s.name.clone());
-            if let Some(key) = key.filter(|_| !sessions.contains_key(&name)) {
-                let record = sessions.remove(&key);
-                sessions.extend(record.map(|record| (name.clone(), Session { name, ..record })));
-            }
+        for (uuid, before) in renamed {
+            let now = next.registry.by_uuid(&uuid).map(|session| session.name.clone());
+            // Where its name is taken by now, it stays under the new one.
+            let _ = now.map(|now| tmux_roster::store::rename(&mut next.registry, &now, &before));
         }
         transaction.commit(next, None)?;
         transaction.look_again()?;

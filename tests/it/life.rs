@@ -25,6 +25,13 @@ fn five() -> Server {
     server
 }
 
+/// The server dies, and another has the session `mine` alone.
+fn lose_all(server: &Server) {
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "mine"]);
+    server.wait_for_name("mine");
+}
+
 fn names_in(server: &Server, state: &str) -> Vec<String> {
     let listed = server.roster(&["list", "--state", state, "--json"]);
     let rows: Vec<Value> = serde_json::from_str(&listed).unwrap();
@@ -415,9 +422,7 @@ fn a_name_that_is_left_alone_is_refused_before_anything_is_renamed() {
 fn new_gives_a_lost_session_the_mode_and_the_command_that_were_asked_for() {
     let server = five();
     let uuid = server.uuid("v");
-    server.crash();
-    server.tmux(&["new-session", "-d", "-s", "mine"]);
-    server.wait_for_name("mine");
+    lose_all(&server);
     server.roster(&["new", "-d", "v", "-m", "yolo", "--", "sleep", "4242"]);
     assert_eq!((server.uuid("v"), server.field("v", "mode")), (uuid, "yolo".to_owned()));
     let id = server.id("v");
@@ -436,9 +441,7 @@ fn new_gives_a_lost_session_the_mode_and_the_command_that_were_asked_for() {
 fn what_cannot_be_restored_under_another_name_keeps_its_own() {
     let server = five();
     let uuid = server.uuid("w");
-    server.crash();
-    server.tmux(&["new-session", "-d", "-s", "mine"]);
-    server.wait_for_name("mine");
+    lose_all(&server);
     server.tmux(&["set-option", "-g", "@roster-command-yolo", "/nowhere/nothing"]);
     assert_eq!(server.try_roster(&["restore", "w", "--as", "ww"]).status.code(), Some(1));
     assert_eq!(names_in(&server, "lost"), ["v", "w", "x", "y", "z"]);
