@@ -86,7 +86,7 @@ impl Serialize for Registry {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("schema_version", &SCHEMA_VERSION)?;
         map.serialize_entry("sessions", &self.sessions)?;
-        for (key, value) in &self.extra.0 {
+        for (key, value) in self.extra.fields() {
             map.serialize_entry(key, value)?;
         }
         map.end()

@@ -1,5 +1,6 @@
 //! One record of the registry: eight fields, and whatever somebody else added.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::MapAccess;
@@ -35,22 +36,45 @@ pub struct Session {
 
 /// Unknown fields of a JSON object in the order they were found, each value as its own text.
 #[derive(Debug, Clone, Default)]
-pub struct Extra(pub(crate) Vec<(String, Box<RawValue>)>);
+pub struct Extra {
+    fields: Vec<(String, Box<RawValue>)>,
+    /// Where each field stands, once they are too many to look through for each that comes.
+    places: BTreeMap<String, usize>,
+}
 
 impl Extra {
+    /// No fields.
+    pub(crate) const NONE: Extra = Extra { fields: Vec::new(), places: BTreeMap::new() };
+
     /// Keeps a field; of two with one name the last wins, as in the reference.
     pub(crate) fn keep(&mut self, key: String, value: Box<RawValue>) {
-        match self.0.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((key, value)),
+        let known = match self.places.is_empty() {
+            true => self.fields.iter().position(|(known, _)| *known == key),
+            false => self.places.get(&key).copied(),
+        };
+        if let Some(at) = known {
+            self.fields[at].1 = value;
+            return;
         }
+        self.fields.push((key, value));
+        let from = if self.places.is_empty() { 0 } else { self.fields.len() - 1 };
+        if self.fields.len() > 32 {
+            let new = self.fields.iter().enumerate().skip(from);
+            self.places.extend(new.map(|(at, (key, _))| (key.clone(), at)));
+        }
+    }
+
+    /// The fields in their order.
+    pub(crate) fn fields(&self) -> &[(String, Box<RawValue>)] {
+        &self.fields
     }
 }
 
 impl PartialEq for Extra {
     fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
-            && self.0.iter().zip(&other.0).all(|(a, b)| a.0 == b.0 && a.1.get() == b.1.get())
+        let (ours, theirs) = (&self.fields, &other.fields);
+        ours.len() == theirs.len()
+            && ours.iter().zip(theirs).all(|(a, b)| a.0 == b.0 && a.1.get() == b.1.get())
     }
 }
 
@@ -126,7 +150,7 @@ impl Serialize for Session {
             map.serialize_entry("last_health_status", &self.last_health_status)?;
         }
         map.serialize_entry("last_health_at", &self.last_health_at)?;
-        for (key, value) in &self.extra.0 {
+        for (key, value) in self.extra.fields() {
             map.serialize_entry(key, value)?;
         }
         map.end()

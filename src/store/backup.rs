@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::file::{self, PRIVATE, create_new, io_error, with_suffix};
 use super::{StoreError, parse};
@@ -43,7 +44,7 @@ pub(super) fn write(path: &Path, kind: &str, bytes: &[u8]) -> Result<PathBuf, St
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, &copy)?;
-        fs::File::open(folder)?.sync_all()
+        file::sync_folder(folder)
     })();
     if let Err(error) = written {
         let _ = fs::remove_file(&temporary);
@@ -106,23 +107,34 @@ pub(super) fn last_good(path: &Path) -> PathBuf {
     with_suffix(path, ".last")
 }
 
-/// Makes a backup of the last good copy where the registry itself is gone: a new one is about to
-/// take its place, in both.
-pub(super) fn keep_what_was(path: &Path) -> Result<(), StoreError> {
+/// Makes a backup of the last good copy, whose place that takes, where the registry itself is gone
+/// or was emptied: a new one is about to come, in both. Gives its path, if there was anything.
+pub(super) fn keep_what_was(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let copy = last_good(path);
     match file::read(&copy) {
-        Ok(Some(bytes)) if parse(&copy, &bytes).is_ok_and(|r| r.sessions.is_empty()) => Ok(()),
+        Ok(Some(bytes)) if parse(&copy, &bytes).is_ok_and(|r| r.sessions.is_empty()) => Ok(None),
         // A newer one, or one that does not read, may be of use to somebody.
-        Ok(Some(bytes)) => write(path, ".bak", &bytes).map(drop),
-        Ok(None) | Err(_) => Ok(()),
+        Ok(Some(bytes)) => {
+            let backup = write(path, ".bak", &bytes)?;
+            let _ = fs::remove_file(&copy);
+            Ok(Some(backup))
+        }
+        Ok(None) | Err(_) => Ok(None),
     }
 }
 
-/// The last good copy, or the newest backup that reads, or an empty registry.
+/// The newest that reads of the last good copy and the backups, or an empty registry.
 pub(super) fn newest_readable(path: &Path) -> (Registry, Option<PathBuf>) {
-    let copies = std::iter::once(last_good(path))
-        .chain(list(path, ".bak").unwrap_or_default().into_iter().map(|backup| backup.path));
-    for copy in copies {
+    let mut copies: Vec<(i128, PathBuf)> = (list(path, ".bak").unwrap_or_default().into_iter())
+        .map(|backup| (backup.nanos, backup.path))
+        .collect();
+    let last = last_good(path);
+    if let Ok(written) = fs::metadata(&last).and_then(|found| found.modified()) {
+        let since = written.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        copies.push((since.as_nanos() as i128, last));
+    }
+    copies.sort_unstable_by_key(|(nanos, _)| std::cmp::Reverse(*nanos));
+    for (_, copy) in copies {
         let Ok(Some(bytes)) = file::read(&copy) else { continue };
         if let Ok(registry) = parse(&copy, &bytes) {
             return (registry, Some(copy));

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::StoreError;
 
@@ -159,6 +160,10 @@ pub(super) fn replace_with(
     let folder = folder_of(&target);
     let name = target.file_name().unwrap_or_default();
     remove_leftovers(folder, name);
+    if target != path {
+        // Commands for tmux are named after the link, and stand beside it.
+        remove_leftovers(folder_of(path), path.file_name().unwrap_or_default());
+    }
     let temporary = folder.join(temporary_name(name));
     let written = (|| {
         let mut file = create_new(&temporary, mode)?;
@@ -173,10 +178,21 @@ pub(super) fn replace_with(
         return Err(io_error("write", path)(error));
     }
     if sync == Sync::Yes {
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(io_error("sync the folder of", path))?;
+        sync_folder(folder).map_err(io_error("sync the folder of", path))?;
     }
     Ok(())
+}
+
+/// Syncs the names in a folder. A file system that cannot (FUSE, SMB and the like) is no failure:
+/// what was written is there all the same.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
+            _ => Err(error),
+        },
+        synced => synced,
+    }
 }
 
 /// The folder that a file is in.
@@ -189,7 +205,7 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 
 /// Where a chain of symbolic links leads, whether or not something is there. A link that
 /// another user planted is refused; those of root (an administrator's, Nix's) are not.
-fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     let mut target = path.to_owned();
     for _ in 0..40 {
         let Ok(next) = fs::read_link(&target) else {

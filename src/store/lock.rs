@@ -24,6 +24,7 @@ static IN_THIS_PROCESS: Mutex<()> = Mutex::new(());
 #[derive(Debug)]
 pub struct LockGuard {
     lock: FileLock,
+    _of_target: Option<FileLock>,
     _threads: MutexGuard<'static, ()>,
 }
 
@@ -54,51 +55,78 @@ impl LockGuard {
 }
 
 /// Waits for the lock at `path`, but not longer than `wait` for one holder, nor than `longest` for
-/// all: a queue that makes progress is no reason to give up.
+/// all: a queue that makes progress is no reason to give up. Where the registry is a link,
+/// `of_target` is the lock of what it leads to, which others may come to by another way; it comes
+/// second with everybody.
 pub(super) fn acquire(
     path: &Path,
+    of_target: Option<&Path>,
     wait: Duration,
     longest: Duration,
 ) -> Result<LockGuard, StoreError> {
-    let start = Instant::now();
-    let (mut limit, mut before) = (wait, None);
-    let mut pause = Duration::from_micros(300);
-    let busy = || StoreError::Busy { lock: path.to_owned(), waited: start.elapsed() };
-    let mut rest = |limit: Duration| {
-        let left = limit.saturating_sub(start.elapsed());
-        if left.is_zero() {
-            return false;
-        }
-        std::thread::sleep(pause.min(left));
-        pause = (pause * 2).min(Duration::from_millis(5));
-        true
-    };
+    let mut pauses = Pauses { start: Instant::now(), pause: Duration::from_micros(300) };
     let threads = loop {
         match IN_THIS_PROCESS.try_lock() {
             Ok(guard) => break guard,
             Err(TryLockError::Poisoned(guard)) => break PoisonError::into_inner(guard),
-            Err(TryLockError::WouldBlock) if rest(longest) => {}
-            Err(TryLockError::WouldBlock) => return Err(busy()),
+            Err(TryLockError::WouldBlock) if pauses.rest(longest) => {}
+            Err(TryLockError::WouldBlock) => return Err(pauses.busy(path)),
         }
     };
+    let lock = lock_file(path, wait, longest, &mut pauses)?;
+    let of_target =
+        of_target.map(|path| lock_file(path, wait, longest, &mut pauses)).transpose()?;
+    Ok(LockGuard { lock, _of_target: of_target, _threads: threads })
+}
+
+/// The waits of one that wants a lock: short ones first.
+struct Pauses {
+    start: Instant,
+    pause: Duration,
+}
+
+impl Pauses {
+    /// Waits a little; `false` if the limit since the start is over.
+    fn rest(&mut self, limit: Duration) -> bool {
+        let left = limit.saturating_sub(self.start.elapsed());
+        if left.is_zero() {
+            return false;
+        }
+        std::thread::sleep(self.pause.min(left));
+        self.pause = (self.pause * 2).min(Duration::from_millis(5));
+        true
+    }
+
+    fn busy(&self, lock: &Path) -> StoreError {
+        StoreError::Busy { lock: lock.to_owned(), waited: self.start.elapsed() }
+    }
+}
+
+fn lock_file(
+    path: &Path,
+    wait: Duration,
+    longest: Duration,
+    pauses: &mut Pauses,
+) -> Result<FileLock, StoreError> {
+    let (mut limit, mut before) = (wait, None);
     prepare(path)?;
     loop {
         match FileLock::lock(path, false, FileOptions::new().write(true)) {
             Ok(lock) => {
                 check_same(path, &lock)?;
-                return Ok(LockGuard { lock, _threads: threads });
+                return Ok(lock);
             }
             Err(error) if is_held(path, &error) => {
                 // Under `threads`: nobody in this process holds what closing the file would free.
                 if before.is_none() && longest > wait {
                     before = holder(path);
                 }
-                if rest(limit) {
+                if pauses.rest(limit) {
                     continue;
                 }
                 let now = holder(path);
                 if limit >= longest || now == before {
-                    return Err(busy());
+                    return Err(pauses.busy(path));
                 }
                 (limit, before) = ((limit + wait).min(longest), now);
             }

@@ -50,12 +50,11 @@ pub struct Document {
 }
 
 impl Document {
-    const EMPTY: Document =
-        Document { version: Some(FileVersion::Known(0)), fields: Extra(Vec::new()) };
+    const EMPTY: Document = Document { version: Some(FileVersion::Known(0)), fields: Extra::NONE };
 
     /// The JSON text of a field.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.fields.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.get())
+        self.fields.fields().iter().find(|(known, _)| known == key).map(|(_, value)| value.get())
     }
 
     /// Sets a field to a JSON text.
@@ -75,7 +74,7 @@ impl Serialize for Stamped<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("schema_version", &self.0)?;
-        for (key, value) in &self.1.fields.0 {
+        for (key, value) in self.1.fields.fields() {
             map.serialize_entry(key, value)?;
         }
         map.end()

@@ -191,8 +191,13 @@ impl Store {
         if let Some(folder) = self.path.parent() {
             file::make_folder(folder)?;
         }
-        let guard =
-            lock::acquire(&file::with_suffix(&self.path, ".lock"), self.wait, self.longest)?;
+        let target = file::resolve(&self.path)?;
+        // What is no file is written by nobody.
+        let is_file = || std::fs::metadata(&target).is_ok_and(|found| found.is_file());
+        let of_target = (target != self.path && is_file()).then_some(target.as_path());
+        let of_target = of_target.map(|target| file::with_suffix(target, ".lock"));
+        let path = file::with_suffix(&self.path, ".lock");
+        let guard = lock::acquire(&path, of_target.as_deref(), self.wait, self.longest)?;
         Ok(Locked { store: self, guard })
     }
 
@@ -347,10 +352,11 @@ impl Store {
         change: impl FnOnce(&mut Registry) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let locked = self.lock()?;
-        let Loaded { mut registry, is_there, .. } = locked.load()?;
+        let Loaded { mut registry, .. } = locked.load()?;
+        let was_empty = registry.sessions.is_empty();
         change(&mut registry)?;
-        if !is_there {
-            backup::keep_what_was(&self.path)?;
+        if was_empty {
+            locked.keep_what_was()?;
         }
         locked.commit(&registry)
     }
@@ -387,7 +393,7 @@ pub struct Recovered {
 
 impl Locked<'_> {
     /// Reads the registry anew. A damaged one is kept aside as `.corrupt.<nanoseconds>` and
-    /// replaced by the last good copy, or the newest backup that reads, or an empty one. What
+    /// replaced by the newest that reads of the last good copy and the backups, or an empty one. What
     /// lives in tmux is not known here: the sync adds it.
     ///
     /// # Errors
@@ -443,6 +449,15 @@ impl Locked<'_> {
     /// The last good copy of the registry, if it reads: for the day that the registry is gone.
     pub fn last_good(&self) -> Option<Registry> {
         self.store.last_good()
+    }
+
+    /// Makes a backup of what the registry held before somebody removed or emptied it, if that is
+    /// in no registry any more, and gives its path.
+    ///
+    /// # Errors
+    /// Writing fails.
+    pub fn keep_what_was(&self) -> Result<Option<PathBuf>, StoreError> {
+        backup::keep_what_was(&self.store.path)
     }
 
     /// When the last query of tmux began under this lock, and when the hooks were last checked.

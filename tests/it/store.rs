@@ -489,6 +489,44 @@ fn a_new_registry_makes_a_backup_of_the_last_good_copy_of_a_deleted_one() {
     assert_eq!(place.files_with(".bak.").len(), 1);
 }
 
+/// What `jq` leaves that found nothing, or a careless hand.
+#[test]
+fn an_emptied_registry_makes_one_too() {
+    for emptied in ["null", "{}", EMPTY] {
+        let place = Place::new();
+        place.ok(&["save", "a", "/w", "safe"]);
+        let good = place.bytes("sessions.json");
+        place.write("sessions.json", emptied);
+        for name in ["b", "c"] {
+            place.ok(&["save", name, "/w", "safe"]);
+        }
+        let copies = [place.files_with(".bak."), place.files_with(".corrupt.")].concat();
+        let kept = place.files_with(".bak.").into_iter().any(|copy| place.bytes(&copy) == good);
+        assert!(kept || place.names() == ["a", "b", "c"], "{emptied}: {copies:?}");
+        assert!(copies.len() <= 1, "{emptied}: {copies:?}");
+    }
+}
+
+/// Beyond some dozens their places are looked up.
+#[test]
+fn of_many_unknown_fields_each_is_kept_and_of_two_the_last() {
+    let place = Place::new();
+    let field = |n: usize| format!("\"field{n}\":{n}");
+    let fields: Vec<String> = (0..100).map(field).collect();
+    let twice = ["\"field7\":\"x\"", "\"field98\":\"y\""].map(str::to_owned);
+    let text = |fields: &[String], sessions: &str| {
+        format!("{{\"schema_version\":1,\"sessions\":{{{sessions}}},{}}}", fields.join(","))
+    };
+    place.write("sessions.json", text(&[&fields[..], &twice].concat(), ""));
+    place.ok(&["save", "a", "/w", "safe"]);
+    place.ok(&["delete", "a"]);
+    let mut wanted = fields;
+    wanted[7].clone_from(&twice[0]);
+    wanted[98].clone_from(&twice[1]);
+    let written = String::from_utf8(place.bytes("sessions.json")).unwrap();
+    assert_eq!(written, text(&wanted, ""));
+}
+
 #[test]
 fn a_registry_leaves_the_temporary_files_of_its_neighbours_alone() {
     let place = Place::new();
@@ -512,6 +550,18 @@ fn without_it_the_newest_backup_that_reads_is_taken() {
     place.write("sessions.json.last", "{\"schema_ver");
     place.ok(&["save", "c", "/c", "safe"]);
     assert_eq!(place.names(), ["b", "c"]);
+}
+
+#[test]
+fn a_backup_that_is_newer_than_the_last_good_copy_goes_first() {
+    let place = Place::new();
+    place.ok(&["save", "old", "/w", "safe"]);
+    // Another program writes, and then somebody makes a backup.
+    place.write("sessions.json", registry(&[record("old"), record("other")]));
+    place.ok(&["backup"]);
+    place.write("sessions.json", "{");
+    place.ok(&["save", "new", "/w", "safe"]);
+    assert_eq!(place.names(), ["new", "old", "other"]);
 }
 
 #[test]
@@ -603,6 +653,31 @@ fn a_link_to_the_registry_stays() {
     place.ok(&["migrate"]);
     assert_eq!(place.bytes("dotfiles/s.json"), EMPTY.as_bytes());
     assert!(fs::symlink_metadata(place.registry()).unwrap().is_symlink());
+}
+
+/// Each of two ways to one registry has a lock of its own.
+#[test]
+fn who_comes_by_a_link_and_who_comes_by_the_file_itself_lose_nothing_of_each_other() {
+    let place = Place::new();
+    for folder in ["a", "b"] {
+        fs::create_dir(place.path(folder)).unwrap();
+    }
+    place.write("b/real.json", EMPTY);
+    symlink("../b/real.json", place.path("a/sessions.json")).unwrap();
+    let mut savers = Vec::new();
+    for n in 0..40 {
+        for file in ["a/sessions.json", "b/real.json"] {
+            let name = format!("{}{n}", &file[..1]);
+            let store = ["store", "--file", file, "save", &name, "/w", "safe"];
+            let mut saver = Command::new(ROSTER);
+            savers.push(saver.args(store).current_dir(place.path("")).spawn().unwrap());
+        }
+    }
+    for mut saver in savers {
+        assert!(saver.wait().unwrap().success());
+    }
+    let saved = Store::new(place.path("b/real.json")).names().unwrap();
+    assert_eq!(saved.len(), 80);
 }
 
 #[test]
