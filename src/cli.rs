@@ -34,7 +34,7 @@ impl<'a> Line<'a> {
         // What follows "--" is a command to be run, and none of our business.
         let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
         let verb = verb_in(&args[..end]).unwrap_or_default();
-        let takes_command = matches!(verb, "new" | "run-script");
+        let takes_command = verb == "new";
         let (ours, command) = match args.get(end + 1..) {
             Some(command) if takes_command => (&args[..end], command),
             _ => (args, &[][..]),
@@ -54,7 +54,7 @@ impl<'a> Line<'a> {
 
     /// Whether its verb is one of [`Internal`].
     pub fn is_internal(&self) -> bool {
-        matches!(self.verb, "load" | "run-script" | "key")
+        matches!(self.verb, "load" | "run-scripts" | "key")
     }
 
     /// Understands it as a [`Cli`] or an [`Internal`].
@@ -95,7 +95,7 @@ pub struct Internal {
 #[argh(subcommand)]
 pub enum InternalVerb {
     Load(Load),
-    RunScript(RunScript),
+    RunScripts(RunScripts),
     Key(Key),
 }
 
@@ -590,10 +590,10 @@ pub struct Load {
     pub chosen: bool,
 }
 
-/// run a user's script for an event, for at most 10 seconds
+/// run the user's scripts for events, as standard input has them
 #[derive(FromArgs)]
-#[argh(subcommand, name = "run-script", help_triggers("-h", "--help"))]
-pub struct RunScript {}
+#[argh(subcommand, name = "run-scripts", help_triggers("-h", "--help"))]
+pub struct RunScripts {}
 
 /// pick a session and go there (with fzf, else by a menu)
 #[derive(ArgsInfo, FromArgs)]

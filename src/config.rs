@@ -109,7 +109,7 @@ impl Environment {
         env::split_paths(&self.path)
             .chain(usual.iter().map(PathBuf::from))
             .map(|folder| folder.join("tmux"))
-            .find(|program| program.is_file())
+            .find(|program| is_program(program))
             .unwrap_or_else(|| PathBuf::from("tmux"))
     }
 
@@ -330,6 +330,11 @@ impl Settings {
 pub fn modes(value: &str) -> Vec<String> {
     let value = if value.trim().is_empty() { "safe yolo" } else { value };
     value.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Whether a shell would run this file of PATH, and not look further.
+pub fn is_program(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::OFlags;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{OPTIONS, Place, Settings};
 use crate::health;
@@ -23,7 +23,7 @@ use crate::model::memory::{Closed, MEMORY_VERSION, Memory};
 use crate::model::reconcile::{
     self, Effect, EffectKind, Event, EventKind, LOOK_AFTER, Plan, Remembered, reconcile,
 };
-use crate::model::registry::Registry;
+use crate::model::registry::{FileVersion, Registry};
 use crate::model::session::{Session, new_uuid};
 use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
@@ -806,14 +806,19 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<(Remembered, Option<String
         }
         restore_modes(&mut loaded.registry, &memory);
         locked.commit(&loaded.registry)?;
-    } else if !loaded.is_there {
-        // Somebody deleted it, or what its link leads to. What lives comes back from tmux, the
-        // rest from the last copy.
-        if let Some(mut last) = locked.last_good().filter(|last| !last.sessions.is_empty()) {
+    } else if loaded.registry.sessions.is_empty() {
+        let last = locked.last_good().filter(|last| !last.sessions.is_empty() && !loaded.is_there);
+        if let Some(mut last) = last {
+            // Somebody deleted it, or what its link leads to. What lives comes back from tmux, the
+            // rest from the last copy.
             restore_modes(&mut last, &memory);
             mend("the registry was gone; took its sessions from the last good copy".into());
             locked.commit(&last)?;
             loaded.registry = last;
+        } else if let Some(kept) = locked.keep_what_was()? {
+            // Somebody emptied it, which may have been meant.
+            let kept = kept.display();
+            mend(format!("the registry was emptied; what it held before is kept as {kept}"));
         }
     }
     let closed = match read_closed(place) {
@@ -854,7 +859,7 @@ fn restore_modes(registry: &mut Registry, memory: &Memory) {
 fn read_memory(place: &Place) -> Result<Memory, StoreError> {
     match read_json::<Memory>(&place.memory()) {
         Ok(Some(memory)) if memory.version == MEMORY_VERSION => Ok(memory),
-        Ok(_) | Err(StoreError::Damaged { .. }) => Ok(Memory::default()),
+        Ok(_) | Err(StoreError::Damaged { .. } | StoreError::Newer { .. }) => Ok(Memory::default()),
         Err(error) => Err(error),
     }
 }
@@ -866,10 +871,7 @@ fn read_memory(place: &Place) -> Result<Memory, StoreError> {
 pub fn read_closed(place: &Place) -> Result<Closed, StoreError> {
     let path = place.closed();
     match read_json::<Closed>(&path) {
-        Ok(Some(closed)) if closed.version > MEMORY_VERSION => Err(StoreError::Newer {
-            path,
-            version: crate::model::registry::FileVersion::Known(closed.version.into()),
-        }),
+        Ok(Some(closed)) if closed.version > MEMORY_VERSION => Err(newer(&path, closed.version)),
         Ok(closed) => Ok(closed.unwrap_or_default()),
         Err(error) => Err(error),
     }
@@ -969,10 +971,21 @@ fn write_in_order(
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
+    /// A newer format may well have another shape.
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
     let Some(bytes) = file::read(path)? else { return Ok(None) };
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: error.to_string() })
+    let read = serde_json::from_slice(&bytes).map(Some);
+    read.map_err(|error| match serde_json::from_slice(&bytes) {
+        Ok(Versioned { version }) if version > MEMORY_VERSION => newer(path, version),
+        _ => StoreError::Damaged { path: path.to_owned(), reason: error.to_string() },
+    })
+}
+
+fn newer(path: &Path, version: u32) -> StoreError {
+    StoreError::Newer { path: path.to_owned(), version: FileVersion::Known(version.into()) }
 }
 
 fn write_json<T: Serialize>(path: &Path, value: &T, sync: Sync) -> Result<(), StoreError> {
@@ -1146,34 +1159,52 @@ pub fn end_look(place: &Place) {
     }
 }
 
-/// Starts the user's scripts for what happened, each under a supervisor of its own that ends it
-/// after 10 seconds. Nobody waits for them.
+/// One run of a user's script, as its supervisor is told of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Script {
+    /// The command, a word each.
+    pub words: Vec<String>,
+    /// What it finds in its environment.
+    pub environment: Vec<(String, String)>,
+}
+
+/// Starts the user's scripts for what happened, under a supervisor that nobody waits for: a
+/// hundred sessions that end at once must not start a hundred programs at once, and while the
+/// lock is held one program is all there is time for.
 fn run_scripts(place: &Place, settings: &Settings, events: &[Event]) {
-    let Ok(program) = std::env::current_exe() else { return };
-    for event in events {
-        let Some((_, words)) = settings.scripts.iter().find(|(kind, _)| *kind == event.kind) else {
-            continue;
-        };
+    let script_of = |event: &Event| {
+        let (_, words) = settings.scripts.iter().find(|(kind, _)| *kind == event.kind)?;
         let session = &event.session;
-        let _ = Command::new(&program)
-            .arg("run-script")
-            .arg("--")
-            .args(words)
-            .env("ROSTER_EVENT", event_name(event.kind))
-            .env("ROSTER_SESSION", &session.name)
-            .env("ROSTER_OLD_NAME", event.old_name.as_deref().unwrap_or_default())
-            .env("ROSTER_UUID", &session.uuid)
-            .env("ROSTER_MODE", &session.mode)
-            .env("ROSTER_WORKDIR", &session.workdir)
-            .env(LOG_VARIABLE, place.log())
-            .env_remove("TMUX_PANE")
-            .env_remove(RETRY_VARIABLE)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .current_dir("/")
-            .process_group(0)
-            .spawn();
+        let environment = [
+            ("ROSTER_EVENT", event_name(event.kind)),
+            ("ROSTER_SESSION", &session.name),
+            ("ROSTER_OLD_NAME", event.old_name.as_deref().unwrap_or_default()),
+            ("ROSTER_UUID", &session.uuid),
+            ("ROSTER_MODE", &session.mode),
+            ("ROSTER_WORKDIR", &session.workdir),
+        ];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Some(Script { words: words.clone(), environment: environment.to_vec() })
+    };
+    let scripts: Vec<Script> = events.iter().filter_map(script_of).collect();
+    let Ok(program) = std::env::current_exe() else { return };
+    let Ok(told) = serde_json::to_vec(&scripts) else { return };
+    if scripts.is_empty() {
+        return;
+    }
+    let supervisor = Command::new(&program)
+        .arg("run-scripts")
+        .env(LOG_VARIABLE, place.log())
+        .env_remove("TMUX_PANE")
+        .env_remove(RETRY_VARIABLE)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .current_dir("/")
+        .process_group(0)
+        .spawn();
+    if let Some(mut stdin) = supervisor.ok().and_then(|mut supervisor| supervisor.stdin.take()) {
+        let _ = stdin.write_all(&told);
     }
 }
 
@@ -1189,11 +1220,14 @@ pub fn event_name(kind: EventKind) -> &'static str {
     }
 }
 
-/// Tells the supervisor of a script where to log.
+/// Tells the supervisor of scripts where to log.
 pub const LOG_VARIABLE: &str = "ROSTER_LOG";
 
 /// The size at which the log is cut to its newer half, in bytes.
 const LOG_BYTES: u64 = 256 * 1024;
+
+/// How much of a message the log keeps, in characters: a program may say anything.
+const LOG_LINE: usize = 2000;
 
 /// Adds a line to the log. What cannot be logged is not worth disturbing anyone.
 pub fn log(place: &Place, message: &str) {
@@ -1204,11 +1238,12 @@ pub fn log(place: &Place, message: &str) {
 pub fn log_to(path: &Path, message: &str) {
     if fs::symlink_metadata(path).is_ok_and(|found| found.len() > LOG_BYTES) {
         if let Ok(Some(text)) = file::read(path) {
-            let half = &text[text.len() / 2..];
-            let start = half.iter().position(|b| *b == b'\n').map_or(0, |at| at + 1);
+            let half = &text[text.len() - text.len().min(LOG_BYTES as usize / 2)..];
+            let start = half.iter().position(|b| *b == b'\n').map_or(half.len(), |at| at + 1);
             let _ = file::replace(path, &half[start..], PRIVATE, Sync::No);
         }
     }
+    let message: String = message.chars().take(LOG_LINE).collect();
     let line = format!("{} {}\n", Timestamp::now(), message.replace(char::is_control, " "));
     // A FIFO would hold a hook's job for ever.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;

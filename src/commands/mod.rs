@@ -62,7 +62,7 @@ pub fn run(args: &[String]) -> Outcome {
     if line.is_internal() {
         return match line.parse(program) {
             Ok(Internal { socket_name, socket_path, verb }) => {
-                dispatch_internal(&Context::new(socket_name, socket_path), verb, line.command)
+                dispatch_internal(&Context::new(socket_name, socket_path), verb)
             }
             Err(early) => not_parsed(early, &line),
         };
@@ -148,11 +148,11 @@ fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant)
     }
 }
 
-fn dispatch_internal(context: &Context, verb: InternalVerb, command: &[String]) -> Outcome {
+fn dispatch_internal(context: &Context, verb: InternalVerb) -> Outcome {
     match verb {
         InternalVerb::Load(args) => load::load(context, &args),
         InternalVerb::Key(args) => key::key(context, &args),
-        InternalVerb::RunScript(_) => Ok(script::supervise(command)),
+        InternalVerb::RunScripts(_) => Ok(script::supervise()),
     }
 }
 

@@ -356,7 +356,7 @@ impl<'a> Work<'a> {
                 let exact = self.before.memory.exact.get(&session.uuid);
                 let exact = Exact::workdir_of(exact, session);
                 self.before.memory.is_where_it_belongs(session, &text(path))
-                    || exact == *path
+                    || plain(&exact) == plain(path)
                     || (exact == session.workdir.as_bytes() && session.workdir == text(path))
             }
             Workdir::Guess(_) | Workdir::Unknown => true,
@@ -780,6 +780,12 @@ fn keep_exact(memory: &mut Memory, live: &LiveSession, record: &Session) {
     } else {
         memory.exact.insert(uuid.clone(), exact);
     }
+}
+
+/// A directory without the slashes at its end, which a shell's TAB puts there.
+fn plain(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
+    &path[..end]
 }
 
 /// Whether one of the globs matches the whole name.

@@ -258,6 +258,12 @@ impl Running {
             Read::Ended if wait(&mut self.child, deadline).is_some() => {
                 self.child.wait().is_ok_and(|status| status.success())
             }
+            Read::TooMuch => {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                let message = format!("it printed over {} MiB", MOST_PRINTED >> 20);
+                return Err(TmuxError::Incomplete { message });
+            }
             Read::Ended | Read::TooLong => {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
@@ -278,7 +284,14 @@ enum Read {
     Whole,
     Ended,
     TooLong,
+    TooMuch,
 }
+
+/// The most that is read of what tmux prints, in bytes: a hundred thousand sessions.
+const MOST_PRINTED: usize = 64 << 20;
+
+/// The most that is kept of what it complains of.
+const MOST_SAID: usize = 64 << 10;
 
 /// Reads both outputs to their ends, or until what is printed is whole.
 fn read_both(
@@ -292,6 +305,10 @@ fn read_both(
     let mut chunk = [0; 16 * 1024];
     while stdout.is_some() || stderr.is_some() {
         let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            // One that never stops printing is always ready.
+            return Read::TooLong;
+        }
         let limit = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         let mut fds = Vec::with_capacity(2);
         fds.extend(
@@ -313,9 +330,13 @@ fn read_both(
             if is_whole(out) {
                 return Read::Whole;
             }
+            if out.len() > MOST_PRINTED {
+                return Read::TooMuch;
+            }
         }
         if stderr.is_some() && ready.next() == Some(true) {
             take(&mut stderr, err, &mut chunk);
+            err.truncate(MOST_SAID);
         }
     }
     Read::Ended

@@ -181,6 +181,23 @@ fn a_newer_registry_is_told_and_never_touched() {
     }
 }
 
+/// Whatever shape it has.
+#[test]
+fn a_newer_list_of_closed_sessions_is_never_touched() {
+    let server = started();
+    let closed = server.registry_path().with_file_name("closed.json");
+    for newer in ["{\"version\":99,\"closed\":[]}", "{\"closed\":{\"by\":\"name\"},\"version\":99}"]
+    {
+        fs::write(&closed, newer).unwrap();
+        chmod(&closed, 0o600);
+        for args in [&["sync"][..], &["reopen"], &["kill", "one"], &["doctor", "--fix"]] {
+            let output = server.try_roster(args);
+            assert!(!output.status.success(), "{newer}: {args:?}: {output:?}");
+        }
+        assert_eq!(fs::read_to_string(&closed).unwrap(), newer);
+    }
+}
+
 #[test]
 fn permissions_are_taken_back() {
     let server = started();

@@ -590,6 +590,26 @@ fn a_sync_whose_disk_is_full_at_any_call_loses_nothing() {
     eprintln!("full at {} calls: {kinds:?}, told {told} times", places.len());
 }
 
+/// Some file systems cannot: FUSE, SMB, some of macOS.
+#[test]
+fn a_folder_that_cannot_be_synced_is_no_failure() {
+    if !can_trace("a folder that cannot be synced") {
+        return;
+    }
+    for (error, well) in [("EINVAL", true), ("ENOSYS", true), ("EOPNOTSUPP", true), ("EIO", false)]
+    {
+        let folder = Folder::new();
+        let file = folder.path().join("sessions.json");
+        let mut strace = Command::new("strace");
+        // The first is the file itself.
+        let inject = format!("inject=fsync:error={error}:when=2");
+        strace.arg("-o").arg("/dev/null").args(["-e", &inject, ROSTER, "store", "--file"]);
+        let output = strace.arg(&file).args(["save", "a", "/w", "safe"]).output().unwrap();
+        assert_eq!(output.status.success(), well, "{error}: {output:?}");
+        assert!(json(&file)["sessions"]["a"].is_object());
+    }
+}
+
 /// As slow as it can get: the disk comes back when we say so.
 #[test]
 fn while_a_disk_takes_its_time_tmux_answers_hooks_wait_and_nothing_is_lost() {

@@ -712,10 +712,18 @@ fn a_failing_tmux_is_no_empty_tmux() {
         "echo 'server exited unexpectedly' >&2; exit 1",
         "kill -9 $$",
         "head -c 100000 /dev/zero",
+        "exec cat /dev/zero",
+        "exec yes >&2",
+        "yes | head -c 3000000 | tr -d '\\n' >&2; exit 1",
         "printf '%s' \"$*\" | sed 's/#{[^}]*}/x/g'",
     ] {
         check_that_nothing_comes_of(&server, body);
     }
+    let log = std::fs::metadata(server.registry_path().with_file_name("roster.log")).unwrap();
+    assert!(log.len() < 100_000, "the log has {} bytes", log.len());
+    script(&server.path("endless"), "exec cat /dev/zero");
+    let said = typed(&server, &server.path("endless"), &["sync"]).stderr;
+    assert!(String::from_utf8_lossy(&said).contains("over 64 MiB"), "{said:?}");
     assert_eq!(server.roster(&["sync"]), "brought into step\n", "there was something to do");
 }
 
