@@ -86,7 +86,9 @@ impl Seat {
         let parts = [text(&output.stdout), text(&output.stderr)];
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let said = match (*verb, well) {
-            ("kill", true) => "killed: roster reopen brings it back",
+            // A clone of a session group is not.
+            ("kill", true) if is_closed(place, rest) => "killed: roster reopen brings it back",
+            ("kill", true) => "killed",
             ("rename", true) => "renamed",
             ("forget", true) => "forgotten",
             _ => "",
@@ -135,6 +137,13 @@ impl Seat {
         command.args(["--from", &self.text()]);
         command.exec().into()
     }
+}
+
+/// Whether the session that these words end with is one of the closed.
+fn is_closed(place: &Place, words: &[&str]) -> bool {
+    let closed = sync::read_closed(place).unwrap_or_default().closed;
+    let Some(word) = words.last() else { return false };
+    closed.iter().any(|entry| entry.session.uuid == *word || entry.session.name == *word)
 }
 
 /// How a command of ours ended, and what it said, on one line.

@@ -7,14 +7,15 @@
 use std::os::unix::process::CommandExt;
 use std::time::Instant;
 
+use tmux_roster::StoreError;
 use tmux_roster::config::Place;
-use tmux_roster::sync::TYPED_LIMIT;
+use tmux_roster::sync::{self, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::Version;
 use tmux_roster::tmux::command::argument;
 use unicode_width::UnicodeWidthStr;
 
 use super::key::Seat;
-use super::list::{Row, State, cut, view, visible};
+use super::list::{Row, State, View, cut, view, visible};
 use super::{Context, Failure, Outcome};
 use crate::cli;
 
@@ -126,11 +127,35 @@ pub fn seat(context: &Context, place: &Place, from: Option<&str>) -> Result<Seat
     }
 }
 
+/// What a key does, whose errors nobody would see otherwise: they are told to its client.
+pub fn telling(place: &Place, from: Option<&str>, outcome: Outcome) -> Outcome {
+    if let (Err(error), Some(from)) = (&outcome, from) {
+        let text = match error {
+            Failure::Usage(text) => text.clone(),
+            Failure::Error(error) => error.to_string(),
+        };
+        Seat::parse(from)?.tell(place, &visible(&text));
+    }
+    outcome
+}
+
+/// The view; a damaged registry is mended first, as it is by every other key.
+pub fn view_mended(place: &Place) -> Result<View, Failure> {
+    if let Err(StoreError::Damaged { .. }) = sync::peek(place) {
+        sync::sync(place, Trigger::Person)?;
+    }
+    view(place)
+}
+
 /// The menu of actions for the current session.
 pub fn menu(context: &Context, args: &cli::Menu) -> Outcome {
     let place = context.place()?;
-    let seat = seat(context, &place, args.from.as_deref())?;
-    let view = view(&place)?;
+    telling(&place, args.from.as_deref(), menu_or_fail(context, &place, args))
+}
+
+fn menu_or_fail(context: &Context, place: &Place, args: &cli::Menu) -> Outcome {
+    let seat = seat(context, place, args.from.as_deref())?;
+    let view = view_mended(place)?;
     let is_here = |row: &&Row| row.live.as_ref().is_some_and(|live| live.id == seat.session);
     let mut items = Vec::new();
     let mut title = "tmux-roster".to_owned();
@@ -153,7 +178,7 @@ pub fn menu(context: &Context, args: &cli::Menu) -> Outcome {
     items.push(Item::new("b", "list of backups", "key --show backups".into()));
     items.push(Item::new("d", "doctor", "key --show doctor".into()));
     let menu = Menu { title, items, more: "menu".into() };
-    Err(menu.show(&place, &seat, view.version, args.page))
+    Err(menu.show(place, &seat, view.version, args.page))
 }
 
 fn next_mode(uuid: &str) -> String {

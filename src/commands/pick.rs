@@ -8,16 +8,16 @@ use std::cmp::Reverse;
 use std::io::{IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::Instant;
 
 use rustix::termios::tcgetwinsize;
-use tmux_roster::config::Place;
+use tmux_roster::config::{Place, is_program};
 use tmux_roster::model::session::is_uuid;
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::sync::{self, TYPED_LIMIT};
-use tmux_roster::tmux::command::quote_sh;
+use tmux_roster::tmux::command::{line, only_on, quote_sh};
 use tmux_roster::{Timestamp, health, validate_name};
 use unicode_width::UnicodeWidthStr;
 
@@ -32,18 +32,22 @@ pub fn pick(context: &Context, args: &cli::Pick) -> Outcome {
     if let Some(uuid) = &args.preview {
         return preview(context, &place, uuid);
     }
+    menu::telling(&place, args.from.as_deref(), pick_or_fail(context, &place, args))
+}
+
+fn pick_or_fail(context: &Context, place: &Place, args: &cli::Pick) -> Outcome {
     let from = args.from.as_deref();
     if args.inside {
-        let seat = menu::seat(context, &place, from)?;
+        let seat = menu::seat(context, place, from)?;
         return match &args.rename {
-            Some(uuid) => ask_new_name(&place, &seat, uuid),
-            None => with_fzf(context, &place, Some(&seat)),
+            Some(uuid) => ask_new_name(place, &seat, uuid),
+            None => with_fzf(context, place, Some(&seat)),
         };
     }
     let has_terminal = std::io::stdin().is_terminal();
     if from.is_none() && fzf().is_some() && has_terminal {
-        let seat = Seat::of_pane(context, &place)?;
-        return with_fzf(context, &place, seat.as_ref());
+        let seat = Seat::of_pane(context, place)?;
+        return with_fzf(context, place, seat.as_ref());
     }
     if from.is_none() && !context.is_inside() {
         return Err(match has_terminal {
@@ -55,29 +59,29 @@ pub fn pick(context: &Context, args: &cli::Pick) -> Outcome {
         }
         .into());
     }
-    let seat = menu::seat(context, &place, from)?;
+    let seat = menu::seat(context, place, from)?;
     let by_menu = args.actions.as_ref().or(args.confirm.as_ref()).or(args.rename.as_ref());
     if args.popup && by_menu.is_none() && fzf().is_some() {
         // A small client needs all of itself.
         let size = if seat.width < 100 || seat.height < 30 { "100%" } else { "85%" };
-        return Err(seat.popup(&place, (size, size), &["pick", "--inside"]));
+        return Err(seat.popup(place, (size, size), &["pick", "--inside"]));
     }
-    let view = view(&place)?;
+    let view = menu::view_mended(place)?;
     let Some(uuid) = by_menu else {
-        return Err(sessions(context, &view, &seat).show(&place, &seat, view.version, args.page));
+        return Err(sessions(context, &view, &seat).show(place, &seat, view.version, args.page));
     };
     let Some(row) = view.rows.iter().find(|row| row.session.uuid == *uuid) else {
-        seat.tell(&place, "that session is known no more");
+        seat.tell(place, "that session is known no more");
         return Ok(ExitCode::SUCCESS);
     };
     if args.rename.is_some() {
-        return Err(rename(&place, &seat, &view, row));
+        return Err(rename(place, &seat, &view, row));
     }
     let menu = match &args.confirm {
-        Some(_) => menu::confirmation(&place, row, seat.height),
+        Some(_) => menu::confirmation(place, row, seat.height),
         None => menu::actions(row),
     };
-    Err(menu.show(&place, &seat, view.version, args.page))
+    Err(menu.show(place, &seat, view.version, args.page))
 }
 
 /// All sessions as a menu.
@@ -198,7 +202,7 @@ pub fn fzf() -> Option<PathBuf> {
         .chain(own)
         .chain(usual)
         .map(|folder| folder.join("fzf"))
-        .find(|program| program.is_file())
+        .find(|program| is_program(program))
 }
 
 const HELP: &str = "\
@@ -236,26 +240,23 @@ fn read_picked(printed: &str) -> Picked {
 /// The picker with fzf, on our terminal: what was picked is done, and unless that leads
 /// elsewhere it is shown again.
 fn with_fzf(context: &Context, place: &Place, seat: Option<&Seat>) -> Outcome {
-    let mut query = String::new();
+    let mut picked = Picked::default();
     let mut note = String::new();
-    let mut at = None;
     loop {
-        let view = view(place)?;
-        let Some(picked) = ask_fzf(context, place, &view, seat, &query, &note, at)? else {
-            return Ok(ExitCode::SUCCESS);
+        let view = menu::view_mended(place)?;
+        picked = match ask_fzf(context, place, &view, seat, picked, &note)? {
+            Some(picked) => picked,
+            None => return Ok(ExitCode::SUCCESS),
         };
         let run = |words: &[&str]| run(context, place, seat, words);
-        let rows = sorted(&view);
         let chosen = picked.uuid.as_ref();
-        at = rows.iter().position(|row| Some(&row.session.uuid) == chosen);
-        let row = at.map(|at| rows[at]);
-        query.clone_from(&picked.query);
+        let row = view.rows.iter().find(|row| Some(&row.session.uuid) == chosen);
         note = match (picked.key.as_str(), row) {
             ("?" | "f1", _) => {
                 terminal::show(HELP)?;
                 String::new()
             }
-            ("ctrl-s", _) => match new(&query, run)? {
+            ("ctrl-s", _) => match new(&picked.query, run)? {
                 Some(note) => note,
                 None => return Ok(ExitCode::SUCCESS),
             },
@@ -319,7 +320,8 @@ fn act(
         ("ctrl-o", State::Closed) => run(&["reopen", uuid])?,
         _ => return Ok(format!("{} lives already", visible(&row.session.name))),
     };
-    Ok(said.text)
+    let name = visible(&row.session.name);
+    Ok(if said.text.contains(&name) { said.text } else { format!("{name}: {}", said.text) })
 }
 
 /// Runs one of our commands. Outside tmux, what leads to a session takes over the terminal.
@@ -344,15 +346,15 @@ fn run(
     }
 }
 
-/// Shows the sessions in fzf; `None` if nothing was picked.
+/// Shows the sessions in fzf, with the cursor on the session that was picked before, wherever it
+/// stands by now: the next key is meant for it. `None` if nothing was picked.
 fn ask_fzf(
     context: &Context,
     place: &Place,
     view: &View,
     seat: Option<&Seat>,
-    query: &str,
+    before: Picked,
     note: &str,
-    at: Option<usize>,
 ) -> Result<Option<Picked>, Failure> {
     let program = fzf().ok_or("fzf is gone")?;
     let size = tcgetwinsize(std::io::stdout()).ok();
@@ -371,37 +373,77 @@ fn ask_fzf(
     let beside = preview_window == "right:50%";
     let room = usize::from(if beside { columns / 2 } else { columns }).saturating_sub(4);
     let header = if note.is_empty() { keys(room) } else { note };
-    let mut fzf = Command::new(&program);
-    fzf.args(["--ansi", "--delimiter=\t", "--with-nth=2..", "--layout=reverse", "--no-multi"])
-        .args(["--tiebreak=index", "--print-query", "--info=inline", "--prompt=session> "])
+    let lines = lines(context, view, seat.map(|seat| seat.session));
+    let mut query = before.query;
+    let mut at = None;
+    if let Some(uuid) = before.uuid.filter(|_| has_pos(&program)) {
+        let position = |shown: &str| {
+            let is_it = |line: &str| line.split('\t').next() == Some(&uuid);
+            shown.lines().position(is_it)
+        };
+        if !query.is_empty() {
+            at = position(&filtered(&program, &query, &lines)?);
+        }
+        if at.is_none() {
+            // What was typed does not find it any more, as after a new name.
+            at = position(&lines);
+            if at.is_some() {
+                query.clear();
+            }
+        }
+    }
+    let mut fzf = filtering(&program);
+    fzf.args(["--layout=reverse", "--no-multi"])
+        .args(["--print-query", "--info=inline", "--prompt=session> "])
         .arg("--expect=ctrl-s,ctrl-r,ctrl-x,ctrl-o,ctrl-t,?,f1")
         .arg(format!("--query={query}"))
         .arg(format!("--header={header}"))
         .args(["--preview-window", preview_window, "--preview"])
         .arg(std::ffi::OsStr::from_bytes(&preview));
-    if let Some(at) = at.filter(|_| has_pos(&program)) {
+    if let Some(at) = at {
         fzf.arg(format!("--bind=load:pos({})", at + 1));
     }
     fzf.args(colours());
-    // The user's own bindings and filters would change what its keys and its answer mean, and
-    // the preview command is quoted for sh.
-    fzf.env_remove("FZF_DEFAULT_OPTS")
-        .env_remove("FZF_DEFAULT_OPTS_FILE")
-        .env_remove("FZF_DEFAULT_COMMAND")
-        .env("SHELL", "/bin/sh")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let mut child = fzf.spawn().map_err(|error| format!("could not start fzf: {error}"))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // It may be left before it has read everything.
-        let _ = stdin.write_all(lines(context, view, seat.map(|seat| seat.session)).as_bytes());
-    }
-    let output = child.wait_with_output()?;
+    let output = feed(fzf, &lines)?;
     match output.status.code() {
         Some(0 | 1) => Ok(Some(read_picked(&String::from_utf8_lossy(&output.stdout)))),
         Some(130) => Ok(None),
         _ => Err("fzf failed: roster list and roster go do without it".into()),
     }
+}
+
+/// A call of fzf that takes our lines, matches what it shows of them, and sorts as we do.
+fn filtering(program: &Path) -> Command {
+    let mut fzf = Command::new(program);
+    fzf.args(["--ansi", "--delimiter=\t", "--with-nth=2..", "--tiebreak=index"]);
+    // The user's own bindings and filters would change what its keys and its answer mean, and
+    // the preview command is quoted for sh.
+    fzf.env_remove("FZF_DEFAULT_OPTS")
+        .env_remove("FZF_DEFAULT_OPTS_FILE")
+        .env_remove("FZF_DEFAULT_COMMAND")
+        .env("SHELL", "/bin/sh");
+    fzf
+}
+
+/// The lines that fzf shows for this query, in its order.
+fn filtered(program: &Path, query: &str, lines: &str) -> Result<String, Failure> {
+    let mut fzf = filtering(program);
+    fzf.arg(format!("--filter={query}"));
+    Ok(String::from_utf8_lossy(&feed(fzf, lines)?.stdout).into_owned())
+}
+
+/// Runs fzf on these lines.
+fn feed(mut fzf: Command, lines: &str) -> Result<Output, Failure> {
+    let fzf = fzf.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = fzf.spawn().map_err(|error| format!("could not start fzf: {error}"))?;
+    let stdin = child.stdin.take();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // It may be left before it has read everything.
+            let _ = stdin.map(|mut stdin| stdin.write_all(lines.as_bytes()));
+        });
+        Ok(child.wait_with_output()?)
+    })
 }
 
 /// What the picker's keys do, in as many columns.
@@ -416,7 +458,7 @@ fn keys(room: usize) -> &'static str {
 }
 
 /// Whether this fzf can put its cursor somewhere: from 0.36 on.
-fn has_pos(program: &std::path::Path) -> bool {
+fn has_pos(program: &Path) -> bool {
     let printed = Command::new(program).arg("--version").stdin(Stdio::null()).output();
     let printed = printed.map(|output| output.stdout).unwrap_or_default();
     let text = String::from_utf8_lossy(&printed).into_owned();
@@ -471,9 +513,12 @@ fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
     let remembered = sync::peek(place)?;
     let live = remembered.memory.sessions.iter().find(|(_, known)| known.uuid == uuid);
     let deadline = Instant::now() + TYPED_LIMIT;
-    if let Some((id, _)) = live {
+    if let (Some((id, _)), Some(server)) = (live, remembered.memory.server) {
+        // In a server that came after the one we know, that id is another session's.
         let target = format!("{id}:");
-        if let Ok(screen) = place.tmux.run(&["capture-pane", "-e", "-p", "-t", &target], deadline) {
+        let capture = line(&[b"capture-pane", b"-e", b"-p", b"-t", target.as_bytes()]);
+        let screen = place.tmux.run(&only_on(server, &capture), deadline).unwrap_or_default();
+        if !screen.is_empty() {
             print(&screen_text(&screen))?;
             return Ok(ExitCode::SUCCESS);
         }

@@ -311,6 +311,96 @@ fn a_person_types_roster_pick() {
     );
 }
 
+/// A key is meant for the session under the cursor, which what the key did may move, and a filter
+/// hide.
+#[test]
+fn the_cursor_of_fzf_stays_on_its_session() {
+    if !pickers().contains(&With::Fzf) || !fzf_has_pos() {
+        return;
+    }
+    let server = started(With::Fzf, "");
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_until_quiet();
+    let client = server.attach("one");
+    let is_on = |name: &str| client.wait_to_see(&format!(">   {name} "));
+    client.open(With::Fzf);
+    // Both are found by their state.
+    client.press(&["lost"]);
+    client.wait_until_gone("* one");
+    client.press(&["Down"]);
+    is_on("two");
+    client.press(&["C-o"]);
+    client.wait_to_see("restored two");
+    is_on("two");
+    client.press(&["C-r"]);
+    client.wait_to_see("New name for");
+    client.press(&["C-u", "zzz", "Enter"]);
+    client.wait_to_see("two: renamed");
+    is_on("zzz");
+    client.press(&["C-t"]);
+    client.wait_to_see("zzz: yolo");
+    is_on("zzz");
+    // What was typed and still finds it stays.
+    client.press(&["C-u", "z"]);
+    client.wait_until_gone("* one");
+    client.press(&["C-t"]);
+    client.wait_to_see("zzz: safe");
+    is_on("zzz");
+    assert!(client.screen().contains("session> z"), "{}", client.screen());
+    client.press(&["Escape"]);
+    assert_undisturbed(&server);
+}
+
+/// From 0.36 on.
+fn fzf_has_pos() -> bool {
+    let printed = std::process::Command::new("fzf").arg("--version").output().unwrap().stdout;
+    let text = String::from_utf8_lossy(&printed).into_owned();
+    let minor = text.split('.').nth(1).and_then(|minor| minor.parse().ok());
+    !text.starts_with("0.") || minor.is_some_and(|minor: u32| minor >= 36)
+}
+
+#[test]
+fn keys_mend_a_damaged_registry_and_tell_what_they_cannot() {
+    let server = started(With::Menu, "");
+    let client = server.attach("one");
+    for (key, shows) in [("G", "sessions"), ("A", "list of backups")] {
+        fs::write(server.registry_path(), "junk").unwrap();
+        client.prefix(key);
+        client.wait_to_see(shows);
+        client.press(&["Escape"]);
+        client.wait_until_gone("└");
+        server.wait_for_names(&["one", "two", "three"]);
+    }
+    for key in ["G", "A"] {
+        fs::write(server.registry_path(), "{\"schema_version\":9}").unwrap();
+        client.prefix(key);
+        client.wait_to_see("roster: ");
+        // What the status line has room for.
+        client.wait_to_see("tmux-roster/");
+        client.press(&["x"]);
+        client.wait_until_gone("tmux-roster/");
+    }
+    assert_undisturbed(&server);
+}
+
+/// A member of a session group that is not its first is recorded while it lives, and no longer.
+#[test]
+fn who_kills_a_clone_is_not_told_that_it_can_be_reopened() {
+    let server = started(With::Menu, "");
+    server.tmux(&["new-session", "-d", "-t", "=one:", "-s", "view"]);
+    server.wait_for_names(&["one", "two", "three", "view"]);
+    let client = server.attach("view");
+    client.prefix("A");
+    client.wait_to_see("list of backups");
+    client.press(&["x"]);
+    client.wait_to_see("Kill view?");
+    client.press(&["y"]);
+    server.wait_for_names(&["one", "two", "three"]);
+    client.wait_to_see("roster: killed");
+    assert!(!client.screen().contains("reopen"), "{}", client.screen());
+}
+
 #[test]
 fn every_action_of_the_menu_does_what_it_says() {
     let server = started(With::Menu, "");
