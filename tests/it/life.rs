@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::env::{Client, Server, tmux_program, tmux_version, wait_at_most, wait_for};
+use crate::faults::hook_job;
 
 /// Five sessions in directories of their own, with modes, in step.
 fn five() -> Server {
@@ -590,6 +591,68 @@ fn a_damaged_list_of_closed_sessions_is_told_and_kept() {
     assert!(said.contains("closed sessions was damaged"), "{said}");
     let kept = said.split_once("kept as ").unwrap().1.split_once(',').unwrap().0;
     assert_eq!(std::fs::read(kept).unwrap(), b"garbage");
+}
+
+/// Refused by whoever would change it, be it a person or a hook's job, and by those who read it.
+#[test]
+fn a_newer_registry_or_list_of_closed_sessions_is_refused_and_untouched() {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.roster(&["new", "-d", "two"]);
+    server.roster(&["kill", "two"]);
+    let dir = server.registry_path().parent().unwrap().to_owned();
+    let list = std::fs::read_to_string(dir.join("closed.json")).unwrap();
+    // Of the very shape that we know: the version alone says that it is not ours to write.
+    let newer_list = list.replacen("\"version\":1", "\"version\":2", 1);
+    assert!(newer_list != list && list.contains("two"), "{list}");
+    let files = || {
+        let entries = std::fs::read_dir(&dir).unwrap().flatten();
+        let named = entries.map(|entry| (entry.file_name(), entry.path()));
+        let named = named.filter(|(name, _)| name != "roster.log" && name != "server.json");
+        let mut files: Vec<_> =
+            named.map(|(name, path)| (name, std::fs::read(path).unwrap())).collect();
+        files.sort();
+        files
+    };
+    for (name, newer, version) in [
+        ("closed.json", newer_list.as_str(), "2"),
+        ("sessions.json", "{\"schema_version\":9,\"sessions\":[1,2]}", "9"),
+        ("sessions.json", "{\"schema_version\":2,\"sessions\":[{\"name\":\"one\"}]}", "2"),
+        ("sessions.json", "{\"schema_version\":2,\"sessions\":{}}", "2"),
+    ] {
+        let kept = std::fs::read(dir.join(name)).unwrap();
+        std::fs::write(dir.join(name), newer).unwrap();
+        let before = files();
+        // There is something to write.
+        let id = server.id("one");
+        let mode = format!("m{version}{name}");
+        server.tmux(&["set-option", "-t", &id, "@roster_mode", &mode]);
+        let job = hook_job(&server, &tmux_program()).output().unwrap();
+        assert!(job.status.success() && job.stdout.is_empty() && job.stderr.is_empty(), "{job:?}");
+        assert_eq!(files(), before, "{newer}: a hook's job");
+        for args in [
+            &["sync"][..],
+            &["list"],
+            &["kill", "one"],
+            &["rename", "one", "uno"],
+            &["mode", "one", "yolo"],
+            &["forget", "two"],
+            &["reopen", "two"],
+            &["new", "-d", "three"],
+        ] {
+            let output = server.try_roster(args);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let reason = format!("{name} has schema_version {version}, we know up to 1");
+            assert_eq!(output.status.code(), Some(1), "{newer}, {args:?}: {said}");
+            assert!(said.contains(&reason), "{newer}, {args:?}: {said}");
+            assert_eq!(files(), before, "{newer}, {args:?}");
+        }
+        assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "one", "{newer}");
+        std::fs::write(dir.join(name), kept).unwrap();
+    }
+    server.roster(&["sync"]);
+    assert_eq!(server.field("one", "mode"), "m2sessions.json");
+    server.roster(&["reopen", "two"]);
 }
 
 #[test]
