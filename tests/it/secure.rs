@@ -1,6 +1,7 @@
 //! The promises of SECURITY.md about files: who may read them, and what is refused.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -467,6 +468,50 @@ fn run_job(server: &Server, mode: &str) {
     server.tmux(&["set-option", "-t", &server.id("one"), "@roster_mode", mode]);
     let job = hook_job(server, &tmux_program()).output().unwrap();
     assert!(job.status.success() && job.stdout.is_empty() && job.stderr.is_empty(), "{job:?}");
+}
+
+/// Each plant is all that our own copy is but for one thing, so that this alone must give it away.
+/// What is written to is no longer what stands there under that name.
+#[test]
+fn what_is_not_ours_alone_is_replaced_by_the_last_good_copy_and_never_written_to() {
+    let folder = Folder::new();
+    let file = folder.path().join("sessions.json");
+    let (last, victim) = (folder.path().join("sessions.json.last"), folder.path().join("victim"));
+    let chmod = |mode| fs::set_permissions(&victim, fs::Permissions::from_mode(mode)).unwrap();
+    for plant in ["a second name", "readable to all", "another's"] {
+        let _ = fs::remove_file(&last);
+        let _ = fs::remove_file(&victim);
+        fs::write(&victim, "precious").unwrap();
+        chmod(0o600);
+        // Who had it open before reads in it what is written later.
+        let mut opened = fs::File::open(&victim).unwrap();
+        match plant {
+            "a second name" => fs::hard_link(&victim, &last).unwrap(),
+            "readable to all" => {
+                chmod(0o644);
+                fs::rename(&victim, &last).unwrap();
+            }
+            _ => {
+                fs::rename(&victim, &last).unwrap();
+                if !give_away(&last) {
+                    return;
+                }
+            }
+        }
+        assert!(store(&file, &["save", "a", "/w", "safe"]).status.success(), "{plant}");
+        let mut text = String::new();
+        opened.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "precious", "{plant}");
+        assert_eq!(fs::read(&last).unwrap(), fs::read(&file).unwrap(), "{plant}");
+        let found = fs::symlink_metadata(&last).unwrap();
+        assert_eq!((mode(&last), found.nlink()), (0o600, 1), "{plant}");
+        assert_eq!(found.uid(), rustix::process::geteuid().as_raw(), "{plant}");
+    }
+    // One of our own is written in place: a rename over it would make some disks wait.
+    let inode = || fs::symlink_metadata(&last).unwrap().ino();
+    let before = inode();
+    assert!(store(&file, &["save", "b", "/w", "safe"]).status.success());
+    assert_eq!(inode(), before);
 }
 
 #[test]
