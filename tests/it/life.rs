@@ -3,12 +3,13 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::env::{Client, Server, tmux_program, tmux_version, wait_at_most, wait_for};
-use crate::faults::hook_job;
+use crate::env::{Client, ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for};
+use crate::faults::{hook_job, script};
 
 /// Five sessions in directories of their own, with modes, in step.
 fn five() -> Server {
@@ -776,9 +777,15 @@ fn restore_at_start_brings_all_back_once_a_session_stands() {
 
 #[test]
 fn a_script_that_cannot_be_started_or_takes_too_long_is_logged() {
-    let server = Server::with_plugin(
-        "set -g @roster-on-created /nowhere/script\nset -g @roster-on-renamed 'sleep 100'\n",
-    );
+    let server = Server::with_plugin("");
+    let (slow, pid) = (server.path("slow"), server.path("pid"));
+    // What it started is not to outlive it.
+    script(&slow, &format!("sleep 100 & echo $! >'{}'; wait", pid.display()));
+    server.write_config(&format!(
+        "set -g @roster-on-created /nowhere/script\nset -g @roster-on-renamed '{}'\n{}",
+        slow.display(),
+        server.config()
+    ));
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.wait_for_names(&["one"]);
     server.tmux(&["rename-session", "-t", &server.id("one"), "two"]);
@@ -788,11 +795,43 @@ fn a_script_that_cannot_be_started_or_takes_too_long_is_logged() {
         || {
             let created =
                 "the script for created: could not start \"/nowhere/script\": No such file";
-            let renamed = "the script for renamed: \"sleep\" was ended after 10 s";
-            (log().contains(created) && log().contains(renamed)).then_some(())
+            let renamed = format!("the script for renamed: {slow:?} was ended after 10 s");
+            (log().contains(created) && log().contains(&renamed)).then_some(())
         },
         || format!("two lines, not {:?}", log()),
     );
+    let pid = std::fs::read_to_string(pid).unwrap();
+    let state = || {
+        let printed = Command::new("ps").args(["-o", "stat=", "-p", pid.trim()]).output();
+        String::from_utf8_lossy(&printed.expect("ps runs").stdout).trim().to_owned()
+    };
+    wait_for(
+        || (state().is_empty() || state().starts_with('Z')).then_some(()),
+        || format!("the end of what the script started, {}", state()),
+    );
+}
+
+#[test]
+fn scripts_are_told_of_the_event_and_nothing_of_whoever_set_it_off() {
+    let server = Server::with_config("");
+    let (tell, seen) = (server.path("tell"), server.path("seen"));
+    let show = seen.display();
+    script(&tell, &format!("env >'{show}.tmp'; mv '{show}.tmp' '{show}'"));
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.tmux(&["set-option", "-g", "@roster-on-closed", &tell.display().to_string()]);
+    server.roster(&["new", "-d", "two"]);
+    let uuid = server.uuid("two");
+    let mut kill = server.command(ROSTER);
+    kill.args(["-L", "s", "kill", "two"]).env("TMUX_PANE", "%0").env("ROSTER_RETRY", "600:1-1");
+    let killed = kill.output().unwrap();
+    assert!(killed.status.success(), "{killed:?}");
+    let text = wait_for(|| std::fs::read_to_string(&seen).ok(), || "the script's end".into());
+    for wanted in ["ROSTER_EVENT=closed", "ROSTER_SESSION=two", &format!("ROSTER_UUID={uuid}")] {
+        assert!(text.lines().any(|line| line == wanted), "{wanted}: {text}");
+    }
+    for other in ["TMUX_PANE=", "ROSTER_RETRY=", "ROSTER_LOG="] {
+        assert!(!text.lines().any(|line| line.starts_with(other)), "{other}: {text}");
+    }
 }
 
 #[test]
