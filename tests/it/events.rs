@@ -1,9 +1,10 @@
 //! What people and programs do to sessions, and that the registry follows by itself.
 
 use std::fs;
+use std::path::Path;
 
 use crate::env::{Client, Server, tmux_program, tmux_version, wait_for};
-use crate::faults::script;
+use crate::faults::{hook_job, script};
 
 /// A server with the plugin and the session `one`, in step.
 fn started() -> Server {
@@ -223,6 +224,53 @@ fn tmux_before_3_2_and_after_take_the_mark_away() {
             mark.stdout.trim_ascii().is_empty().then_some(())
         },
         || "a sync that takes the mark away".into(),
+    );
+}
+
+/// It would be as it is for as long as nobody does anything about it.
+#[test]
+fn what_is_newer_or_not_ours_is_not_looked_at_again_by_itself() {
+    if tmux_version() < (3, 2) {
+        return;
+    }
+    let server = started();
+    server.wait_until_idle();
+    server.tmux(&["set-environment", "-gu", "ROSTER_LOOK"]);
+    let dir = server.registry_path().parent().unwrap().to_owned();
+    let (registry, memory) = (server.registry_path(), dir.join("server.json"));
+    let (was, remembered) = (fs::read(&registry).unwrap(), fs::read(&memory).unwrap());
+    let run = |tmux: &Path| {
+        let job = hook_job(&server, tmux).output().unwrap();
+        assert!(job.status.success() && job.stdout.is_empty() && job.stderr.is_empty(), "{job:?}");
+    };
+    let is_coming = || server.tmux(&["show-environment", "-gh"]).contains("ROSTER_LOOK=");
+    let log = || fs::read_to_string(dir.join("roster.log")).unwrap_or_default();
+
+    fs::write(&registry, "{\"schema_version\":2,\"sessions\":{}}").unwrap();
+    run(&tmux_program());
+    assert!(log().contains("we know up to 1"), "{}", log());
+    assert!(!is_coming());
+    fs::write(&registry, was).unwrap();
+
+    fs::remove_file(&memory).unwrap();
+    fs::create_dir(&memory).unwrap();
+    run(&tmux_program());
+    assert!(log().contains("refused to use "), "{}", log());
+    assert!(!is_coming());
+    fs::remove_dir(&memory).unwrap();
+    fs::write(&memory, remembered).unwrap();
+
+    // Whatever else fails is; a server that is too busy to be told of it at once is told again.
+    let (failing, tmux) = (server.path("failing"), tmux_program());
+    let body =
+        format!("case $* in *list-sessions*) exit 1;; esac\nexec '{}' \"$@\"", tmux.display());
+    script(&failing, &body);
+    wait_for(
+        || {
+            run(&failing);
+            is_coming().then_some(())
+        },
+        || format!("a look that is on its way: {}", log()),
     );
 }
 

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tmux_roster::model::snapshot::ServerId;
+use tmux_roster::sync::log_to;
+use tmux_roster::tmux::command::{line, only_on};
 
 use crate::env::{
     Client, Folder, ROSTER, Server, skip, tmux_program, tmux_version, try_out, wait_at_most,
@@ -729,6 +732,67 @@ fn a_clock_that_was_set_back_delays_nobody() {
 }
 
 #[test]
+fn the_log_is_cut_to_its_newer_half_at_the_end_of_a_line() {
+    const LIMIT: usize = 256 * 1024;
+    let folder = Folder::new();
+    let log = folder.path().join("roster.log");
+    let read = || fs::read_to_string(&log).unwrap();
+    // Line lengths that do not divide the half.
+    let lines: Vec<String> =
+        (0..LIMIT / 31 + 1).map(|n| format!("line {n:06} of what was logged\n")).collect();
+    let text = lines.concat();
+    fs::write(&log, &text[text.len() - LIMIT..]).unwrap();
+    log_to(&log, "fits");
+    let full = read();
+    assert!(full.starts_with(&text[text.len() - LIMIT..]), "nothing goes below the limit");
+    assert!(full.ends_with(" fits\n") && full.len() > LIMIT);
+    log_to(&log, "cuts");
+    let cut = read();
+    let (kept, last) = cut.trim_end().rsplit_once('\n').unwrap();
+    assert!(last.ends_with(" cuts"), "{last}");
+    assert!(full.ends_with(&format!("\n{kept}\n")), "what is kept is the newer part, in lines");
+    let half = full.len() / 2;
+    assert!((half - 40..=half).contains(&(kept.len() + 1)), "{} of {}", kept.len(), full.len());
+    let mode = fs::metadata(&log).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // One that is all one line has no end of a line to be cut at.
+    fs::write(&log, "x".repeat(LIMIT + 1)).unwrap();
+    log_to(&log, "more");
+    assert!(read().len() < LIMIT, "{}", read().len());
+}
+
+/// What a job that could not ask tmux proves is that the server which started it lived.
+#[test]
+fn a_sign_of_another_server_proves_no_close() {
+    let server = Server::with_config("");
+    for name in ["one", "two"] {
+        server.tmux(&["new-session", "-d", "-s", name]);
+    }
+    server.roster(&["sync"]);
+    server.tmux(&["kill-session", "-t", "=two"]);
+    server.roster(&["sync"]);
+    let path = server.registry_path().with_file_name("closed.json");
+    let mut list = json(&path);
+    let pid = list["closed"][0]["unproven"]["pid"].as_u64().expect("a close not yet believed");
+    // Long enough ago to be believed at any sign of its server.
+    list["closed"][0]["closed_at"] = "2020-01-01T00:00:00Z".into();
+    fs::write(&path, list.to_string()).unwrap();
+    let mute = server.path("mute");
+    script(&mute, "exit 1");
+    let job = |tmux: Option<String>| {
+        let mut job = hook_job(&server, &mute);
+        tmux.map(|tmux| job.env("TMUX", tmux));
+        check_job(job.spawn().unwrap(), Instant::now());
+        json(&path)
+    };
+    assert_eq!(job(Some(format!("/nowhere,{},0", pid + 1))), list);
+    assert_eq!(job(None), list);
+    let settled = job(Some(format!("/nowhere,{pid},0")));
+    assert_eq!(settled["closed"][0]["unproven"], Value::Null, "{settled}");
+    assert_eq!(settled["closed"][0]["session"], list["closed"][0]["session"]);
+}
+
+#[test]
 fn two_hundred_at_once_lose_no_update() {
     let folder = Folder::new();
     let file = folder.path().join("sessions.json");
@@ -1034,6 +1098,27 @@ fn a_server_that_restarts_under_a_typed_command_is_not_taken_for_the_old_one() {
     }
 }
 
+/// The system gives a process id again.
+#[test]
+fn a_server_is_known_by_its_process_id_and_by_when_it_started() {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    let shown = server.tmux(&["display-message", "-p", "-t", "=one:", "#{pid} #{start_time}"]);
+    let (pid, start_time) = shown.split_once(' ').unwrap();
+    let this = ServerId { pid: pid.parse().unwrap(), start_time: start_time.parse().unwrap() };
+    let runs = |server_id: ServerId| {
+        let ran = server.tmux(&only_on(server_id, &line(&[b"display-message", b"-p", b"ran"])));
+        ran == "ran"
+    };
+    assert!(runs(this));
+    assert!(!runs(ServerId { start_time: this.start_time + 1, ..this }));
+    assert!(!runs(ServerId { start_time: this.start_time / 10, ..this }));
+    assert!(!runs(ServerId { pid: this.pid + 1, ..this }));
+    // Before tmux 3.2 one without sessions could not tell when it started.
+    assert!(runs(ServerId { start_time: 0, ..this }));
+    assert!(!runs(ServerId { pid: this.pid + 1, start_time: 0 }));
+}
+
 #[test]
 fn a_client_is_not_moved_to_a_session_of_a_server_that_was_never_asked() {
     let server = Server::with_config("");
@@ -1048,6 +1133,9 @@ fn a_client_is_not_moved_to_a_session_of_a_server_that_was_never_asked() {
     let moved =
         typed(&server, &meddling_tmux(&server, &then), &["go", "--client", &client.name(), "one"]);
     assert_eq!(server.tmux(&["list-clients", "-F", "#{session_name}"]), "stranger", "{moved:?}");
+    // Whoever asked for it is told that nothing came of it.
+    assert_eq!(moved.status.code(), Some(1), "{moved:?}");
+    assert!(stderr(&moved).contains("can't find session"), "{}", stderr(&moved));
 }
 
 #[test]

@@ -467,6 +467,47 @@ fn hostile_options_run_nothing() {
     check_canary(&server);
 }
 
+/// tmux gives a command of one word to a shell, and more than one to none.
+#[test]
+fn a_launch_command_of_one_word_is_that_program_whatever_it_is_called() {
+    let server = Server::with_config("");
+    server.set_trap();
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    let ran = server.dir("ran");
+    let names = [
+        "a b",
+        "a; touch canary",
+        "$(touch canary)",
+        "`touch canary`",
+        "a && touch canary #",
+        "'; touch canary; '",
+        "#(touch canary)",
+        "$ROSTER_MODES",
+    ];
+    for (n, name) in names.iter().enumerate() {
+        let program = server.path(name);
+        script(&program, &format!("echo \"$# $ROSTER_SESSION $0\" >>'{ran}'; exec sleep 1000"));
+        let word = program.display().to_string();
+        let option = format!("@roster-command-m{n}");
+        server.tmux(&["set-option", "-g", &option, &shell_words::quote(&word)]);
+        server.roster(&["new", "-d", "-m", &format!("m{n}"), &format!("o{n}")]);
+        server.roster(&["new", "-d", &format!("w{n}"), "--", &word]);
+        server.roster(&["kill", &format!("o{n}")]);
+        server.roster(&["reopen", &format!("o{n}")]);
+        let mut wanted = ["o", "o", "w"].map(|kind| format!("0 {kind}{n} {word}"));
+        wanted.sort();
+        let read = || {
+            let text = std::fs::read_to_string(&ran).unwrap_or_default();
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        wait_for(|| (read() == wanted).then_some(()), || format!("{wanted:?}, not {:?}", read()));
+        std::fs::remove_file(&ran).unwrap();
+    }
+    check_canary(&server);
+}
+
 /// What a registry may hold that somebody else wrote.
 const VALUES: [&str; 8] = [
     "#(touch canary)",

@@ -188,6 +188,15 @@ fn check_case(server: &Server, case: &Case, template: &Path) {
             }
         }
         let is_done = || server.names() == case.new && case.old != case.new;
+        if case.damage == Damage::Old && now != damaged {
+            // Nobody can make the file that it was out of what it became.
+            let mut copies = fs::read_dir(folder).unwrap().flatten();
+            let is_original = |entry: fs::DirEntry| {
+                entry.file_name().to_string_lossy().contains(".bak.")
+                    && fs::read(entry.path()).ok() == damaged
+            };
+            assert!(copies.any(is_original), "{at}: the original is in a backup");
+        }
         if now == damaged || !is_done() {
             let again = roster(server, case.words).output().unwrap();
             assert!(again.status.success(), "{at}: {}", stderr(&again));

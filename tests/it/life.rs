@@ -3,12 +3,13 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::env::{Client, Server, tmux_program, tmux_version, wait_at_most, wait_for};
-use crate::faults::script;
+use crate::env::{Client, ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for};
+use crate::faults::{hook_job, script};
 
 /// Five sessions in directories of their own, with modes, in step.
 fn five() -> Server {
@@ -649,6 +650,68 @@ fn a_preview_never_shows_the_screen_of_a_later_servers_session() {
     assert!(shown.starts_with("ours") && !shown.contains("theirs"), "{shown}");
 }
 
+/// Refused by whoever would change it, be it a person or a hook's job, and by those who read it.
+#[test]
+fn a_newer_registry_or_list_of_closed_sessions_is_refused_and_untouched() {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.roster(&["new", "-d", "two"]);
+    server.roster(&["kill", "two"]);
+    let dir = server.registry_path().parent().unwrap().to_owned();
+    let list = std::fs::read_to_string(dir.join("closed.json")).unwrap();
+    // Of the very shape that we know: the version alone says that it is not ours to write.
+    let newer_list = list.replacen("\"version\":1", "\"version\":2", 1);
+    assert!(newer_list != list && list.contains("two"), "{list}");
+    let files = || {
+        let entries = std::fs::read_dir(&dir).unwrap().flatten();
+        let named = entries.map(|entry| (entry.file_name(), entry.path()));
+        let named = named.filter(|(name, _)| name != "roster.log" && name != "server.json");
+        let mut files: Vec<_> =
+            named.map(|(name, path)| (name, std::fs::read(path).unwrap())).collect();
+        files.sort();
+        files
+    };
+    for (name, newer, version) in [
+        ("closed.json", newer_list.as_str(), "2"),
+        ("sessions.json", "{\"schema_version\":9,\"sessions\":[1,2]}", "9"),
+        ("sessions.json", "{\"schema_version\":2,\"sessions\":[{\"name\":\"one\"}]}", "2"),
+        ("sessions.json", "{\"schema_version\":2,\"sessions\":{}}", "2"),
+    ] {
+        let kept = std::fs::read(dir.join(name)).unwrap();
+        std::fs::write(dir.join(name), newer).unwrap();
+        let before = files();
+        // There is something to write.
+        let id = server.id("one");
+        let mode = format!("m{version}{name}");
+        server.tmux(&["set-option", "-t", &id, "@roster_mode", &mode]);
+        let job = hook_job(&server, &tmux_program()).output().unwrap();
+        assert!(job.status.success() && job.stdout.is_empty() && job.stderr.is_empty(), "{job:?}");
+        assert_eq!(files(), before, "{newer}: a hook's job");
+        for args in [
+            &["sync"][..],
+            &["list"],
+            &["kill", "one"],
+            &["rename", "one", "uno"],
+            &["mode", "one", "yolo"],
+            &["forget", "two"],
+            &["reopen", "two"],
+            &["new", "-d", "three"],
+        ] {
+            let output = server.try_roster(args);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let reason = format!("{name} has schema_version {version}, we know up to 1");
+            assert_eq!(output.status.code(), Some(1), "{newer}, {args:?}: {said}");
+            assert!(said.contains(&reason), "{newer}, {args:?}: {said}");
+            assert_eq!(files(), before, "{newer}, {args:?}");
+        }
+        assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "one", "{newer}");
+        std::fs::write(dir.join(name), kept).unwrap();
+    }
+    server.roster(&["sync"]);
+    assert_eq!(server.field("one", "mode"), "m2sessions.json");
+    server.roster(&["reopen", "two"]);
+}
+
 #[test]
 fn a_new_session_whose_command_ends_at_once_leaves_no_record() {
     let server = five();
@@ -777,9 +840,15 @@ fn restore_at_start_brings_all_back_once_a_session_stands() {
 
 #[test]
 fn a_script_that_cannot_be_started_or_takes_too_long_is_logged() {
-    let server = Server::with_plugin(
-        "set -g @roster-on-created /nowhere/script\nset -g @roster-on-renamed 'sleep 100'\n",
-    );
+    let server = Server::with_plugin("");
+    let (slow, pid) = (server.path("slow"), server.path("pid"));
+    // What it started is not to outlive it.
+    script(&slow, &format!("sleep 100 & echo $! >'{}'; wait", pid.display()));
+    server.write_config(&format!(
+        "set -g @roster-on-created /nowhere/script\nset -g @roster-on-renamed '{}'\n{}",
+        slow.display(),
+        server.config()
+    ));
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.wait_for_names(&["one"]);
     server.tmux(&["rename-session", "-t", &server.id("one"), "two"]);
@@ -789,11 +858,43 @@ fn a_script_that_cannot_be_started_or_takes_too_long_is_logged() {
         || {
             let created =
                 "the script for created: could not start \"/nowhere/script\": No such file";
-            let renamed = "the script for renamed: \"sleep\" was ended after 10 s";
-            (log().contains(created) && log().contains(renamed)).then_some(())
+            let renamed = format!("the script for renamed: {slow:?} was ended after 10 s");
+            (log().contains(created) && log().contains(&renamed)).then_some(())
         },
         || format!("two lines, not {:?}", log()),
     );
+    let pid = std::fs::read_to_string(pid).unwrap();
+    let state = || {
+        let printed = Command::new("ps").args(["-o", "stat=", "-p", pid.trim()]).output();
+        String::from_utf8_lossy(&printed.expect("ps runs").stdout).trim().to_owned()
+    };
+    wait_for(
+        || (state().is_empty() || state().starts_with('Z')).then_some(()),
+        || format!("the end of what the script started, {}", state()),
+    );
+}
+
+#[test]
+fn scripts_are_told_of_the_event_and_nothing_of_whoever_set_it_off() {
+    let server = Server::with_config("");
+    let (tell, seen) = (server.path("tell"), server.path("seen"));
+    let show = seen.display();
+    script(&tell, &format!("env >'{show}.tmp'; mv '{show}.tmp' '{show}'"));
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.tmux(&["set-option", "-g", "@roster-on-closed", &tell.display().to_string()]);
+    server.roster(&["new", "-d", "two"]);
+    let uuid = server.uuid("two");
+    let mut kill = server.command(ROSTER);
+    kill.args(["-L", "s", "kill", "two"]).env("TMUX_PANE", "%0").env("ROSTER_RETRY", "600:1-1");
+    let killed = kill.output().unwrap();
+    assert!(killed.status.success(), "{killed:?}");
+    let text = wait_for(|| std::fs::read_to_string(&seen).ok(), || "the script's end".into());
+    for wanted in ["ROSTER_EVENT=closed", "ROSTER_SESSION=two", &format!("ROSTER_UUID={uuid}")] {
+        assert!(text.lines().any(|line| line == wanted), "{wanted}: {text}");
+    }
+    for other in ["TMUX_PANE=", "ROSTER_RETRY=", "ROSTER_LOG="] {
+        assert!(!text.lines().any(|line| line.starts_with(other)), "{other}: {text}");
+    }
 }
 
 #[test]

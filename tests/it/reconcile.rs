@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use proptest::prelude::*;
 use tmux_roster::model::in_step::is_in_step;
-use tmux_roster::model::memory::Known;
+use tmux_roster::model::memory::{Closed, ClosedSession, Known};
 use tmux_roster::model::reconcile::{
     EffectKind, EventKind, Plan, Policy, Remembered, end_with_server, reconcile,
 };
@@ -616,6 +616,28 @@ fn what_is_lost_for_long_steps_aside_and_what_is_closed_for_long_goes() {
     assert!(world.closed().is_empty());
 }
 
+/// It may yet turn out to be a loss, and then nothing else has its record.
+#[test]
+fn a_close_that_is_not_yet_believed_stays_whatever_the_limit() {
+    let entry = |n: u32, unproven| ClosedSession {
+        session: record(&format!("n{n}"), n),
+        closed_at: at(0),
+        unproven,
+    };
+    let kept = |limit| {
+        let unproven = [None, Some(SERVER), None, Some(NEXT_SERVER), None];
+        let entries = (1..).zip(unproven).map(|(n, unproven)| entry(n, unproven));
+        let mut closed = Closed { closed: entries.collect(), ..Closed::default() };
+        closed.trim(limit, at(10 * 86_400));
+        let names = closed.closed.into_iter().map(|entry| entry.session.name);
+        names.collect::<Vec<String>>()
+    };
+    assert_eq!(kept(0), ["n2", "n4"]);
+    assert_eq!(kept(1), ["n1", "n2", "n4"]);
+    assert_eq!(kept(3), ["n1", "n2", "n3", "n4"]);
+    assert_eq!(kept(5), ["n1", "n2", "n3", "n4", "n5"]);
+}
+
 #[test]
 fn effects_that_did_not_arrive_are_planned_again() {
     let mut world = World::new(vec![live(1, "a")]);
@@ -695,7 +717,6 @@ prop_compose! {
         server in prop::option::of(prop_oneof![Just(SERVER), Just(NEXT_SERVER)]),
         known in prop::collection::vec((0..8_u32, any_uuid(), "[a-c]{0,2}", any_mode(), 0..2_u8, any::<bool>()), 0..5),
     ) -> Remembered {
-        use tmux_roster::model::memory::ClosedSession;
         let mut remembered = Remembered::default();
         for record in records {
             remembered.registry.sessions.insert(record.name.clone(), record);

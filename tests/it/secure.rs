@@ -1,12 +1,13 @@
 //! The promises of SECURITY.md about files: who may read them, and what is refused.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::env::{Folder, Lack, ROSTER, Server, skip, tmux_program, try_out, wait_for};
-use crate::faults::hook_job;
+use crate::faults::{can_trace, hook_job};
 
 fn store(file: &Path, args: &[&str]) -> Output {
     Command::new(ROSTER).args(["store", "--file"]).arg(file).args(args).output().unwrap()
@@ -198,6 +199,56 @@ fn what_was_planted_at_the_log_gets_nothing_and_holds_no_job_up() {
             fs::remove_file(&log).unwrap();
         }
     }
+}
+
+/// Between the moment that it is opened and the one that it is locked, the lock file may go: two
+/// would then hold a lock each. The program is stopped right after it has locked.
+#[test]
+fn a_lock_file_that_is_replaced_meanwhile_is_refused() {
+    if !can_trace("a lock file that is replaced meanwhile") {
+        return;
+    }
+    let folder = Folder::new();
+    let path = |name: &str| folder.path().join(name);
+    let (file, lock, trace) = (path("sessions.json"), path("sessions.json.lock"), path("trace"));
+    assert!(store(&file, &["save", "a", "/w", "safe"]).status.success());
+    let before = fs::read(&file).unwrap();
+    let traced = |more: &[&str]| {
+        let mut command = Command::new("strace");
+        command.arg("-o").arg(&trace).args(["-e", "trace=fcntl"]).args(more);
+        // The shell becomes the program, whose process id it tells.
+        command.args(["sh", "-c", "echo $$ >\"$0\"; exec \"$@\""]).arg(path("pid")).arg(ROSTER);
+        command.args(["store", "--file"]).arg(&file).args(["save", "b", "/w", "safe"]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    assert!(traced(&[]).status().unwrap().success());
+    fs::write(&file, &before).unwrap();
+    let text = fs::read_to_string(&trace).unwrap();
+    let calls = text.lines().filter(|line| line.starts_with("fcntl("));
+    let nth = calls.into_iter().position(|line| line.contains("F_SETLK")).expect("it locks") + 1;
+    let plants: [fn(&Path, &Path); 2] =
+        [|lock, _| fs::write(lock, "").unwrap(), |lock, aside| symlink(aside, lock).unwrap()];
+    for (n, plant) in plants.iter().enumerate() {
+        let inject = format!("inject=fcntl:signal=STOP:when={nth}");
+        let child = traced(&["-e", &inject]).spawn().unwrap();
+        let is_stopped = || fs::read_to_string(&trace).unwrap_or_default().contains("stopped by");
+        wait_for(|| is_stopped().then_some(()), || "the stop".into());
+        let aside = path(&format!("aside{n}"));
+        fs::rename(&lock, &aside).unwrap();
+        plant(&lock, &aside);
+        let pid = fs::read_to_string(path("pid")).unwrap().trim().parse().unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{n}: {}", stderr(&output));
+        assert!(stderr(&output).contains("replaced meanwhile"), "{n}: {}", stderr(&output));
+        assert_eq!(fs::read(&file).unwrap(), before, "{n}");
+        fs::remove_file(&lock).unwrap();
+        fs::rename(&aside, &lock).unwrap();
+        fs::remove_file(&trace).unwrap();
+    }
+    assert!(store(&file, &["save", "b", "/w", "safe"]).status.success());
 }
 
 /// Starts a program as a user who has nothing; `None` where we may not.
@@ -467,6 +518,50 @@ fn run_job(server: &Server, mode: &str) {
     server.tmux(&["set-option", "-t", &server.id("one"), "@roster_mode", mode]);
     let job = hook_job(server, &tmux_program()).output().unwrap();
     assert!(job.status.success() && job.stdout.is_empty() && job.stderr.is_empty(), "{job:?}");
+}
+
+/// Each plant is all that our own copy is but for one thing, so that this alone must give it away.
+/// What is written to is no longer what stands there under that name.
+#[test]
+fn what_is_not_ours_alone_is_replaced_by_the_last_good_copy_and_never_written_to() {
+    let folder = Folder::new();
+    let file = folder.path().join("sessions.json");
+    let (last, victim) = (folder.path().join("sessions.json.last"), folder.path().join("victim"));
+    let chmod = |mode| fs::set_permissions(&victim, fs::Permissions::from_mode(mode)).unwrap();
+    for plant in ["a second name", "readable to all", "another's"] {
+        let _ = fs::remove_file(&last);
+        let _ = fs::remove_file(&victim);
+        fs::write(&victim, "precious").unwrap();
+        chmod(0o600);
+        // Who had it open before reads in it what is written later.
+        let mut opened = fs::File::open(&victim).unwrap();
+        match plant {
+            "a second name" => fs::hard_link(&victim, &last).unwrap(),
+            "readable to all" => {
+                chmod(0o644);
+                fs::rename(&victim, &last).unwrap();
+            }
+            _ => {
+                fs::rename(&victim, &last).unwrap();
+                if !give_away(&last) {
+                    break;
+                }
+            }
+        }
+        assert!(store(&file, &["save", "a", "/w", "safe"]).status.success(), "{plant}");
+        let mut text = String::new();
+        opened.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "precious", "{plant}");
+        assert_eq!(fs::read(&last).unwrap(), fs::read(&file).unwrap(), "{plant}");
+        let found = fs::symlink_metadata(&last).unwrap();
+        assert_eq!((mode(&last), found.nlink()), (0o600, 1), "{plant}");
+        assert_eq!(found.uid(), rustix::process::geteuid().as_raw(), "{plant}");
+    }
+    // One of our own is written in place: a rename over it would make some disks wait.
+    let inode = || fs::symlink_metadata(&last).unwrap().ino();
+    let before = inode();
+    assert!(store(&file, &["save", "b", "/w", "safe"]).status.success());
+    assert_eq!(inode(), before);
 }
 
 #[test]

@@ -449,6 +449,49 @@ fn a_migration_that_cannot_be_done_leaves_the_file() {
     }
 }
 
+/// What a newer version makes of it is not for us to know, nor to mend.
+const NEWER: [&str; 7] = [
+    "{\"schema_version\":9,\"sessions\":[1,2]}",
+    "{\"schema_version\":2,\"sessions\":[{\"name\":\"a\"}]}",
+    "{\"sessions\":{\"a\":\"b\"},\"schema_version\":2}",
+    "{\"schema_version\":2,\"sessions\":{\"a\":{\"name\":[\"a\"],\"workdir\":{}}}}",
+    "\u{feff}{\"schema_version\":2,\"sessions\":\"elsewhere\"}\n",
+    "{\"schema_version\":99999999999999999999,\"sessions\":7}",
+    "{\"schema_version\":2,\"sessions\":{}}",
+];
+
+#[test]
+fn a_newer_file_of_any_shape_is_refused_and_untouched() {
+    for newer in NEWER {
+        let place = Place::with(newer);
+        place.write("sessions.json.last", EMPTY);
+        let before = place.files();
+        for args in [
+            &["list"][..],
+            &["names"],
+            &["get", "a"],
+            &["save", "b", "/b", "safe"],
+            &["delete", "a"],
+            &["rename", "a", "b"],
+            &["mode", "a", "safe"],
+            &["health", "a", "healthy"],
+            &["attached", "a"],
+            &["delete-all"],
+            &["migrate"],
+        ] {
+            let said = place.fails(args);
+            assert!(said.contains("we know up to 1"), "{newer}, {args:?}: {said}");
+            assert_eq!(place.bytes("sessions.json"), newer.as_bytes(), "{newer}, {args:?}");
+        }
+        let after: Vec<String> =
+            place.files().into_iter().filter(|name| !name.ends_with(".lock")).collect();
+        assert_eq!(after, before, "{newer}");
+        assert_eq!(place.bytes("sessions.json.last"), EMPTY.as_bytes(), "{newer}");
+        let backup = place.ok(&["backup"]);
+        assert_eq!(fs::read(backup.trim_end()).unwrap(), newer.as_bytes(), "{newer}");
+    }
+}
+
 // Damage, copies and leftovers.
 
 #[test]
