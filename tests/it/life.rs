@@ -386,14 +386,22 @@ fn forget_clear_backup_and_recover() {
     for ignored in [&["new", "-d", "scratch-1"][..], &["reopen", "v", "--as", "scratch-2"]] {
         let refused = server.try_roster(ignored);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(refused.status.code() == Some(1) && said.contains("@roster-ignore"), "{said}");
+        let name = ignored.last().unwrap();
+        let told = format!("a session named {name:?} is left alone (@roster-ignore)");
+        assert!(refused.status.code() == Some(1) && said.contains(&told), "{said}");
     }
     assert!(!names_in(&server, "lost").iter().any(|name| name.starts_with("scratch")));
     server.tmux(&["set-option", "-g", "@roster-ignore", "w x y z"]);
     let output = server.try_roster(&["restore", "--all"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("\"w\" is left alone (@roster-ignore)"), "{output:?}");
+    let told =
+        "roster: only what @roster-ignore leaves alone is lost: \"w\", \"x\", \"y\", \"z\"\n";
+    assert_eq!(said, told, "{output:?}");
     assert!(output.stdout.is_empty(), "not: nothing is lost");
+    server.tmux(&["set-option", "-g", "@roster-ignore", "w x y"]);
+    let output = server.try_roster(&["restore", "--all"]);
+    assert_eq!(output.stdout, b"restored z\n", "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
     server.tmux(&["set-option", "-gu", "@roster-ignore"]);
     assert!(!names_in(&server, "lost").contains(&"v".to_owned()));
     let refused = server.try_roster(&["reopen", "v"]);
