@@ -414,6 +414,20 @@ fn forget_clear_backup_and_recover() {
 }
 
 #[test]
+fn a_file_that_is_no_registry_is_not_said_to_be_mended() {
+    let server = five();
+    let before = server.registry();
+    let file = server.path("passwd");
+    std::fs::write(&file, "root:x:0:0\n").unwrap();
+    let refused = server.try_roster(&["recover", &file.display().to_string()]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains("is no registry"), "{said}");
+    assert!(said.contains("nothing was changed") && !said.contains("mends"), "{said}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"root:x:0:0\n");
+    assert_eq!(server.registry(), before);
+}
+
+#[test]
 fn a_name_that_is_left_alone_is_refused_before_anything_is_renamed() {
     let server = five();
     server.tmux(&["set-option", "-g", "@roster-ignore", "tmp*"]);
