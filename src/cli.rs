@@ -402,7 +402,7 @@ pub struct Migrate {}
     help_triggers("-h", "--help")
 )]
 pub struct Store {
-    /// the registry file
+    /// the registry file: needed by all but validate and sanitize
     #[argh(option)]
     pub file: Option<String>,
     #[argh(subcommand)]

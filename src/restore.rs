@@ -58,10 +58,13 @@ pub fn restore_all(transaction: &mut Transaction<'_>) -> Result<Restored, SyncEr
     // Those would be made, and not be known as what came back.
     let (ignored, lost): (Vec<Session>, Vec<Session>) =
         transaction.lost().into_iter().partition(|session| transaction.is_ignored(&session.name));
+    let nothing_else = lost.is_empty();
     let mut done = make(transaction, lost, &[], health::RECREATED)?;
-    done.warnings.extend(ignored.iter().map(|session| {
-        format!("{:?} is left alone (@roster-ignore), so it was not restored", session.name)
-    }));
+    if nothing_else && !ignored.is_empty() {
+        let names: Vec<String> = ignored.iter().map(|s| format!("{:?}", s.name)).collect();
+        let names = names.join(", ");
+        done.warnings.push(format!("only what @roster-ignore leaves alone is lost: {names}"));
+    }
     Ok(done)
 }
 

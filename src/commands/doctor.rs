@@ -24,7 +24,7 @@ use tmux_roster::{Store, StoreError, Timestamp};
 use super::list::{age, cut, terminal_columns, visible};
 use super::load::{self, KeyState};
 use super::store::json;
-use super::{Context, Failure, Outcome, count, print};
+use super::{Context, Failure, Outcome, count, options, print};
 use crate::cli;
 
 /// How long the lock may be held by others before that is worth telling: syncs are far quicker.
@@ -173,7 +173,7 @@ fn examine(context: &Context) -> Examination {
     if let (Some(answer), Some(settings)) = (&asked, &settings) {
         check_plugin(&mut exam, answer, settings);
         check_hooks(&mut exam, &tmux, answer, settings);
-        check_options(&mut exam, &tmux, settings);
+        check_options(&mut exam, context, &tmux, answer, settings);
         check_keys(&mut exam, &tmux, answer, settings);
     }
     if let Some(place) = &place {
@@ -217,10 +217,20 @@ fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
     Some(name)
 }
 
+/// The options that the server is asked for, in the order of the answer.
+fn asked_for() -> impl Iterator<Item = &'static str> {
+    OPTIONS.into_iter().chain(MORE_OPTIONS).chain(options::OF_SCRIPTS)
+}
+
+fn value(answer: &Answer, name: &str) -> String {
+    let at = asked_for().position(|option| option == name);
+    at.map(|at| String::from_utf8_lossy(&answer.options[at]).into_owned()).unwrap_or_default()
+}
+
 /// The server: whether it answers, whole and in time, and whether its version is the program's.
 fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Option<Answer> {
     let place = Place { tmux: tmux.clone(), dir: PathBuf::new() };
-    let options: Vec<&str> = OPTIONS.iter().chain(&MORE_OPTIONS).copied().collect();
+    let options: Vec<&str> = asked_for().collect();
     let answer = match sync::ask_more(&place, true, &options, Instant::now() + TYPED_LIMIT) {
         Ok(answer) => answer,
         Err(error @ TmuxError::NoServer { .. }) => {
@@ -293,7 +303,6 @@ fn check_folder(
 
 /// Whether the plugin is loaded, with a program that is there, runs, and is of our version.
 fn check_plugin(exam: &mut Examination, answer: &Answer, settings: &Settings) {
-    let text = |at: usize| String::from_utf8_lossy(&answer.options[at]).into_owned();
     if !settings.plugin_is_loaded {
         let found = "it is not loaded in this server: nothing is recorded";
         let remedy = "load plugin.tmux in tmux.conf (TPM, or run-shell); for now: ";
@@ -302,14 +311,14 @@ fn check_plugin(exam: &mut Examination, answer: &Answer, settings: &Settings) {
         return;
     }
     let ours = env!("CARGO_PKG_VERSION");
-    let loaded = text(OPTIONS.len());
+    let loaded = value(answer, "@roster_version");
     if loaded == ours {
         exam.ok("plugin", &loaded);
     } else {
         let found = format!("version {loaded:?} is loaded, this program is {ours}");
         exam.mendable("plugin", &found, Repair::Load);
     }
-    let run = text(0);
+    let run = value(answer, "@roster_run");
     let words = shell_words::split(&run).unwrap_or_default();
     let Some(program) = words.first() else {
         exam.mendable("program", "@roster_run names no program", Repair::Load);
@@ -398,20 +407,63 @@ fn shadows(
     Ok(found)
 }
 
-fn check_options(exam: &mut Examination, tmux: &Tmux, settings: &Settings) {
+fn check_options(
+    exam: &mut Examination,
+    context: &Context,
+    tmux: &Tmux,
+    answer: &Answer,
+    settings: &Settings,
+) {
+    let before = exam.findings.len();
     for complaint in &settings.complaints {
         exam.problem("options", complaint, "set it right in tmux.conf");
     }
+    let show = |args: &[&str]| {
+        let printed = tmux.run(args, Instant::now() + TYPED_LIMIT)?;
+        Ok::<_, TmuxError>(String::from_utf8_lossy(&printed).into_owned())
+    };
+    let listed = match show(&["show-options", "-g"]) {
+        Ok(listed) => listed,
+        Err(error) => return exam.problem("options", &error.to_string(), ""),
+    };
+    let names = options::names(&listed);
+    let mut complaints: Vec<_> = names.iter().filter_map(|name| options::misspelt(name)).collect();
+    let home = context.environment.home();
+    let of_scripts = options::OF_SCRIPTS.into_iter();
+    complaints.extend(
+        of_scripts.filter_map(|name| options::of_scripts(name, &value(answer, name), home)),
+    );
+    for name in names.iter().filter(|name| name.starts_with(options::COMMAND)) {
+        match show(&["show-options", "-gqv", name]) {
+            Ok(value) => complaints.extend(options::command(name, &value)),
+            Err(error) => exam.problem("options", &error.to_string(), ""),
+        }
+    }
+    // What cannot be split is among the settings' complaints.
+    for name in OPTIONS.iter().filter(|name| name.contains("-on-")) {
+        let value = value(answer, name);
+        if shell_words::split(&value).is_ok() {
+            complaints.extend(options::command(name, &value));
+        }
+    }
+    for (found, remedy) in &complaints {
+        exam.problem("options", found, remedy);
+    }
+    let modes = settings.modes.join(" ");
     // A value alone does not tell an option that is empty from one that is not set.
-    let show = |args: &[&str]| tmux.run(args, Instant::now() + TYPED_LIMIT).unwrap_or_default();
-    let is_set = !show(&["show-options", "-gq", "@roster-modes"]).is_empty();
-    let value = show(&["show-options", "-gqv", "@roster-modes"]);
-    let is_empty = is_set && value.iter().all(u8::is_ascii_whitespace);
-    if is_empty {
-        let found = format!("@roster-modes is empty: taken as {}", settings.modes.join(" "));
+    if names.contains(&"@roster-modes") && value(answer, "@roster-modes").trim().is_empty() {
+        let found = format!("@roster-modes is empty: taken as {modes}");
         exam.note("options", &found, "name modes in it, or take it out of tmux.conf");
     }
-    if settings.complaints.is_empty() && !is_empty {
+    let mode = &settings.policy.default_mode;
+    let has_command = names.contains(&format!("{}{mode}", options::COMMAND).as_str());
+    let is_set = !value(answer, "@roster-default-mode").trim().is_empty();
+    if is_set && !has_command && !settings.modes.contains(mode) {
+        let found =
+            format!("@roster-default-mode is {mode:?}, which is not in @roster-modes ({modes})");
+        exam.note("options", &found, "name it there too, or take one of those");
+    }
+    if exam.findings.len() == before {
         exam.ok("options", "all values can be read");
     }
 }
@@ -445,15 +497,11 @@ fn check_keys(exam: &mut Examination, tmux: &Tmux, answer: &Answer, settings: &S
             exam.ok("keys", &format!("{} bound", keys.len()));
         }
     }
-    let value = |name: &str| {
-        let at = OPTIONS.iter().chain(&MORE_OPTIONS).position(|option| *option == name);
-        at.map(|at| String::from_utf8_lossy(&answer.options[at]).into_owned()).unwrap_or_default()
-    };
-    let continuum = value("@continuum-restore") == "on";
-    if continuum && value("@roster-restore") == "on" {
+    let continuum = value(answer, "@continuum-restore") == "on";
+    if continuum && value(answer, "@roster-restore") == "on" {
         let found = "tmux-continuum restores at start, so @roster-restore stands aside";
         exam.note("plugins", found, "leave only one of @continuum-restore and @roster-restore on");
-    } else if continuum || value("status-right").contains("continuum") {
+    } else if continuum || value(answer, "status-right").contains("continuum") {
         exam.ok("plugins", "tmux-continuum: sessions that it restores keep their identity");
     } else if listed.contains("resurrect") {
         exam.ok("plugins", "tmux-resurrect: sessions that it restores keep their identity");

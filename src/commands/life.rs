@@ -235,8 +235,7 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
 }
 
 fn ignored(name: &str) -> Failure {
-    format!("sessions named as {name:?} is are left alone (@roster-ignore): take another name")
-        .into()
+    format!("a session named {name:?} is left alone (@roster-ignore): take another name").into()
 }
 
 /// Makes recorded sessions anew: lost ones, and closed ones after they are back in the registry.

@@ -7,6 +7,7 @@ mod life;
 mod list;
 mod load;
 mod menu;
+mod options;
 mod pick;
 mod program;
 mod script;
@@ -343,10 +344,13 @@ fn is_near(a: &str, b: &str) -> bool {
     if a.len() >= 2 && (b.contains(&a) || (b.len() >= 2 && a.contains(&b))) {
         return true;
     }
+    let (length, other) = (a.chars().count(), b.chars().count());
+    length.abs_diff(other) <= 2 && length <= 100 && distance(&a, &b) <= 2.min(length / 2)
+}
+
+/// How many letters have to be put in, taken out or replaced to make one of the other.
+fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    if a.len().abs_diff(b.len()) > 2 || a.len() > 100 {
-        return false;
-    }
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
         let mut diagonal = row[0];
@@ -357,5 +361,5 @@ fn is_near(a: &str, b: &str) -> bool {
             row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
         }
     }
-    row[b.len()] <= 2.min(a.len() / 2)
+    row[b.len()]
 }

@@ -12,7 +12,7 @@ use tmux_roster::model::memory::ClosedSession;
 use tmux_roster::model::reconcile::Remembered;
 use tmux_roster::sync::{self, SyncError, Transaction, Trigger};
 use tmux_roster::tmux::TmuxError;
-use tmux_roster::{Session, Store, Timestamp, migration_plan};
+use tmux_roster::{Session, Store, StoreError, Timestamp, migration_plan};
 
 use super::list::{State, visible};
 use super::store::json;
@@ -114,7 +114,15 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
     if !file.exists() {
         return Err(format!("{} is not there: roster backups lists what is", file.display()).into());
     }
-    let saved = Store::new(&file).read()?;
+    let saved = Store::new(&file).read().map_err(|error| match error {
+        // What would mend the registry touches no other file.
+        StoreError::Damaged { path, reason } => Failure::from(format!(
+            "{} is no registry that can be read: {reason}; nothing was changed, roster backups \
+             lists what can be recovered",
+            path.display()
+        )),
+        error => error.into(),
+    })?;
     let sessions = count(saved.sessions.len(), "session");
     let now = Timestamp::now();
     let kept = change_after_backup(&place, |next, live, lost| {

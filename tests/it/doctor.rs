@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::env::{ROSTER, Server, tmux_program, tmux_version, wait_for};
+use crate::tidy::options_of_the_readme;
 
 /// A server with the plugin and the session `one`, in step.
 fn started() -> Server {
@@ -327,6 +328,88 @@ fn options_that_cannot_be_read_are_told() {
     let (findings, well) = doctor(&server, &[]);
     assert!(!well, "{findings:#?}");
     assert!(found(&findings, "options", "problem")[0].contains("@roster-closed-limit"));
+}
+
+#[test]
+fn options_that_do_not_do_what_they_are_set_for_are_told() {
+    let server = started();
+    let plain = server.path("plain");
+    fs::write(&plain, "").unwrap();
+    let plain = plain.display().to_string();
+    for (name, value, level, told) in [
+        ("@roster-modez", "a b", "problem", ": @roster-modes is"),
+        ("@roster_default_mode", "yolo", "problem", ": @roster-default-mode is"),
+        ("@roster-command-yolo", "cat \"unbalanced", "problem", "cannot be split into words"),
+        ("@roster-command-yolo", "/no/such/thing $ROSTER_UUID", "problem", "is no program"),
+        ("@roster-default-mode", "nope", "note", "not in @roster-modes (safe yolo)"),
+        ("@roster-binary", "/nonexist", "problem", "is no program"),
+        ("@roster-binary", "~/nonexist", "problem", "is no program"),
+        ("@roster-install", "bogus", "problem", "not download, build or none"),
+        ("@roster-on-closed", "/no/such/thing x", "problem", "is no program"),
+        ("@roster-on-closed", "~/thing", "problem", "nobody expands ~"),
+        ("@roster-on-closed", &plain, "problem", "is no program"),
+    ] {
+        server.tmux(&["set-option", "-g", name, value]);
+        let (findings, well) = doctor(&server, &[]);
+        let found = found(&findings, "options", level);
+        assert!(found.len() == 1 && found[0].starts_with(name), "{findings:#?}");
+        assert!(found[0].contains(told) && well == (level == "note"), "{findings:#?}");
+        server.tmux(&["set-option", "-gu", name]);
+    }
+    // What looks like an option inside a value is none.
+    let value = "/bin/sh -c 'true\n@roster-modez x\n\"@roster-modez\" x'";
+    for (name, value) in [
+        ("@roster-on-closed", value),
+        ("@roster-command-nope", "true '\n@roster-modez x\n'"),
+        ("@roster-default-mode", "nope"),
+        ("@roster-install", "none"),
+        ("@roster-binary", ROSTER),
+        ("@roster-pick-key", "none"),
+    ] {
+        server.tmux(&["set-option", "-g", name, value]);
+    }
+    let (findings, well) = doctor(&server, &[]);
+    assert!(well && found(&findings, "options", "ok").len() == 1, "{findings:#?}");
+}
+
+#[test]
+fn a_misspelt_option_is_told_with_the_one_that_was_meant() {
+    let server = started();
+    let meant = [
+        ("@roster-modez", ": @roster-modes is"),
+        ("@roster-on-close", ": @roster-on-closed is"),
+        ("@roster-comand-yolo", ": @roster-command-yolo is"),
+        ("@roster-pickkey", ": @roster-pick-key is"),
+        ("@roster_default_mode", ": @roster-default-mode is"),
+        ("@Roster-restore", ": @roster-restore is"),
+        ("@roster-colour", ""),
+        ("@roster-command-", ""),
+    ];
+    let others = ["@roster_mode", "@roster_mine", "@roster-command-x", "@rosterx", "@other"];
+    for name in meant.iter().map(|(name, _)| *name).chain(others) {
+        server.tmux(&["set-option", "-g", name, "x"]);
+    }
+    let (findings, well) = doctor(&server, &[]);
+    let mut told = found(&findings, "options", "problem");
+    let mut wanted = meant.map(|(name, is)| format!("{name} is no option of tmux-roster{is}"));
+    told.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(told, wanted);
+    assert!(!well);
+}
+
+#[test]
+fn no_option_of_the_readme_is_unknown() {
+    let server = started();
+    let names = options_of_the_readme();
+    assert!(names.len() > 15 && names.contains("@roster-command"), "{names:?}");
+    for name in &names {
+        let name = name.replace("-command", "-command-any");
+        server.tmux(&["set-option", "-g", &name, "0"]);
+    }
+    let (findings, _) = doctor(&server, &[]);
+    let text = format!("{findings:#?}");
+    assert!(text.contains("@roster-install") && !text.contains("is no option"), "{text}");
 }
 
 #[test]

@@ -444,6 +444,48 @@ fn cargo_builds_where_there_is_nothing_to_download() {
 }
 
 #[test]
+fn a_target_in_the_environment_is_not_built_for() {
+    let installation = Installation::with_environment("", "CARGO_BUILD_TARGET=wasm32-wasip1");
+    stub_build(&installation);
+    let cargo = installation.server.path("home/.cargo/bin/cargo");
+    let stub = std::fs::read_to_string(&cargo).unwrap();
+    let refuses = "[ -z \"${CARGO_BUILD_TARGET+set}\" ] || exit 101\n";
+    write_executable(&cargo, &stub.replacen('\n', &format!("\n{refuses}"), 1));
+    installation.start();
+    installation.server.wait_for_names(&["one"]);
+    installation.wait_for_end_of_install();
+    assert!(installation.installed().exists());
+
+    // By hand it is built where the plugin looks, whatever folder other projects use.
+    write_executable(&cargo, &format!("#!/bin/sh\n{refuses}echo \"$*\"\n"));
+    let build = installation.plugin().join("scripts/build");
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/build"), &build).unwrap();
+    let output = Command::new(build)
+        .env("PATH", format!("{}:/usr/bin:/bin", cargo.parent().unwrap().display()))
+        .env("CARGO_BUILD_TARGET", "wasm32-wasip1")
+        .env("CARGO_TARGET_DIR", "/elsewhere")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "build --release --locked --target-dir target\n", "{output:?}");
+}
+
+#[test]
+fn a_cargo_that_has_come_since_is_used_at_the_next_load() {
+    let installation = Installation::new("");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    std::fs::create_dir_all(installation.data()).unwrap();
+    let reason = "there is no prebuilt program; there is no cargo to build it with";
+    let failure = format!("{VERSION}\n{}\n{reason}\n", now.as_secs());
+    std::fs::write(installation.data().join("install-failed"), failure).unwrap();
+    stub_build(&installation);
+    installation.start();
+    installation.server.wait_for_names(&["one"]);
+    installation.wait_for_end_of_install();
+    assert!(installation.installed().exists() && installation.failure().is_none());
+}
+
+#[test]
 fn a_plugin_folder_that_cannot_be_written_does_not_matter() {
     for is_built in [false, true] {
         let release = Release::serve(program_named(VERSION, &program_of(VERSION)));

@@ -388,14 +388,22 @@ fn forget_clear_backup_and_recover() {
     for ignored in [&["new", "-d", "scratch-1"][..], &["reopen", "v", "--as", "scratch-2"]] {
         let refused = server.try_roster(ignored);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(refused.status.code() == Some(1) && said.contains("@roster-ignore"), "{said}");
+        let name = ignored.last().unwrap();
+        let told = format!("a session named {name:?} is left alone (@roster-ignore)");
+        assert!(refused.status.code() == Some(1) && said.contains(&told), "{said}");
     }
     assert!(!names_in(&server, "lost").iter().any(|name| name.starts_with("scratch")));
     server.tmux(&["set-option", "-g", "@roster-ignore", "w x y z"]);
     let output = server.try_roster(&["restore", "--all"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("\"w\" is left alone (@roster-ignore)"), "{output:?}");
+    let told =
+        "roster: only what @roster-ignore leaves alone is lost: \"w\", \"x\", \"y\", \"z\"\n";
+    assert_eq!(said, told, "{output:?}");
     assert!(output.stdout.is_empty(), "not: nothing is lost");
+    server.tmux(&["set-option", "-g", "@roster-ignore", "w x y"]);
+    let output = server.try_roster(&["restore", "--all"]);
+    assert_eq!(output.stdout, b"restored z\n", "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
     server.tmux(&["set-option", "-gu", "@roster-ignore"]);
     assert!(!names_in(&server, "lost").contains(&"v".to_owned()));
     let refused = server.try_roster(&["reopen", "v"]);
@@ -405,6 +413,20 @@ fn forget_clear_backup_and_recover() {
     server.tmux(&["rename-session", "-t", &server.id("v"), "again"]);
     wait_for(|| server.names().contains(&"again".to_owned()).then_some(()), || "again".into());
     assert_eq!(server.uuid("again"), uuid);
+}
+
+#[test]
+fn a_file_that_is_no_registry_is_not_said_to_be_mended() {
+    let server = five();
+    let before = server.registry();
+    let file = server.path("passwd");
+    std::fs::write(&file, "root:x:0:0\n").unwrap();
+    let refused = server.try_roster(&["recover", &file.display().to_string()]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains("is no registry"), "{said}");
+    assert!(said.contains("nothing was changed") && !said.contains("mends"), "{said}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"root:x:0:0\n");
+    assert_eq!(server.registry(), before);
 }
 
 #[test]
