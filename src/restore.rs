@@ -413,6 +413,10 @@ fn new_session(blueprint: &Blueprint, version: Version) -> Vec<Vec<u8>> {
         // More than one word is run without a shell, on every version.
         words.extend([&b"--"[..], b"env"]);
         words.extend(pairs.iter().map(Vec::as_slice));
+        if blueprint.command[0].contains('=') {
+            // env would take it for one more variable; this sh gets it as an argument.
+            words.extend([&b"sh"[..], b"-c", br#"exec "$0" "$@""#]);
+        }
         words.extend(blueprint.command.iter().map(String::as_bytes));
     } else if !has_e {
         // The first pane inherits the global environment.

@@ -825,11 +825,11 @@ fn load(place: &Place, locked: &Locked<'_>) -> Result<(Remembered, Option<String
         Err(StoreError::Damaged { path, reason }) => {
             let aside = format!(".corrupt.{}", Timestamp::now().unix_nanos());
             let aside = file::with_suffix(&path, &aside);
+            fs::rename(&path, &aside).map_err(file::io_error("keep aside", &path))?;
             mend(format!(
                 "the list of closed sessions was damaged ({reason}); kept as {}, and begun anew",
                 aside.display()
             ));
-            let _ = fs::rename(&path, &aside);
             Closed::default()
         }
         read => read?,
@@ -953,7 +953,10 @@ fn write_in_order(
     let mut both = next.closed.clone();
     for (at, entry) in before.closed.closed.iter().enumerate() {
         let uuid = &entry.session.uuid;
-        if next.registry.by_uuid(uuid).is_some() && before.registry.by_uuid(uuid).is_none() {
+        let moves = next.registry.by_uuid(uuid).is_some()
+            && before.registry.by_uuid(uuid).is_none()
+            && !next.closed.closed.iter().any(|kept| kept.session.uuid == *uuid);
+        if moves {
             // In its old place: if we are cut off, the one closed last is still the first.
             both.closed.insert(at.min(both.closed.len()), entry.clone());
         }
@@ -1061,10 +1064,12 @@ fn run_piece(
     let is_whole = |printed: &[u8]| printed.ends_with(&last);
     let words = command::source_file(path, server);
     let output = place.tmux.start(&words)?.finish_or(is_whole, deadline)?;
-    let printed = match output.stdout.strip_suffix(last.as_slice()) {
-        Some(printed) => printed,
+    // A hook of the user's may print something after it.
+    let at = output.stdout.windows(last.len()).rposition(|part| part == last);
+    let printed = match at {
+        Some(at) => &output.stdout[..at],
         // Where there is no session, a tmux before 3.2 came to the end if it complains of that.
-        None if output.stderr.ends_with(NO_TARGET) => &output.stdout,
+        None if output.stderr.ends_with(NO_TARGET) => &output.stdout[..],
         None => return Err(incomplete(place, &output).into()),
     };
     Ok(String::from_utf8_lossy(printed).into_owned())

@@ -129,6 +129,7 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
         let known: HashSet<&str> = saved.sessions.values().map(|s| s.uuid.as_str()).collect();
         let closed = |session| ClosedSession { session, closed_at: now, unproven: None };
         let lost = lost.into_iter().filter(|session| !known.contains(session.uuid.as_str()));
+        next.closed.closed.retain(|entry| !known.contains(entry.session.uuid.as_str()));
         next.closed.push_all(lost.map(closed).collect());
         let current = std::mem::take(&mut next.registry.sessions);
         for (name, mut session) in saved.sessions.clone() {

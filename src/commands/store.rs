@@ -51,7 +51,14 @@ pub fn run(args: cli::Store) -> Outcome {
 
 /// Prints a value as one line of JSON.
 pub fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
-    let mut text = serde_json::to_string(value)?;
+    let mut text = String::new();
+    // JSON lets DEL and the C1 controls stand in a string, and a terminal obeys them.
+    for c in serde_json::to_string(value)?.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => text.push(c),
+        }
+    }
     text.push('\n');
     print(&text)
 }

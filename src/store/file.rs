@@ -45,11 +45,20 @@ pub fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
+/// The same where a folder that is closed to us must not pass for one that lacks the file.
+pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => found.map(|_| true).map_err(io_error("read", path)),
+    }
+}
+
 /// The bytes of a regular file of ours; `None` if there is no file.
 ///
 /// # Errors
-/// It cannot be read, is a folder or a device, or belongs to another user.
+/// It cannot be read, is a folder or a device, belongs to another user, or is another user's link.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    resolve(path)?;
     // Without O_NONBLOCK a planted FIFO would hold us for ever.
     let flags = OFlags::NONBLOCK.bits() as i32;
     let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -140,7 +149,8 @@ pub(crate) fn open_own(path: &Path) -> io::Result<File> {
 /// files that a crash left behind are removed.
 ///
 /// # Errors
-/// Writing, syncing or renaming fails: the old file is still there.
+/// Writing, syncing or renaming fails: the old file is still there. Only if the folder cannot be
+/// synced, the new one is, which a power cut may take back.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), StoreError> {
     replace_with(path, &[bytes], mode, sync)
 }

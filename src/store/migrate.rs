@@ -124,7 +124,7 @@ pub(super) fn run(store: &Store, plan: &Plan) -> Result<Migrated, StoreError> {
     }
     let path = store.path();
     let nothing = |version| Migrated { before: version, after: version, backup: None };
-    if !file::exists(path) {
+    if !file::is_there(path)? {
         return Ok(nothing(plan.target));
     }
     let _locked = store.lock()?;

@@ -312,7 +312,7 @@ impl Store {
     /// # Errors
     /// The lock, or reading or writing fails.
     pub fn backup(&self) -> Result<Option<PathBuf>, StoreError> {
-        if !file::exists(&self.path) {
+        if !file::is_there(&self.path)? {
             return Ok(None);
         }
         self.lock()?.backup()

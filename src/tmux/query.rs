@@ -2,7 +2,9 @@
 //!
 //! Fields stand between random printable marks, since tmux changes or keeps every other
 //! separator depending on its version, and free text may hold anything. The last command of the
-//! call prints an end mark: an answer without it is no answer.
+//! call prints an end mark, and how many sessions there are: an answer without it, or with fewer,
+//! is no answer. What else stands between is of hooks of the user's that print something
+//! (`after-set-environment`, `after-list-sessions`), and passed over.
 
 use uuid::Uuid;
 
@@ -92,7 +94,8 @@ pub fn args(query: Query<'_>) -> Vec<String> {
     if query.hooks {
         command(&["show-hooks", "-g"]);
     }
-    let mut end = format!("{n}end");
+    // Once for each session.
+    let mut end = format!("{n}end{n}#{{S:.}}");
     for field in ["pid", "start_time", "version", "@roster_lost"] {
         end.push_str(&format!("{n}#{{{field}}}"));
     }
@@ -118,17 +121,25 @@ pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
     let end_of_record = [n, b"E\n"].concat();
     let start_of_end = [n, b"end", n].concat();
     let mut sessions = Vec::new();
+    let mut hooks = Vec::new();
     let mut rest = output;
-    while !rest.starts_with(&start_of_end) && rest.starts_with(n) {
+    loop {
+        let at = find(rest, n)?;
+        hooks.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(end) = rest.strip_prefix(start_of_end.as_slice()) {
+            rest = end;
+            break;
+        }
         let length = find(rest, &end_of_record)?;
         sessions.push(record(&split(rest.get(n.len()..length)?, n))?);
         rest = &rest[length + end_of_record.len()..];
     }
-    let at = find(rest, &start_of_end)?;
-    let hooks = String::from_utf8_lossy(&rest[..at]).into_owned();
-    let end = rest[at + start_of_end.len()..].strip_suffix(b"\n")?;
-    let fields = split(end.strip_suffix([n, b"E"].concat().as_slice())?, n);
-    let [pid, start, version, lost, options @ ..] = fields.as_slice() else { return None };
+    let fields = split(&rest[..find(rest, &end_of_record)?], n);
+    let [count, pid, start, version, lost, options @ ..] = fields.as_slice() else { return None };
+    if count.len() != sessions.len() {
+        return None;
+    }
     let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
     let server = ServerId { pid: number(pid)? as u32, start_time: number(start)? };
     if options.len() != query.options.len() * 2 {
@@ -137,7 +148,7 @@ pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
     Some(Answer {
         snapshot: Snapshot { server, sessions, lost_shown: lossy(lost) },
         version: lossy(version),
-        hooks,
+        hooks: lossy(&hooks),
         options: options.chunks(2).map(|pair| exact(pair[0], pair[1])).collect(),
     })
 }
@@ -275,7 +286,7 @@ mod tests {
     use super::*;
 
     const QUERY: Query<'_> = Query { mark: "~x~", clear: None, hooks: false, options: &["@o"] };
-    const END: &str = "~x~end~x~12~x~34~x~3.4~x~2~x~3~x~a$b~x~E\n";
+    const END: &str = "~x~end~x~.~x~12~x~34~x~3.4~x~2~x~3~x~a$b~x~E\n";
 
     fn session(name: &str, name_len: &str, path: &str, path_len: &str) -> String {
         format!(
@@ -293,7 +304,23 @@ mod tests {
         for length in 0..whole.len() {
             assert!(parse(QUERY, &whole.as_bytes()[..length]).is_none(), "{length}");
         }
-        assert!(parse(QUERY, END.as_bytes()).unwrap().snapshot.sessions.is_empty());
+        assert!(parse(QUERY, END.as_bytes()).is_none(), "there is a session");
+        let empty = END.replace("~.~", "~~");
+        assert!(parse(QUERY, empty.as_bytes()).unwrap().snapshot.sessions.is_empty());
+    }
+
+    #[test]
+    fn what_a_hook_prints_hides_no_session() {
+        let end = END.replace("~.~", "~..~");
+        let (a, b) = (session("a", "1", "/w", "2"), session("b", "1", "/w", "2"));
+        let read = |text: String| parse(QUERY, text.as_bytes()).unwrap().snapshot.sessions.len();
+        for foreign in ["hello\n", "~ E\n\n", "end"] {
+            assert_eq!(read(format!("{foreign}{a}{b}{end}")), 2);
+            assert_eq!(read(format!("{a}{foreign}{b}{foreign}{end}{foreign}")), 2);
+        }
+        for cut in [format!("{a}{end}"), format!("hello\n{b}{end}"), end.clone()] {
+            assert!(parse(QUERY, cut.as_bytes()).is_none(), "{cut}");
+        }
     }
 
     #[test]

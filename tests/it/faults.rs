@@ -752,7 +752,7 @@ fn the_log_is_cut_to_its_newer_half_at_the_end_of_a_line() {
     assert!(last.ends_with(" cuts"), "{last}");
     assert!(full.ends_with(&format!("\n{kept}\n")), "what is kept is the newer part, in lines");
     let half = full.len() / 2;
-    assert!((half - 40..=half).contains(&(kept.len() + 1)), "{} of {}", kept.len(), full.len());
+    assert!((half - 80..=half).contains(&(kept.len() + 1)), "{} of {}", kept.len(), full.len());
     let mode = fs::metadata(&log).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     // One that is all one line has no end of a line to be cut at.

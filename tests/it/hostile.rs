@@ -483,6 +483,7 @@ fn a_launch_command_of_one_word_is_that_program_whatever_it_is_called() {
         "'; touch canary; '",
         "#(touch canary)",
         "$ROSTER_MODES",
+        "a=b; touch canary",
     ];
     for (n, name) in names.iter().enumerate() {
         let program = server.path(name);
@@ -766,6 +767,54 @@ fn a_failing_tmux_is_no_empty_tmux() {
     let said = typed(&server, &server.path("endless"), &["sync"]).stderr;
     assert!(String::from_utf8_lossy(&said).contains("over 64 MiB"), "{said:?}");
     assert_eq!(server.roster(&["sync"]), "brought into step\n", "there was something to do");
+}
+
+/// What they print stands in the answer to whoever made them run.
+#[test]
+fn hooks_of_the_user_that_print_something_hide_no_session() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    for hook in ["set-environment", "set-option", "list-sessions", "display-message"] {
+        server.tmux(&["set-hook", "-g", &format!("after-{hook}"), "display-message -p hello"]);
+        server.tmux(&["new-session", "-d", "-s", hook]);
+        server.wait_for_name(hook);
+        if hook == "display-message" {
+            break;
+        }
+        server.tmux(&["set-hook", "-gu", &format!("after-{hook}")]);
+    }
+    server.tmux(&["set-hook", "-gu", "after-display-message"]);
+    server.wait_until_idle();
+    assert_eq!(server.roster(&["closed", "--json"]).trim(), "[]");
+    assert_eq!(server.names().len(), 5);
+}
+
+/// A lie that is whole but for some of its lines.
+#[test]
+fn an_answer_that_lacks_a_line_changes_nothing() {
+    let server = one_of_each();
+    for lack in ["tail -n +2", "tail -n 1", "sed '$!d'"] {
+        check_that_nothing_comes_of(&server, &format!("\"$tmux\" \"$@\" | {lack}"));
+    }
+}
+
+/// JSON lets them stand, a terminal obeys them.
+#[test]
+fn json_that_is_printed_has_no_control_character() {
+    let server = Server::with_config("");
+    let dir = server.path("d\u{9b}31m\u{7f}");
+    std::fs::create_dir(&dir).unwrap();
+    server.tmux(&["new-session", "-d", "-s", "one", "-c", dir.to_str().unwrap()]);
+    server.roster(&["sync"]);
+    for args in [&["list", "--json"][..], &["show", "one", "--json"]] {
+        let text = server.roster(args);
+        assert!(!text.trim_end().contains(char::is_control), "{text:?}");
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let shown = value.get(0).unwrap_or(&value);
+        if version().at_least(3, 2) {
+            assert_eq!(shown["workdir"], dir.to_str().unwrap(), "{args:?}");
+        }
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::env::{Client, ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for};
-use crate::faults::{hook_job, script};
+use crate::faults::{can_trace, hook_job, script};
 
 /// Five sessions in directories of their own, with modes, in step.
 fn five() -> Server {
@@ -614,6 +614,50 @@ fn a_damaged_list_of_closed_sessions_is_told_and_kept() {
     assert!(said.contains("closed sessions was damaged"), "{said}");
     let kept = said.split_once("kept as ").unwrap().1.split_once(',').unwrap().0;
     assert_eq!(std::fs::read(kept).unwrap(), b"garbage");
+}
+
+#[test]
+fn a_damaged_list_of_closed_sessions_that_cannot_be_kept_is_not_begun_anew() {
+    if !can_trace("a list that cannot be kept") {
+        return;
+    }
+    let server = five();
+    server.roster(&["kill", "z"]);
+    server.wait_until_idle();
+    let list = server.registry_path().with_file_name("closed.json");
+    std::fs::write(&list, "garbage").unwrap();
+    let mut strace = server.command("strace");
+    strace.args(["-o", "/dev/null", "-e", "inject=rename:error=EIO:when=1", ROSTER, "-L", "s"]);
+    let output = strace.args(["kill", "y"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("could not keep aside"), "{said}");
+    assert_eq!(std::fs::read(&list).unwrap(), b"garbage");
+}
+
+/// Wherever it is cut off: what it takes out of the closed ones stands in one place afterwards.
+#[test]
+fn a_recover_that_is_killed_leaves_no_uuid_twice() {
+    if !can_trace("a recover that is killed") {
+        return;
+    }
+    for when in 1..6 {
+        let server = five();
+        server.roster(&["backup"]);
+        server.roster(&["kill", "z"]);
+        server.wait_until_idle();
+        let mut strace = server.command("strace");
+        let inject = format!("inject=rename:signal=KILL:when={when}");
+        strace.args(["-o", "/dev/null", "-e", &inject, ROSTER, "-L", "s", "recover"]);
+        strace.output().unwrap();
+        server.roster(&["sync"]);
+        let all = [&["list", "--json"][..], &["closed", "--json"]].map(|args| server.roster(args));
+        let rows = all.iter().flat_map(|text| serde_json::from_str::<Vec<Value>>(text).unwrap());
+        let mut uuids: Vec<String> = rows.map(|row| row["uuid"].to_string()).collect();
+        uuids.sort();
+        assert_eq!(uuids.len(), 5, "{when}: {all:?}");
+        uuids.dedup();
+        assert_eq!(uuids.len(), 5, "{when}: {all:?}");
+    }
 }
 
 /// What lives is recorded again; what was lost would be in no file any more.

@@ -294,7 +294,14 @@ fn a_folder_or_file_of_another_user_is_an_error_and_left_alone() {
     for (file, reason) in [(&closed, "Permission denied"), (&open, "another user")] {
         let before =
             (fs::read(file).unwrap(), fs::read_dir(file.parent().unwrap()).unwrap().count());
-        for args in [&["list"][..], &["names"], &["save", "b", "/w", "safe"], &["delete-all"]] {
+        for args in [
+            &["list"][..],
+            &["names"],
+            &["save", "b", "/w", "safe"],
+            &["delete-all"],
+            &["backup"],
+            &["migrate"],
+        ] {
             let Some(mut command) = as_nobody(&program) else { return };
             let output = command.args(["store", "--file"]).arg(file).args(args).output().unwrap();
             assert_eq!(output.status.code(), Some(1), "{args:?}");
@@ -452,10 +459,22 @@ fn a_link_of_our_own_is_followed_and_another_users_is_not() {
         skip("another user's link", Lack::Permission, "only root can make one");
         return;
     }
-    let output = store(&file, &["save", "b", "/w", "safe"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("another user"), "{}", stderr(&output));
+    for args in [&["save", "b", "/w", "safe"][..], &["list"], &["names"], &["backup"]] {
+        let output = store(&file, args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(stderr(&output).contains("another user"), "{args:?}: {}", stderr(&output));
+    }
     assert_eq!(fs::read(&target).unwrap(), before);
+    // Nor are records taken out of a file of ours that their link names as the last good copy.
+    let last = folder.path().join("sessions.json.last");
+    fs::remove_file(&file).unwrap();
+    fs::remove_file(&last).unwrap();
+    fs::write(&file, "damaged").unwrap();
+    symlink(&target, &last).unwrap();
+    assert!(Command::new("chown").args(["-h", "12345"]).arg(&last).status().unwrap().success());
+    assert!(store(&file, &["save", "b", "/w", "safe"]).status.success());
+    let names = store(&file, &["names"]).stdout;
+    assert_eq!(String::from_utf8_lossy(&names), "[\"b\"]\n");
 }
 
 #[test]
