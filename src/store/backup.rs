@@ -102,6 +102,17 @@ pub(super) fn keep_last_good(path: &Path, parts: &[&[u8]]) {
     }
 }
 
+/// Brings the last good copy into step with a registry that somebody else wrote since, whose
+/// bytes these are: ours is always the older of the two.
+pub(super) fn follow(path: &Path, bytes: &[u8]) {
+    let written = |path: &Path| fs::metadata(path).and_then(|found| found.modified());
+    if let (Ok(registry), Ok(copy)) = (written(path), written(&last_good(path))) {
+        if registry > copy {
+            keep_last_good(path, &[bytes]);
+        }
+    }
+}
+
 /// The last good copy of the registry at `path`.
 pub(super) fn last_good(path: &Path) -> PathBuf {
     with_suffix(path, ".last")

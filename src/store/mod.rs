@@ -404,7 +404,12 @@ impl Locked<'_> {
             return Ok(Loaded { registry: Registry::default(), is_there: false, recovered: None });
         };
         let reason = match parse(path, &bytes) {
-            Ok(registry) => return Ok(Loaded { registry, is_there: true, recovered: None }),
+            Ok(registry) => {
+                if !registry.sessions.is_empty() {
+                    backup::follow(path, &bytes);
+                }
+                return Ok(Loaded { registry, is_there: true, recovered: None });
+            }
             Err(StoreError::Damaged { reason, .. }) => reason,
             Err(error) => return Err(error),
         };

@@ -660,6 +660,20 @@ fn a_recover_that_is_killed_leaves_no_uuid_twice() {
     }
 }
 
+/// The copy that it comes back from has what others wrote, once a sync saw it.
+#[test]
+fn what_a_person_edited_survives_the_loss_of_the_registry() {
+    let server = five();
+    lose_all(&server);
+    server.wait_until_idle();
+    let text = std::fs::read_to_string(server.registry_path()).unwrap();
+    std::fs::write(server.registry_path(), text.replace("\"yolo\"", "\"mine\"")).unwrap();
+    server.roster(&["sync"]);
+    std::fs::remove_file(server.registry_path()).unwrap();
+    server.roster(&["sync"]);
+    assert_eq!([server.field("w", "mode"), server.field("y", "mode")], ["mine", "mine"]);
+}
+
 /// What lives is recorded again; what was lost would be in no file any more.
 #[test]
 fn what_an_emptied_registry_held_is_in_a_backup() {

@@ -806,7 +806,7 @@ impl<'a> Run<'a> {
                 server.tmux(&["set-option", "-t", &self.id(at), "@roster_mode", mode]);
                 mode.clone_into(&mut self.model.recorded[at].mode);
             }
-            // (Of a lost one no copy has it until we write the next time.)
+            // (Of a lost one no copy has it until the next sync.)
             Meddling::EditMode(n, m) => {
                 let (Some(at), mode) = (self.model.live(&name(*n)), MODES[usize::from(*m)]) else {
                     return;
