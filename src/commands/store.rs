@@ -1,5 +1,6 @@
 //! `roster store`: the operations of the format on any file, without tmux.
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -29,11 +30,11 @@ pub fn run(args: cli::Store) -> Outcome {
         Op::Save(args) => {
             let session = Session::new(&args.name, &args.workdir, &args.mode);
             store.save(&session)?;
-            json(&session)?;
+            answer(&session)?;
         }
-        Op::Get(args) => json(&store.get(&args.name)?)?,
-        Op::List(_) => json(&store.list()?)?,
-        Op::Names(_) => json(&store.names()?)?,
+        Op::Get(args) => answer(&store.get(&args.name)?)?,
+        Op::List(_) => answer(&store.list()?)?,
+        Op::Names(_) => answer(&store.names()?)?,
         Op::Delete(args) => store.delete(&args.name)?,
         Op::DeleteAll(_) => drop(store.delete_all()?),
         Op::Rename(args) => store.rename(&args.old, &args.new)?,
@@ -49,7 +50,15 @@ pub fn run(args: cli::Store) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints a value as one line of JSON.
+/// One line of JSON: for a script as the format has it, byte for byte.
+fn answer<T: Serialize>(value: &T) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        return json(value);
+    }
+    print(&format!("{}\n", serde_json::to_string(value)?))
+}
+
+/// Prints a value as one line of JSON that does nothing to a terminal.
 pub fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
     let mut text = String::new();
     // JSON lets DEL and the C1 controls stand in a string, and a terminal obeys them.

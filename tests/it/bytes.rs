@@ -147,7 +147,7 @@ proptest! {
             format!("~x~${n}~x~5~x~9~x~1~x~{stamp}~x~~x~~x~~x~0~x~1~x~{n}~x~2~x~/w~x~E\n")
         };
         let sessions: String = stamps.iter().enumerate().map(session).collect();
-        let answer = sessions + "~x~end~x~12~x~34~x~3.4~x~~x~E\n";
+        let answer = sessions + "~x~end~x~..~x~12~x~34~x~3.4~x~~x~E\n";
         let query = Query { mark: "~x~", clear: None, hooks: false, options: &[] };
         let snapshot = query::parse(query, answer.as_bytes()).unwrap().snapshot;
         let now = Timestamp::from_unix(now).unwrap();

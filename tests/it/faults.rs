@@ -1126,8 +1126,9 @@ fn a_client_is_not_moved_to_a_session_of_a_server_that_was_never_asked() {
         server.tmux(&["new-session", "-d", "-s", name]);
     }
     server.roster(&["sync"]);
-    // It comes back as soon as there is a server again.
-    let attach = format!("{} -u -L s attach -t stranger", tmux_program().display());
+    // It comes as soon as there is one to come to; attach alone would start a server of its own.
+    let tmux = format!("{} -u -L s", tmux_program().display());
+    let attach = format!("{tmux} has-session -t stranger 2>&1 && {tmux} attach -t stranger");
     let client = Client::start(&server, &format!("while :; do {attach}; sleep 0.1; done"));
     let then = format!("{RESTART}\nwhile [ -z \"$(tmux list-clients)\" ]; do :; done");
     let moved =

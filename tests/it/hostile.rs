@@ -11,7 +11,7 @@ use tmux_roster::restore::escape_name;
 use tmux_roster::tmux::command::argument;
 use tmux_roster::validate_name;
 
-use crate::env::{ROSTER, Server, version, wait_for};
+use crate::env::{Client, ROSTER, Server, version, wait_for};
 use crate::faults::{hook_job, script, typed};
 
 /// Where a key was pressed, as a binding says it.
@@ -815,6 +815,15 @@ fn json_that_is_printed_has_no_control_character() {
             assert_eq!(shown["workdir"], dir.to_str().unwrap(), "{args:?}");
         }
     }
+    // The store's own answers are the format's, byte for byte, except for a person.
+    let file = server.path("other.json");
+    let store = ["store", "--file", file.to_str().unwrap()];
+    server.roster(&[&store[..], &["save", "two", "/d\u{9b}31m\u{7f}", "safe"]].concat());
+    let get = [&store[..], &["get", "two"]].concat();
+    assert!(server.roster(&get).contains("\"/d\u{9b}31m\u{7f}\""));
+    let client = Client::start(&server, &format!("{ROSTER} {}; exec cat", get.join(" ")));
+    let screen = || client.screen().replace('\n', "");
+    wait_for(|| screen().contains(r#""/d\u009b31m\u007f""#).then_some(()), screen);
 }
 
 #[test]
