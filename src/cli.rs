@@ -33,20 +33,21 @@ impl<'a> Line<'a> {
     pub fn new(args: &'a [String]) -> Line<'a> {
         // What follows "--" is a command to be run, and none of our business.
         let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
-        let verb = verb_in(&args[..end]).unwrap_or_default();
+        let verb_at = verb_in(&args[..end]).unwrap_or(end);
+        let verb = args[..end].get(verb_at).map_or("", String::as_str);
         let takes_command = verb == "new";
         let (ours, command) = match args.get(end + 1..) {
             Some(command) if takes_command => (&args[..end], command),
             _ => (args, &[][..]),
         };
-        // `--option=value` as everybody knows it; argh wants two words.
+        // As everybody knows them; argh wants two words.
         let mut words = Vec::with_capacity(ours.len());
         for (at, arg) in ours.iter().enumerate().skip(1) {
-            match arg.split_once('=') {
-                Some((option, value)) if arg.starts_with("--") && at < end => {
-                    words.extend([option, value])
-                }
-                _ => words.push(arg.as_str()),
+            let of_tmux = |option: &str| !option.starts_with("--");
+            let two = inline(arg).filter(|(o, _)| at < if of_tmux(o) { verb_at } else { end });
+            match two {
+                Some((option, value)) => words.extend([option, value]),
+                None => words.push(arg.as_str()),
             }
         }
         Line { verb, command, words }
@@ -63,14 +64,23 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The verb of a command line: the first word that is neither an option nor an option's value.
-fn verb_in(args: &[String]) -> Option<&str> {
-    let mut words = args.iter().skip(1);
-    while let Some(word) = words.next() {
+/// An option with its value in the same word: `--option=value`, `-Lname`.
+pub fn inline(arg: &str) -> Option<(&str, &str)> {
+    match arg.split_at_checked(2)? {
+        ("--", _) => arg.split_once('='),
+        (option @ ("-L" | "-S"), value) if !value.is_empty() => Some((option, value)),
+        _ => None,
+    }
+}
+
+/// Where the verb of a command line is: the first word that is neither an option nor its value.
+fn verb_in(args: &[String]) -> Option<usize> {
+    let mut words = args.iter().enumerate().skip(1);
+    while let Some((at, word)) = words.next() {
         match word.as_str() {
             "-L" | "-S" | "--socket-name" | "--socket-path" => drop(words.next()),
             option if option.starts_with('-') => {}
-            verb => return Some(verb),
+            _ => return Some(at),
         }
     }
     None

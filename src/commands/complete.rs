@@ -176,7 +176,7 @@ fn candidates(words: &[String], current: &str) -> Offer {
             ended = true;
             continue;
         }
-        let (name, inline) = match word.split_once('=') {
+        let (name, inline) = match cli::inline(word) {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (word.as_str(), None),
         };

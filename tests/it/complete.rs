@@ -264,6 +264,20 @@ fn the_verbs_offered_are_those_of_help() {
 }
 
 #[test]
+fn a_server_is_named_in_one_word_as_in_two() {
+    let server = prepared();
+    write_registry(&server, &["one"]);
+    for words in [&["-L", "s"][..], &["-Ls"], &["--socket-name=s"]] {
+        let run = |before: &[&str], after: &[&str]| {
+            let output = server.command(ROSTER).args(before).args(words).args(after).output();
+            String::from_utf8(output.unwrap().stdout).unwrap()
+        };
+        assert_eq!(run(&[], &["names"]), "one\n", "{words:?}");
+        assert_eq!(run(&["complete", "zsh"], &["kill", ""]), "words\0\0one\0live\0", "{words:?}");
+    }
+}
+
+#[test]
 fn a_server_that_does_not_answer_holds_nobody_up() {
     let server = prepared();
     write_registry(&server, &["one"]);
