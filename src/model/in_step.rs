@@ -24,7 +24,6 @@ pub fn is_in_step(
     if memory.server != Some(snapshot.server)
         || memory.sessions.len() != live.len()
         || records.len() != live.len() + lost.len()
-        || snapshot.lost_shown != lost.len().to_string()
         || !is_ordinary(memory, now)
     {
         return false;
@@ -41,22 +40,23 @@ pub fn is_in_step(
             return false;
         }
     }
+    let (mut left, mut restorable) = (0, 0);
     if !lost.is_empty() {
-        let mut left = 0;
         for (key, record) in records {
             if !uuids.insert(record.uuid.as_str()) {
                 continue;
             }
             left += 1;
+            restorable += usize::from(!is_ignored(&policy.ignore, &record.name));
             let is_lost =
                 lost.get(&record.uuid).is_some_and(|since| !policy.is_too_old(*since, now));
             if !is_lost || record.name != *key || !is_uuid(&record.uuid) {
                 return false;
             }
         }
-        if left != lost.len() {
-            return false;
-        }
+    }
+    if left != lost.len() || snapshot.lost_shown != restorable.to_string() {
+        return false;
     }
     let closed = &before.closed.closed;
     closed.len() <= policy.closed_limit

@@ -432,7 +432,10 @@ impl<'a> Work<'a> {
         memory_after.lost_since.clone_from(&memory.lost_since);
         memory_after.look_at = memory.look_at;
 
-        let lost = memory.lost_since.len();
+        let ignore = &self.policy.ignore;
+        let is_lost = |s: &&Session| memory.lost_since.contains_key(&s.uuid);
+        let lost = registry.sessions.values().filter(is_lost);
+        let lost = lost.filter(|session| !is_ignored(ignore, &session.name)).count();
         if self.snapshot.lost_shown != lost.to_string() {
             effects.push(Effect {
                 target: None,

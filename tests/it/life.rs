@@ -393,7 +393,13 @@ fn forget_clear_backup_and_recover() {
         assert!(refused.status.code() == Some(1) && said.contains(&told), "{said}");
     }
     assert!(!names_in(&server, "lost").iter().any(|name| name.starts_with("scratch")));
+    let restorable = || {
+        server.roster(&["sync"]);
+        server.tmux(&["show-options", "-gv", "@roster_lost"])
+    };
+    assert_eq!(restorable(), "4");
     server.tmux(&["set-option", "-g", "@roster-ignore", "w x y z"]);
+    assert_eq!(restorable(), "0");
     let output = server.try_roster(&["restore", "--all"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let told =
@@ -401,6 +407,8 @@ fn forget_clear_backup_and_recover() {
     assert_eq!(said, told, "{output:?}");
     assert!(output.stdout.is_empty(), "not: nothing is lost");
     server.tmux(&["set-option", "-g", "@roster-ignore", "w x y"]);
+    assert_eq!(restorable(), "1");
+    assert_eq!(server.roster(&["sync"]), "nothing to change\n");
     let output = server.try_roster(&["restore", "--all"]);
     assert_eq!(output.stdout, b"restored z\n", "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
