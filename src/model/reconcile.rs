@@ -493,6 +493,9 @@ impl<'a> Work<'a> {
         if !live.mode.is_empty() && live.mode != agreed {
             record.mode.clone_from(&live.mode);
         }
+        if record.mode.is_empty() {
+            record.mode.clone_from(&self.policy.default_mode);
+        }
         if record.created_at.is_zero() {
             record.created_at = live.created;
         }

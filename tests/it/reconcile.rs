@@ -479,6 +479,11 @@ fn what_was_edited_in_the_file() {
     world.remembered.registry.sessions.get_mut("a").unwrap().mode = "file".into();
     world.sync(&mut fresh());
     assert_eq!(world.remembered.registry.sessions["a"].mode, "tmux");
+    // One that somebody took out of the file is no mode to have.
+    world.remembered.registry.sessions.get_mut("a").unwrap().mode.clear();
+    world.sync(&mut fresh());
+    assert_eq!(world.remembered.registry.sessions["a"].mode, world.policy.default_mode);
+    assert_eq!(world.sessions[0].mode, world.policy.default_mode);
     // The UUID never changes, and the record is not doubled.
     let created = at(-5000);
     let record = world.remembered.registry.sessions.get_mut("a").unwrap();
