@@ -884,6 +884,11 @@ fn uninstalling_leaves_nothing_but_the_registry() {
         || "the other server's stamp".into(),
     );
     let keys = before(&["list-keys"]);
+    let bin = server.path("home/.local/bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    for (name, program) in [("roster", "roster"), ("other", "scripts/uninstall")] {
+        symlink(installation.data().join(program), bin.join(name)).unwrap();
+    }
     // A job that is on its way, and does what it came for when all is removed already.
     let job = server.path("roster");
     let text = "#!/bin/sh\nwhile TMUX -L s show-hooks -g | grep -qF '[4242]'; do sleep 0.1; done\n\
@@ -936,6 +941,8 @@ fn uninstalling_leaves_nothing_but_the_registry() {
     let sorted = |lines: Vec<&str>| lines.into_iter().map(words).collect::<BTreeSet<_>>();
     assert_eq!(sorted(left.lines().collect()), sorted(theirs));
     assert!(!installation.data().exists());
+    let left = |name: &str| bin.join(name).symlink_metadata().is_ok();
+    assert!(!left("roster") && left("other"), "its link is ours to take, and no other");
     assert_eq!(server.names(), ["one"]);
     assert!(uninstall(&["--purge"]).contains("Removed the registries"));
     assert!(!server.registry_path().exists());
