@@ -1057,8 +1057,9 @@ fn run_piece(
     // end of tmux alone says neither. That a target has gone meanwhile is no failure of the whole.
     let mark = query::new_mark();
     let print = command::line(&[b"display-message", b"-p", mark.as_bytes()]);
-    file::create_new(path, PRIVATE)
-        .and_then(|mut file| file.write_all(&[commands, &print].concat()))
+    let text = [commands, &print].concat();
+    file::within_limit(text.len() as u64)
+        .and_then(|()| file::create_new(path, PRIVATE)?.write_all(&text))
         .map_err(file::io_error("write", path))?;
     let last = format!("{mark}\n").into_bytes();
     let is_whole = |printed: &[u8]| printed.ends_with(&last);
@@ -1259,6 +1260,7 @@ pub fn log_to(path: &Path, message: &str) {
         let ours = found.is_file() && found.nlink() == 1;
         // What somebody planted gets nothing.
         if ours && file::check_owner(path, &found).is_ok() {
+            file::within_limit(found.len() + line.len() as u64)?;
             file.write_all(line.as_bytes())?;
         }
         Ok(())

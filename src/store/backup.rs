@@ -40,6 +40,7 @@ pub(super) fn write(path: &Path, kind: &str, bytes: &[u8]) -> Result<PathBuf, St
     file::remove_leftovers(folder, name);
     let temporary = folder.join(file::temporary_name(name));
     let written = (|| {
+        file::within_limit(bytes.len() as u64)?;
         let mut file = create_new(&temporary, PRIVATE)?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -93,10 +94,13 @@ fn clear_old(path: &Path, kind: &str) {
 /// a crash leaves half written does not parse and is passed over by [`newest_readable`].
 pub(super) fn keep_last_good(path: &Path, parts: &[&[u8]]) {
     let copy = last_good(path);
-    let written = file::open_own(&copy).and_then(|mut file| {
+    let bytes = parts.iter().map(|part| part.len() as u64).sum();
+    let written = (|| {
+        file::within_limit(bytes)?;
+        let mut file = file::open_own(&copy)?;
         parts.iter().try_for_each(|part| file.write_all(part))?;
-        file.set_len(parts.iter().map(|part| part.len() as u64).sum())
-    });
+        file.set_len(bytes)
+    })();
     if written.is_err() {
         let _ = fs::remove_file(&copy);
     }
@@ -144,7 +148,9 @@ pub(super) fn newest_readable(path: &Path) -> (Registry, Option<PathBuf>) {
         let since = written.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         copies.push((since.as_nanos() as i128, last));
     }
-    copies.sort_unstable_by_key(|(nanos, _)| std::cmp::Reverse(*nanos));
+    // A time to come is that of a clock that ran ahead, and says nothing about which is newer.
+    let now = Timestamp::now().unix_nanos();
+    copies.sort_unstable_by_key(|(nanos, _)| std::cmp::Reverse((*nanos <= now, *nanos)));
     for (_, copy) in copies {
         let Ok(Some(bytes)) = file::read(&copy) else { continue };
         if let Ok(registry) = parse(&copy, &bytes) {

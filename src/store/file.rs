@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 use super::StoreError;
 
@@ -123,6 +124,18 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
+/// Refuses a file of so many bytes if the user's limit (`ulimit -f`) is below that: SIGXFSZ would
+/// end us in the middle, without a word.
+pub(crate) fn within_limit(bytes: u64) -> io::Result<()> {
+    match getrlimit(Resource::Fsize).current {
+        Some(limit) if limit < bytes => {
+            let reason = format!("{bytes} bytes are more than `ulimit -f` allows here ({limit})");
+            Err(io::Error::new(io::ErrorKind::FileTooLarge, reason))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Opens a private file of ours for writing, or makes it. What else stands there (a link, a
 /// second name of some file, a FIFO, another's file, one that others may read) is replaced.
 pub(crate) fn open_own(path: &Path) -> io::Result<File> {
@@ -176,6 +189,7 @@ pub(super) fn replace_with(
     }
     let temporary = folder.join(temporary_name(name));
     let written = (|| {
+        within_limit(parts.iter().map(|part| part.len() as u64).sum())?;
         let mut file = create_new(&temporary, mode)?;
         parts.iter().try_for_each(|part| file.write_all(part))?;
         if sync == Sync::Yes {

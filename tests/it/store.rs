@@ -608,6 +608,17 @@ fn a_backup_that_is_newer_than_the_last_good_copy_goes_first() {
 }
 
 #[test]
+fn a_backup_of_a_clock_that_ran_ahead_does_not_go_before_the_last_good_copy() {
+    let place = Place::new();
+    place.ok(&["save", "now", "/w", "safe"]);
+    let ahead = Timestamp::now().unix_nanos() + DAY;
+    place.write(&format!("sessions.json.bak.{ahead}"), registry(&[record("long ago")]));
+    place.write("sessions.json", "{");
+    place.ok(&["save", "new", "/w", "safe"]);
+    assert_eq!(place.names(), ["new", "now"]);
+}
+
+#[test]
 fn backups_of_one_moment_do_not_collide() {
     let place = Place::with("{ damaged");
     let mut made: Vec<String> = (0..20).map(|_| place.ok(&["backup"])).collect();
