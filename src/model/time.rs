@@ -77,7 +77,7 @@ impl Timestamp {
             [b'.', digits @ .., last, b'Z'] => digits.len() < 9 && *last != b'0',
             _ => false,
         };
-        trimmed && (text == ZERO_TEXT || Self::parse(text).is_some())
+        trimmed && (text == ZERO_TEXT || is_plain(bytes, fraction) || Self::parse(text).is_some())
     }
 
     fn in_range(time: OffsetDateTime) -> Option<Timestamp> {
@@ -111,6 +111,26 @@ impl Timestamp {
 }
 
 const ZERO_TEXT: &str = "0001-01-01T00:00:00Z";
+
+/// Whether this is a time for certain, without building it: on a day that every month has.
+fn is_plain(bytes: &[u8], fraction: &[u8]) -> bool {
+    let two = |at: usize| {
+        let (tens, ones) = (bytes[at].wrapping_sub(b'0'), bytes[at + 1].wrapping_sub(b'0'));
+        if tens < 10 && ones < 10 { tens * 10 + ones } else { u8::MAX }
+    };
+    two(0) < 100
+        && two(2) < 100
+        && bytes[4] == b'-'
+        && (1..=12).contains(&two(5))
+        && bytes[7] == b'-'
+        && (1..=28).contains(&two(8))
+        && bytes[10] == b'T'
+        && two(11) < 24
+        && two(14) < 60
+        && bytes[16] == b':'
+        && two(17) < 60
+        && fraction[..fraction.len() - 1].iter().skip(1).all(u8::is_ascii_digit)
+}
 
 /// Takes a number of so many digits.
 fn number(rest: &mut &[u8], digits: usize) -> Option<u32> {
@@ -240,6 +260,24 @@ mod tests {
         ] {
             assert_eq!(Timestamp::parse(bad), None, "{bad}");
             assert!(!Timestamp::is_written_form(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_passes_for_a_written_time_is_one_whatever_byte_is_changed() {
+        for text in
+            ["2026-11-28T23:59:59Z", "2024-02-29T00:00:00.123456789Z", "0001-01-01T00:00:00Z"]
+        {
+            for place in 0..text.len() {
+                for byte in 0..128 {
+                    let mut changed = text.as_bytes().to_vec();
+                    changed[place] = byte;
+                    let changed = String::from_utf8(changed).unwrap();
+                    let parsed = Timestamp::parse(&changed).map(|time| time.to_string());
+                    let is_one = parsed.as_ref() == Some(&changed);
+                    assert_eq!(Timestamp::is_written_form(&changed), is_one, "{changed}");
+                }
+            }
         }
     }
 }

@@ -59,10 +59,18 @@ pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
 /// # Errors
 /// It cannot be read, is a folder or a device, belongs to another user, or is another user's link.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some((mut file, length)) = open(path)? else { return Ok(None) };
+    let mut bytes = Vec::with_capacity(length as usize + 1);
+    file.read_to_end(&mut bytes).map_err(io_error("read", path))?;
+    Ok(Some(bytes))
+}
+
+/// The same to be read piece by piece, and its length.
+pub(super) fn open(path: &Path) -> Result<Option<(File, u64)>, StoreError> {
     resolve(path)?;
     // Without O_NONBLOCK a planted FIFO would hold us for ever.
     let flags = OFlags::NONBLOCK.bits() as i32;
-    let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io_error("read", path)(error)),
@@ -75,9 +83,7 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     if found.len() > MAX_BYTES {
         return Err(StoreError::NotOurs { path: path.to_owned(), reason: "it is over 1 GiB" });
     }
-    let mut bytes = Vec::with_capacity(found.len() as usize + 1);
-    file.read_to_end(&mut bytes).map_err(io_error("read", path))?;
-    Ok(Some(bytes))
+    Ok(Some((file, found.len())))
 }
 
 /// Refuses what belongs to another user.

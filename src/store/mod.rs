@@ -234,10 +234,10 @@ impl Store {
     /// # Errors
     /// As for [`Store::read`].
     pub fn names(&self) -> Result<Vec<String>, StoreError> {
-        let Some(bytes) = file::read(&self.path)? else { return Ok(Vec::new()) };
-        match scan::names(&bytes) {
+        let Some((file, _)) = file::open(&self.path)? else { return Ok(Vec::new()) };
+        match scan::names(file).map_err(file::io_error("read", &self.path))? {
             Some(names) => Ok(names),
-            None => Ok(parse(&self.path, &bytes)?.sessions.into_keys().collect()),
+            None => Ok(self.read()?.sessions.into_keys().collect()),
         }
     }
 

@@ -6,15 +6,59 @@
 //! `None`: the caller then reads it in the general way, which gives the same result (a property
 //! test holds the two against each other).
 
+use std::io::{self, Read};
 use std::ops::Range;
 
 use crate::model::registry::SCHEMA_VERSION;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
 
+/// How much is read at once: what stays in the processor's cache, and is not the kernel's to find,
+/// clear and free page by page, which took longer than all the rest.
+const PIECE: usize = 64 * 1024;
+
 /// The names in the file, in byte order.
-pub(super) fn names(bytes: &[u8]) -> Option<Vec<String>> {
-    Some(records(bytes)?.1.iter().map(|record| record.name.to_owned()).collect())
+pub(super) fn names(mut file: impl Read) -> io::Result<Option<Vec<String>>> {
+    let mut names = Vec::new();
+    let mut piece = Vec::with_capacity(PIECE);
+    loop {
+        let held = piece.len();
+        file.by_ref().take((PIECE - held) as u64).read_to_end(&mut piece)?;
+        let Some(taken) = take_names(&piece, held, &mut names) else { return Ok(None) };
+        if piece.len() < PIECE {
+            return Ok((&piece[taken..] == b"}}").then_some(names));
+        }
+        if taken == 0 {
+            return Ok(None);
+        }
+        piece.drain(..taken);
+    }
+}
+
+/// Takes the names of all records that are whole in `piece`, of which `held` bytes have been seen
+/// already, and tells how many bytes that were.
+fn take_names(piece: &[u8], held: usize, names: &mut Vec<String>) -> Option<usize> {
+    let text = match std::str::from_utf8(piece) {
+        Ok(text) => text,
+        // The piece ends within a character.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&piece[..error.valid_up_to()]).ok()?
+        }
+        Err(_) => return None,
+    };
+    if !is_plain(&piece[held..]) {
+        return None;
+    }
+    let mut rest = text;
+    if names.is_empty() {
+        head(&mut rest)?;
+    }
+    let mut after = rest;
+    while let Some((name, _)) = record(&mut after, names.last().map(String::as_str)) {
+        names.push(name.to_owned());
+        rest = after;
+    }
+    Some(text.len() - rest.len())
 }
 
 /// Where the record of this name stands, and what to write there to change it. A name that is
@@ -24,69 +68,85 @@ pub(super) fn edit(
     name: &str,
     change: impl FnOnce(&mut Session),
 ) -> Option<(Range<usize>, Vec<u8>)> {
-    let (text, records) = records(bytes)?;
-    let found = records.binary_search_by(|record| record.name.cmp(name)).ok()?;
-    let place = records[found].place.clone();
+    let text = std::str::from_utf8(bytes).ok().filter(|_| is_plain(bytes))?;
+    let (mut rest, mut last, mut found) = (text, None, None);
+    head(&mut rest)?;
+    while rest != "}}" {
+        let (key, length) = record(&mut rest, last)?;
+        if key == name {
+            let end = text.len() - rest.len();
+            found = Some(end - length..end);
+        }
+        last = Some(key);
+    }
+    let place = found?;
     let mut session: Session = serde_json::from_str(&text[place.clone()]).ok()?;
     change(&mut session);
     Some((place, serde_json::to_vec(&session).ok()?))
 }
 
-struct Record<'a> {
-    name: &'a str,
-    place: Range<usize>,
-}
-
-fn records(bytes: &[u8]) -> Option<(&str, Vec<Record<'_>>)> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let mut rest = text.strip_prefix("{\"schema_version\":")?;
-    let version = rest.split_once(',')?.0;
+/// Takes what stands before the first record.
+fn head(rest: &mut &str) -> Option<()> {
+    let after = rest.strip_prefix("{\"schema_version\":")?;
+    let version = after.split_once(',')?.0;
     if version.parse() != Ok(SCHEMA_VERSION) || version.starts_with(['0', '+']) {
         return None;
     }
-    rest = rest[version.len()..].strip_prefix(",\"sessions\":{")?;
-    // A record takes about this many bytes at least, so the list need not grow.
-    let mut found: Vec<Record> = Vec::with_capacity(text.len() / 200);
-    while rest != "}}" {
-        if !found.is_empty() {
-            rest = rest.strip_prefix(',')?;
-        }
-        let name = string(&mut rest, "\"")?;
-        rest = rest.strip_prefix(':')?;
-        let start = text.len() - rest.len();
-        for before in ["{\"name\":\"", ",\"uuid\":\"", ",\"mode\":\"", ",\"workdir\":\""] {
-            string(&mut rest, before)?;
-        }
-        time(&mut rest, ",\"created_at\":\"")?;
-        time(&mut rest, ",\"last_attached_at\":\"")?;
-        // Left out when empty, so an empty one is not in the form.
-        if rest.starts_with(",\"last_health_status\"")
-            && string(&mut rest, ",\"last_health_status\":\"")?.is_empty()
-        {
-            return None;
-        }
-        time(&mut rest, ",\"last_health_at\":\"")?;
-        rest = rest.strip_prefix('}')?;
-        if found.last().is_some_and(|last| last.name >= name) {
-            return None;
-        }
-        found.push(Record { name, place: start..text.len() - rest.len() });
-    }
-    Some((text, found))
+    *rest = after[version.len()..].strip_prefix(",\"sessions\":{")?;
+    Some(())
 }
 
-/// Takes what stands before a string, the string, and the quote that ends it. One with an
-/// escape is not in the form: it could be written in several ways.
+/// Takes a record that comes after the one named `last`, and gives its name and how many bytes
+/// it takes without it.
+fn record<'a>(rest: &mut &'a str, last: Option<&str>) -> Option<(&'a str, usize)> {
+    let name = match last {
+        None => string(rest, "\"")?,
+        Some(last) => string(rest, ",\"").filter(|name| last < *name)?,
+    };
+    *rest = rest.strip_prefix(':')?;
+    let length = rest.len();
+    for before in ["{\"name\":\"", ",\"uuid\":\"", ",\"mode\":\"", ",\"workdir\":\""] {
+        string(rest, before)?;
+    }
+    time(rest, ",\"created_at\":\"")?;
+    time(rest, ",\"last_attached_at\":\"")?;
+    // Left out when empty, so an empty one is not in the form.
+    if rest.starts_with(",\"last_health_status\"")
+        && string(rest, ",\"last_health_status\":\"")?.is_empty()
+    {
+        return None;
+    }
+    time(rest, ",\"last_health_at\":\"")?;
+    *rest = rest.strip_prefix('}')?;
+    Some((name, length - rest.len()))
+}
+
+/// Takes what stands before a string, the string, and the quote that ends it.
 fn string<'a>(rest: &mut &'a str, before: &str) -> Option<&'a str> {
-    let after = rest.strip_prefix(before)?;
-    let end = after.bytes().position(|byte| byte == b'"' || byte == b'\\' || byte < b' ')?;
-    let (string, left) = after.split_at(end);
-    *rest = left.strip_prefix('"')?;
+    let (string, left) = rest.strip_prefix(before)?.split_once('"')?;
+    *rest = left;
     Some(string)
 }
 
 fn time(rest: &mut &str, before: &str) -> Option<()> {
     Timestamp::is_written_form(string(rest, before)?).then_some(())
+}
+
+/// Whether there is no escape, which could be written in several ways, and no control character,
+/// which is none of JSON. Eight bytes at a time, as in "Bit Twiddling Hacks": a byte that is zero
+/// or too small borrows from its highest bit.
+fn is_plain(bytes: &[u8]) -> bool {
+    const LOW: u64 = u64::MAX / 255;
+    let eight = |bytes: [u8; 8]| {
+        let word = u64::from_ne_bytes(bytes);
+        let escape = word ^ (LOW * b'\\' as u64);
+        let control = word.wrapping_sub(LOW * b' ' as u64) & !word;
+        (escape.wrapping_sub(LOW) & !escape | control) & (LOW << 7) == 0
+    };
+    let words = bytes.chunks_exact(8);
+    let rest = words.remainder();
+    rest.iter().all(|byte| *byte != b'\\' && *byte >= b' ')
+        && words.into_iter().all(|word| word.try_into().is_ok_and(eight))
 }
 
 #[cfg(test)]
@@ -126,7 +186,7 @@ mod tests {
                 bytes[at] = byte;
             }
             let long = parse(Path::new("x"), &bytes);
-            if let Some(short) = names(&bytes) {
+            if let Some(short) = names(&bytes[..]).unwrap() {
                 prop_assert_eq!(short, long.unwrap().sessions.into_keys().collect::<Vec<_>>());
             }
             let change = |session: &mut Session| session.mode = "other".into();
@@ -148,7 +208,42 @@ mod tests {
             registry.sessions.insert(name.into(), session);
         }
         let bytes = serde_json::to_vec(&registry).unwrap();
-        assert_eq!(names(&bytes).unwrap(), ["", "a", "日本"]);
+        assert_eq!(names(&bytes[..]).unwrap().unwrap(), ["", "a", "日本"]);
         assert!(edit(&bytes, "a", |_| {}).is_some() && edit(&bytes, "b", |_| {}).is_none());
+    }
+
+    #[test]
+    fn names_of_many_pieces_are_those_of_the_whole() {
+        let mut registry = Registry::default();
+        for n in 0..2000 {
+            // Of every length, so that pieces end within every part of a record.
+            let name = format!("{n:04}{}", "日é".repeat(n % 7));
+            let session = Session::with(&name, "/日本", "safe", "u".into(), Timestamp::ZERO);
+            registry.sessions.insert(name, session);
+        }
+        let bytes = serde_json::to_vec(&registry).unwrap();
+        let whole: Vec<String> = registry.sessions.into_keys().collect();
+        assert!(bytes.len() > 4 * PIECE);
+        assert_eq!(names(&bytes[..]).unwrap().unwrap(), whole);
+        for place in [bytes.len() / 2, bytes.len() - 3] {
+            for byte in [b'\\', b'\n', 0xff] {
+                let damaged = [&bytes[..place], &[byte], &bytes[place + 1..]].concat();
+                assert_eq!(names(&damaged[..]).unwrap(), None, "{byte} at {place}");
+            }
+        }
+        for end in [bytes.len() - 1, bytes.len() / 2, 2 * PIECE, PIECE - 1, 40, 0] {
+            assert_eq!(names(&bytes[..end]).unwrap(), None, "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn what_is_plain_holds_for_every_byte_at_every_place() {
+        for byte in 0..=u8::MAX {
+            for place in 0..19 {
+                let mut bytes = *b"plain\xff\x80 to its very ";
+                bytes[place] = byte;
+                assert_eq!(is_plain(&bytes), byte >= b' ' && byte != b'\\', "{bytes:?}");
+            }
+        }
     }
 }
