@@ -14,7 +14,7 @@ use crate::model::session::Session;
 use crate::model::time::Timestamp;
 
 /// How much is read at once: what stays in the processor's cache, and is not the kernel's to find,
-/// clear and free page by page, which took longer than all the rest.
+/// clear and free page by page, which took half the time for ten thousand records.
 const PIECE: usize = 64 * 1024;
 
 /// The names in the file, in byte order.
@@ -22,13 +22,14 @@ pub(super) fn names(mut file: impl Read) -> io::Result<Option<Vec<String>>> {
     let mut names = Vec::new();
     let mut piece = Vec::with_capacity(PIECE);
     loop {
-        let held = piece.len();
+        let (held, known) = (piece.len(), names.len());
         file.by_ref().take((PIECE - held) as u64).read_to_end(&mut piece)?;
         let Some(taken) = take_names(&piece, held, &mut names) else { return Ok(None) };
         if piece.len() < PIECE {
             return Ok((&piece[taken..] == b"}}").then_some(names));
         }
-        if taken == 0 {
+        // A record that is longer than a piece, or none: the head stands once, before the first.
+        if names.len() == known {
             return Ok(None);
         }
         piece.drain(..taken);
@@ -234,12 +235,14 @@ mod tests {
         for end in [bytes.len() - 1, bytes.len() / 2, 2 * PIECE, PIECE - 1, 40, 0] {
             assert_eq!(names(&bytes[..end]).unwrap(), None, "cut at {end}");
         }
+        let twice = [b"{\"schema_version\":1,\"sessions\":{", &bytes[..]].concat();
+        assert_eq!(names(&twice[..]).unwrap(), None, "the head stands twice");
     }
 
     #[test]
     fn what_is_plain_holds_for_every_byte_at_every_place() {
         for byte in 0..=u8::MAX {
-            for place in 0..19 {
+            for place in 0..20 {
                 let mut bytes = *b"plain\xff\x80 to its very ";
                 bytes[place] = byte;
                 assert_eq!(is_plain(&bytes), byte >= b' ' && byte != b'\\', "{bytes:?}");
