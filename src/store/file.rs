@@ -59,14 +59,14 @@ pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
 /// # Errors
 /// It cannot be read, is a folder or a device, belongs to another user, or is another user's link.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    let Some((mut file, length)) = open(path)? else { return Ok(None) };
-    let mut bytes = Vec::with_capacity(length as usize + 1);
+    let Some(mut file) = open(path)? else { return Ok(None) };
+    let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(io_error("read", path))?;
     Ok(Some(bytes))
 }
 
-/// The same to be read piece by piece, and its length.
-pub(super) fn open(path: &Path) -> Result<Option<(File, u64)>, StoreError> {
+/// The same to be read piece by piece.
+pub(super) fn open(path: &Path) -> Result<Option<File>, StoreError> {
     resolve(path)?;
     // Without O_NONBLOCK a planted FIFO would hold us for ever.
     let flags = OFlags::NONBLOCK.bits() as i32;
@@ -83,7 +83,7 @@ pub(super) fn open(path: &Path) -> Result<Option<(File, u64)>, StoreError> {
     if found.len() > MAX_BYTES {
         return Err(StoreError::NotOurs { path: path.to_owned(), reason: "it is over 1 GiB" });
     }
-    Ok(Some((file, found.len())))
+    Ok(Some(file))
 }
 
 /// Refuses what belongs to another user.

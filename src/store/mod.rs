@@ -234,7 +234,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::read`].
     pub fn names(&self) -> Result<Vec<String>, StoreError> {
-        let Some((file, _)) = file::open(&self.path)? else { return Ok(Vec::new()) };
+        let Some(file) = file::open(&self.path)? else { return Ok(Vec::new()) };
         match scan::names(file).map_err(file::io_error("read", &self.path))? {
             Some(names) => Ok(names),
             None => Ok(self.read()?.sessions.into_keys().collect()),
