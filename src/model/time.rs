@@ -77,7 +77,10 @@ impl Timestamp {
             [b'.', digits @ .., last, b'Z'] => digits.len() < 9 && *last != b'0',
             _ => false,
         };
-        trimmed && (text == ZERO_TEXT || is_plain(bytes, fraction) || Self::parse(text).is_some())
+        trimmed
+            && (text == ZERO_TEXT
+                || is_surely_a_time(bytes, fraction)
+                || Self::parse(text).is_some())
     }
 
     fn in_range(time: OffsetDateTime) -> Option<Timestamp> {
@@ -112,8 +115,9 @@ impl Timestamp {
 
 const ZERO_TEXT: &str = "0001-01-01T00:00:00Z";
 
-/// Whether this is a time for certain, without building it: on a day that every month has.
-fn is_plain(bytes: &[u8], fraction: &[u8]) -> bool {
+/// Whether this is a time on a day that every month has, which can be told without building it
+/// (a seventh of what `roster names` takes).
+fn is_surely_a_time(bytes: &[u8], fraction: &[u8]) -> bool {
     let two = |at: usize| {
         let (tens, ones) = (bytes[at].wrapping_sub(b'0'), bytes[at + 1].wrapping_sub(b'0'));
         if tens < 10 && ones < 10 { tens * 10 + ones } else { u8::MAX }
