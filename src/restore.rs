@@ -152,8 +152,10 @@ fn carry_out(
         match create(transaction, &blueprints[from..]) {
             Ok(created) => made.extend(created),
             Err(error) if made.is_empty() => return Err(error),
-            // Those that stand are told of all the same.
+            // Those that stand are told of all the same. Of these nobody knows whether tmux still
+            // makes them: the next sync sees.
             Err(error) => {
+                blueprints.truncate(from);
                 failure = Some(error);
                 break;
             }

@@ -1354,6 +1354,30 @@ fn a_typed_restore_goes_on_for_as_long_as_tmux_answers() {
     check_restored(&server, &before);
 }
 
+/// Nobody knows then whether tmux makes the others yet: it is not said that it did not.
+#[test]
+fn a_typed_restore_that_tmux_leaves_unanswered_tells_what_is_done_and_goes_on_later() {
+    let (server, before) = many_lost("", 25);
+    server.tmux(&["new-session", "-d", "-s", "mine", "-c", &server.dir("c")]);
+    let (stub, calls) = (server.path("hanging"), server.path("calls"));
+    let body = format!(
+        "calls='{}'\ncase \"$*\" in *source-file*)\necho >>\"$calls\"\n\
+         [ $(wc -l <\"$calls\") != 4 ] || exec sleep 30;;\nesac\nexec '{}' \"$@\"",
+        calls.display(),
+        tmux_program().display(),
+    );
+    script(&stub, &body);
+    let done = typed(&server, &stub, &["restore", "--all"]);
+    let said = stderr(&done);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("the rest was not made: tmux did not answer"), "{said}");
+    assert!(!said.contains("did not make the session"), "{said}");
+    let restored = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert_eq!(restored.split(", ").count(), 10, "{restored}");
+    server.roster(&["restore", "--all"]);
+    check_restored(&server, &before);
+}
+
 #[test]
 fn a_restore_at_start_that_is_cut_off_anywhere_is_finished_by_the_next_sync() {
     let tmux = tmux_program();

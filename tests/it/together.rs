@@ -222,20 +222,24 @@ fn every_verb_at_once(each: usize, hooks: usize) {
     // Who was refused has done nothing, and may say it again; so may who got no answer, unless it
     // is done already.
     server.wait_until_idle();
-    let meanwhile = known(&server);
-    for ((kind, n), (end_before, args)) in &mut ends {
+    for ((kind, n), (end_before, args)) in &ends {
         let (_, _, new, state) = DEEDS[*kind];
         let new = new.replace('#', &n.to_string());
-        let found = meanwhile.get(&new).map_or("gone", |(state, _)| state);
-        let has_mode = !args.starts_with("mode --next") || server.field(&new, "mode") == "yolo";
-        let is_done = new.is_empty() || found == state && has_mode;
-        if *end_before == End::Done || *end_before == End::Unclear && is_done {
-            continue;
-        }
-        wait_for(
-            || Some(end(args, spawn(process(&server, args)))).filter(|end| *end == End::Done),
-            || format!("the end of {args}"),
-        );
+        let is_done = || {
+            let known = known(&server);
+            let found = known.get(&new).map_or("gone", |(state, _)| state);
+            let has_mode = !args.starts_with("mode --next") || server.field(&new, "mode") == "yolo";
+            new.is_empty() || found == state && has_mode
+        };
+        let mut last = *end_before;
+        let settled = || {
+            if last != End::Done && !(last == End::Unclear && is_done()) {
+                last = end(args, spawn(process(&server, args)));
+                server.wait_until_idle();
+            }
+            (last == End::Done || last == End::Unclear && is_done()).then_some(())
+        };
+        wait_for(settled, || format!("the end of {args}"));
     }
     server.wait_until_idle();
 
