@@ -214,7 +214,7 @@ fn carry_out(
     }
     if let Some(error) = failure {
         done.failed = true;
-        done.warnings.push(format!("the rest was not made: {error}"));
+        done.warnings.push(format!("the rest may not have been made: {error}"));
     }
     Ok(())
 }

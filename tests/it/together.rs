@@ -225,19 +225,22 @@ fn every_verb_at_once(each: usize, hooks: usize) {
     for ((kind, n), (end_before, args)) in &ends {
         let (_, _, new, state) = DEEDS[*kind];
         let new = new.replace('#', &n.to_string());
+        if new.is_empty() && *end_before == End::Unclear {
+            continue;
+        }
         let is_done = || {
-            let known = known(&server);
-            let found = known.get(&new).map_or("gone", |(state, _)| state);
             let has_mode = !args.starts_with("mode --next") || server.field(&new, "mode") == "yolo";
-            new.is_empty() || found == state && has_mode
+            known(&server).get(&new).map_or("gone", |(state, _)| state) == state && has_mode
         };
         let mut last = *end_before;
         let settled = || {
-            if last != End::Done && !(last == End::Unclear && is_done()) {
+            if last == End::Unclear && is_done() {
+                last = End::Done;
+            } else if last != End::Done {
                 last = end(args, spawn(process(&server, args)));
                 server.wait_until_idle();
             }
-            (last == End::Done || last == End::Unclear && is_done()).then_some(())
+            (last == End::Done).then_some(())
         };
         wait_for(settled, || format!("the end of {args}"));
     }
