@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+#[cfg(target_os = "linux")]
+use rustix::rand::GetRandomFlags;
 use serde::de::MapAccess;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -122,7 +124,20 @@ impl PartialEq for Session {
 
 /// A random UUID (RFC 4122 version 4) as the registry writes it.
 pub fn new_uuid() -> String {
-    Uuid::new_v4().hyphenated().to_string()
+    Uuid::from_bytes(random_uuid()).hyphenated().to_string()
+}
+
+/// The bytes of a random UUID. In a static program the library would read /dev/urandom, in six
+/// system calls, and panic where no file can be opened.
+pub fn random_uuid() -> uuid::Bytes {
+    #[cfg(target_os = "linux")]
+    {
+        let mut bytes = uuid::Bytes::default();
+        if rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()) == Ok(bytes.len()) {
+            return uuid::Builder::from_random_bytes(bytes).into_uuid().into_bytes();
+        }
+    }
+    Uuid::new_v4().into_bytes()
 }
 
 /// Whether `text` is a version 4 UUID in the form that we write: lower case, with hyphens.

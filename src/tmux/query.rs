@@ -6,8 +6,7 @@
 //! is no answer. What else stands between is of hooks of the user's that print something
 //! (`after-set-environment`, `after-list-sessions`), and passed over.
 
-use uuid::Uuid;
-
+use crate::model::session::random_uuid;
 use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
 
@@ -50,7 +49,7 @@ pub struct Answer {
 /// so that no field that ends like it can hide where it begins.
 pub fn new_mark() -> String {
     const ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
-    let random = Uuid::new_v4().into_bytes();
+    let random = random_uuid();
     let letter = |byte: &u8| char::from(ALPHABET[usize::from(byte & 63)]);
     std::iter::once('~').chain(random[8..].iter().map(letter)).collect()
 }

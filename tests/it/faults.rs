@@ -295,6 +295,34 @@ fn a_write_that_the_disk_refuses_changes_nothing() {
 }
 
 #[test]
+fn a_limit_on_open_files_is_a_clear_error() {
+    let folder = Folder::new();
+    let file = folder.path().join("sessions.json");
+    assert!(store(&file, &["save", "old", "/w", "safe"]).status.success());
+    // The three standard ones are open; a dynamic program needs one more to start.
+    let mut refused = 0;
+    for limit in 4.. {
+        let before = fs::read(&file).unwrap();
+        let limited = Command::new("sh")
+            .args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh", ROSTER, "store"])
+            .arg("--file")
+            .arg(&file)
+            .args(["save", "new", "/w", "safe"])
+            .output()
+            .unwrap();
+        if limited.status.success() {
+            break;
+        }
+        refused += 1;
+        assert_eq!(limited.status.code(), Some(1), "{}", stderr(&limited));
+        assert!(stderr(&limited).contains("open files"), "{}", stderr(&limited));
+        assert_eq!(fs::read(&file).unwrap(), before);
+        assert!(leftovers(folder.path()).is_empty());
+    }
+    assert!(refused > 0);
+}
+
+#[test]
 fn a_full_disk_and_a_read_only_one_are_survived() {
     if !can_mount("a full disk and a read-only one") {
         return;
