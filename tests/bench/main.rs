@@ -15,6 +15,8 @@ use std::process::ExitCode;
 pub struct Subject {
     /// The program.
     pub roster: PathBuf,
+    /// The program as a release has it (scripts/program), whose size is told too, if it is given.
+    pub released: Option<PathBuf>,
     /// The tmux that it speaks to.
     pub tmux: PathBuf,
     /// A whole checkout of tmux-resurrect to set beside it, if one is given.
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let (mut args, mut wanted) = (std::env::args().skip(1), Wanted::Table);
     let mut subject = Subject {
         roster: PathBuf::from("target/release/roster"),
+        released: None,
         tmux: place::on_path("tmux").unwrap_or_default(),
         resurrect: None,
         only: String::new(),
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         let mut value = || args.next().expect("a value behind the option");
         match arg.as_str() {
             "--roster" => subject.roster = value().into(),
+            "--released" => subject.released = Some(value().into()),
             "--tmux" => subject.tmux = value().into(),
             "--resurrect" => subject.resurrect = Some(value().into()),
             "--only" => subject.only = value(),

@@ -490,10 +490,13 @@ fn start(subject: &Subject) -> String {
 }
 
 fn program(subject: &Subject) -> Vec<String> {
-    let is_static = measure_is_static(subject);
-    let bytes = fs::metadata(&subject.roster).map_or(0, |found| found.len());
-    let most = if is_static { "1400 kB static" } else { "700 kB dynamic" };
-    let mut rows = vec![format!("size | {} kB | {most}", bytes / 1000)];
+    let most = if measure_is_static(subject) { "1400 kB static" } else { "700 kB dynamic" };
+    let size = |of: &Path| fs::metadata(of).map_or(0, |found| found.len()) / 1000;
+    let mut rows = Vec::new();
+    if let Some(released) = &subject.released {
+        rows.push(format!("size as released, with musl | {} kB | 1400 kB static", size(released)));
+    }
+    rows.push(format!("size as built here | {} kB | {most}", size(&subject.roster)));
     let shown = |found: Option<u64>| found.map_or("?".into(), |found| found.to_string());
     let (hundred, thousand) = (measure(subject, 100), measure(subject, 1000));
     rows.push(format!(
