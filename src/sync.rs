@@ -162,6 +162,7 @@ pub struct Report {
 pub struct Transaction<'a> {
     place: &'a Place,
     locked: Locked<'a>,
+    times: Times,
     trigger: Trigger,
     /// What the files hold.
     pub remembered: Remembered,
@@ -189,14 +190,36 @@ pub fn store(place: &Place, trigger: Trigger) -> Store {
 /// Somebody holds the lock, a file or tmux fails: then nothing was changed.
 pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     let store = store(place, trigger);
-    let mut transaction = Transaction::begin(place, &store, trigger)?;
+    let seen = if let Trigger::Hook { .. } = trigger { store.peek_times() } else { None };
+    if let Some(seen) = seen {
+        // Not under the lock, which somebody who waits for nothing may want.
+        wait_since(seen.queried, PACE);
+    }
+    let locked = store.lock()?;
+    if seen.is_some_and(|seen| is_done_by_another(seen, locked.times(), trigger)) {
+        return Ok(Report::default());
+    }
+    let mut transaction = Transaction::begin_locked(place, locked, trigger)?;
     let mut report = match trigger {
         Trigger::Reader => transaction.bring_into_step()?,
         _ => transaction.bring_into_step_and_restore()?,
     };
     report.mended = transaction.mended.take();
+    if matches!(trigger, Trigger::Hook { .. }) && !report.unfinished {
+        transaction.locked.set_times(Times { carried_through: true, ..transaction.times });
+    }
     transaction.end();
     Ok(report)
+}
+
+/// Whether another sync asked tmux since this job of a hook began, and came to its end: then it
+/// saw what this one was started for. A burst that lasts for seconds starts a job in each of
+/// them; if each of those went on asking, tmux would be asked ever faster.
+fn is_done_by_another(seen: Times, now: Times, trigger: Trigger) -> bool {
+    // Before 3.2 only the job itself knows the directory of its session.
+    matches!(trigger, Trigger::Hook { mark: Mark::Environment, .. })
+        && now.queried != seen.queried
+        && now.carried_through
 }
 
 impl<'a> Transaction<'a> {
@@ -209,12 +232,16 @@ impl<'a> Transaction<'a> {
         store: &'a Store,
         trigger: Trigger,
     ) -> Result<Transaction<'a>, SyncError> {
-        if let (Trigger::Hook { .. }, Some(times)) = (trigger, store.peek_times()) {
-            // Not under the lock, which somebody who waits for nothing may want.
-            wait_since(times.queried, PACE);
-        }
-        let locked = store.lock()?;
-        let hooks = begin_query(&locked, trigger);
+        Transaction::begin_locked(place, store.lock()?, trigger)
+    }
+
+    /// The same for who has the lock.
+    fn begin_locked(
+        place: &'a Place,
+        locked: Locked<'a>,
+        trigger: Trigger,
+    ) -> Result<Transaction<'a>, SyncError> {
+        let (times, hooks) = begin_query(&locked, trigger);
         let clear = match trigger {
             Trigger::Hook { mark, .. } => Some(mark),
             // A job that was killed left its mark, which would hide what comes in its second.
@@ -245,6 +272,7 @@ impl<'a> Transaction<'a> {
         let mut transaction = Transaction {
             place,
             locked,
+            times,
             trigger,
             remembered,
             answer,
@@ -743,7 +771,7 @@ fn wait_since(moment: SystemTime, long: Duration) {
 }
 
 /// Notes when this query begins, and says whether the hooks are to be checked.
-fn begin_query(locked: &Locked<'_>, trigger: Trigger) -> bool {
+fn begin_query(locked: &Locked<'_>, trigger: Trigger) -> (Times, bool) {
     let times = locked.times();
     if matches!(trigger, Trigger::Hook { .. }) {
         wait_since(times.queried, LEAST_PACE);
@@ -753,8 +781,9 @@ fn begin_query(locked: &Locked<'_>, trigger: Trigger) -> bool {
     let due = matches!(trigger, Trigger::Person)
         || now.duration_since(times.hooks_checked).map_or(true, |since| since > HOOKS_CHECK);
     let hooks_checked = if due { now } else { times.hooks_checked };
-    locked.set_times(Times { queried: now, hooks_checked });
-    due
+    let times = Times { queried: now, hooks_checked, carried_through: false };
+    locked.set_times(times);
+    (times, due)
 }
 
 /// A job of a hook proves that its server lived when the job began: closes that were old

@@ -4,7 +4,7 @@
 //! holder releases it, and the kernel releases it when the holder dies. So the file is opened
 //! once, here, and a mutex keeps threads of one process apart.
 
-use std::fs::{self, FileTimes};
+use std::fs::{self, FileTimes, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -29,26 +29,47 @@ pub struct LockGuard {
 }
 
 /// What the lock file's own times tell: it is empty, and nobody reads or writes it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
     /// When the last query of tmux began (the time of modification).
     pub queried: SystemTime,
     /// When the hooks were last checked (the time of access).
     pub hooks_checked: SystemTime,
+    /// Whether the sync that asked then came to its end, with nothing left to do (the last bit of
+    /// the nanoseconds of the time of modification).
+    pub carried_through: bool,
+}
+
+impl Times {
+    const NEVER: Times = Times {
+        queried: SystemTime::UNIX_EPOCH,
+        hooks_checked: SystemTime::UNIX_EPOCH,
+        carried_through: false,
+    };
+
+    fn of(file: &Metadata) -> io::Result<Times> {
+        let (modified, hooks_checked) = (file.modified()?, file.accessed()?);
+        let bit = last_bit(modified);
+        // Of a file that was just made all times are one, with any bit.
+        let carried_through = !bit.is_zero() && modified != hooks_checked;
+        Ok(Times { queried: modified - bit, hooks_checked, carried_through })
+    }
+}
+
+fn last_bit(time: SystemTime) -> Duration {
+    let nanos = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    Duration::from_nanos((nanos & 1).into())
 }
 
 impl LockGuard {
     pub(super) fn times(&self) -> Times {
-        let found = self.lock.file.metadata();
-        let never = SystemTime::UNIX_EPOCH;
-        Times {
-            queried: found.as_ref().map_or(never, |m| m.modified().unwrap_or(never)),
-            hooks_checked: found.as_ref().map_or(never, |m| m.accessed().unwrap_or(never)),
-        }
+        self.lock.file.metadata().and_then(|found| Times::of(&found)).unwrap_or(Times::NEVER)
     }
 
     pub(super) fn set_times(&self, times: Times) {
-        let times = FileTimes::new().set_modified(times.queried).set_accessed(times.hooks_checked);
+        let bit = Duration::from_nanos(times.carried_through.into());
+        let modified = times.queried - last_bit(times.queried) + bit;
+        let times = FileTimes::new().set_modified(modified).set_accessed(times.hooks_checked);
         // Only the pace of queries depends on it.
         let _ = self.lock.file.set_times(times);
     }
@@ -179,5 +200,5 @@ fn is_held(path: &Path, error: &io::Error) -> bool {
 /// only asks for its times.
 pub(super) fn peek(path: &Path) -> Option<Times> {
     let found = fs::symlink_metadata(path).ok()?;
-    Some(Times { queried: found.modified().ok()?, hooks_checked: found.accessed().ok()? })
+    Times::of(&found).ok()
 }

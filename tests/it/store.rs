@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use tmux_roster::store::migrate::Step;
-use tmux_roster::store::{KEPT_BACKUPS, KEPT_DAYS, StoreError};
+use tmux_roster::store::{KEPT_BACKUPS, KEPT_DAYS, StoreError, Times};
 use tmux_roster::{MigrationPlan, Registry, Session, Store, Timestamp, migration_plan};
 
 use crate::env::{Folder, ROSTER, kill_at};
@@ -916,4 +916,24 @@ fn threads_of_one_process_exclude_each_other() {
         }
     });
     assert_eq!(place.names().len(), 16);
+}
+
+#[test]
+fn the_lock_file_tells_whether_the_last_sync_was_carried_through() {
+    for carried_through in [false, true].repeat(20) {
+        let place = Place::new();
+        let locked = || {
+            let store = Store::new(place.registry());
+            let times = store.lock().unwrap().times();
+            (store, times)
+        };
+        let (store, fresh) = locked();
+        assert!(!fresh.carried_through, "whatever the time at which it was made");
+        let hooks_checked = fresh.hooks_checked - Duration::from_secs(1);
+        let times = Times { carried_through, hooks_checked, ..fresh };
+        store.lock().unwrap().set_times(times);
+        // It is one moment with and without.
+        assert_eq!(locked().1, times);
+        assert_eq!(store.peek_times(), Some(times));
+    }
 }

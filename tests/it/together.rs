@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::env::{ROSTER, Server, tmux_program, wait_at_most, wait_for};
-use crate::faults::{check_records, hook_job, stopped_holder, uuids};
+use crate::env::{ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for};
+use crate::faults::{check_records, hook_job, script, stopped_holder, uuids};
 use crate::killed::backed_up;
 
 /// What any number of processes may take together on a loaded machine: each has its own limit.
@@ -488,4 +488,52 @@ fn while_a_holder_never_lets_go_readers_show_what_tmux_says() {
     server.wait_for_names(&["two", "uno"]);
     server.wait_until_idle();
     assert_eq!(server.uuid("uno"), uuid);
+}
+
+/// A burst that lasts for seconds leaves a job of each second to wait for its turn. What the
+/// first of them sees is all that they were started for, unless it does not come to its end.
+#[test]
+fn of_jobs_that_wait_together_one_asks_and_after_a_failure_the_next() {
+    const JOBS: usize = 5;
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
+    let (stub, asked, broken) =
+        (server.path("stub"), server.path("counted"), server.path("broken"));
+    let tmux = tmux_program().display().to_string();
+    // It fails as often as there are lines in a file.
+    let body = format!(
+        "case $* in *list-sessions*) ;; *) exec '{tmux}' \"$@\" ;; esac\n\
+         echo >>'{0}'\n\
+         [ $(wc -l <'{0}') -gt $(wc -l <'{1}') ] || exit 1\n\
+         exec '{tmux}' \"$@\"",
+        asked.display(),
+        broken.display(),
+    );
+    script(&stub, &body);
+    for failures in [0, 2] {
+        fs::write(&broken, "\n".repeat(failures)).unwrap();
+        fs::write(&asked, "").unwrap();
+        let mut holder = stopped_holder(&server);
+        let jobs: Vec<Child> =
+            (0..JOBS).map(|_| hook_job(&server, &stub).spawn().unwrap()).collect();
+        for job in &jobs {
+            // It looks at the clock, and sleeps for the first time.
+            let is_asleep = || {
+                let mut ps = Command::new("ps");
+                let state = ps.args(["-o", "stat=", "-p", &job.id().to_string()]).output();
+                String::from_utf8_lossy(&state.unwrap().stdout).starts_with('S')
+            };
+            wait_for(|| is_asleep().then_some(()), || "a job that waits".into());
+        }
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        for job in jobs {
+            assert_eq!(end("hook", job), End::Done);
+        }
+        // Before 3.2 each knows the directory of its own session.
+        let expected = if tmux_version() < (3, 2) { JOBS } else { failures + 1 };
+        assert_eq!(fs::read_to_string(&asked).unwrap().lines().count(), expected, "{failures}");
+    }
 }
