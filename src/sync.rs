@@ -43,10 +43,18 @@ pub const TYPED_LIMIT: Duration = Duration::from_secs(2);
 /// is just at work needs, and no longer.
 const READER_LIMIT: Duration = Duration::from_millis(200);
 
-/// Two queries that hooks asked for begin at least this far apart: a hundred clients in a row cost
-/// no more than with a hook that does nothing (at 100 ms a twentieth more, at 200 ms as much), and
-/// nobody sees what only a second event so soon after the first waits.
-const PACE: Duration = Duration::from_millis(150);
+/// Two queries that hooks asked for begin at least this far apart, and while tmux is at work up to
+/// [`LONGEST_PACE`]: during a burst each query is one more thing that tmux is busy with, and the
+/// one that counts comes after it.
+const PACE: Duration = Duration::from_millis(100);
+
+/// Nobody waits longer than this because tmux is at work.
+const LONGEST_PACE: Duration = Duration::from_millis(300);
+
+/// How long tmux is watched to see whether it is at work, and from which part of that time on it
+/// is: after a burst its timers take a tenth to a fifth, during one at least a quarter.
+const WATCH: Duration = Duration::from_millis(20);
+const AT_WORK: Duration = Duration::from_millis(5);
 
 /// The same where another query began while this job waited for the lock: servers that ended one
 /// after another may each have left a job.
@@ -193,7 +201,7 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     let seen = if let Trigger::Hook { .. } = trigger { store.peek_times() } else { None };
     if let Some(seen) = seen {
         // Not under the lock, which somebody who waits for nothing may want.
-        wait_since(seen.queried, PACE);
+        wait_for_turn(seen.queried);
     }
     let locked = store.lock()?;
     if seen.is_some_and(|seen| is_done_by_another(seen, locked.times(), trigger)) {
@@ -768,6 +776,27 @@ fn wait_since(moment: SystemTime, long: Duration) {
     if let Ok(since) = SystemTime::now().duration_since(moment) {
         std::thread::sleep(long.saturating_sub(since));
     }
+}
+
+/// Waits until it is time for the next query of a hook's job after the last one.
+fn wait_for_turn(queried: SystemTime) {
+    let worked = || time_on_cpu(job_server()?);
+    wait_since(queried, PACE - WATCH);
+    while SystemTime::now().duration_since(queried).is_ok_and(|since| since < LONGEST_PACE) {
+        let before = worked();
+        std::thread::sleep(WATCH);
+        let is_at_work = before.zip(worked()).is_some_and(|(then, now)| now >= then + AT_WORK);
+        if !is_at_work {
+            break;
+        }
+    }
+}
+
+/// For how long a process has run so far, exact to the switch; where the system does not tell
+/// (only Linux does), nothing.
+fn time_on_cpu(pid: u32) -> Option<Duration> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// Notes when this query begins, and says whether the hooks are to be checked.
