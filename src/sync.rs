@@ -778,11 +778,16 @@ fn wait_since(moment: SystemTime, long: Duration) {
     }
 }
 
-/// Waits until it is time for the next query of a hook's job after the last one.
+/// Waits until it is time for the next query of a hook's job after the last one. A job that comes
+/// by itself is not made to wait, nor is anybody after the clock was set back.
 fn wait_for_turn(queried: SystemTime) {
+    let is_within = |pace| SystemTime::now().duration_since(queried).is_ok_and(|age| age < pace);
+    if !is_within(PACE) {
+        return;
+    }
     let worked = || time_on_cpu(job_server()?);
     wait_since(queried, PACE - WATCH);
-    while SystemTime::now().duration_since(queried).is_ok_and(|since| since < LONGEST_PACE) {
+    while is_within(LONGEST_PACE) {
         let before = worked();
         std::thread::sleep(WATCH);
         let is_at_work = before.zip(worked()).is_some_and(|(then, now)| now >= then + AT_WORK);

@@ -156,10 +156,10 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Longer than a hook's job waits for its pace (150 ms). Before each of the runs that are compared,
+/// Longer than a hook's job waits for its pace (100 ms). Before each of the runs that are compared,
 /// not only before ours: right after other work the very same call takes a fifth less.
 pub fn rest() {
-    std::thread::sleep(Duration::from_millis(160));
+    std::thread::sleep(Duration::from_millis(110));
 }
 
 /// What a configuration says to load the plugin as TPM does.
