@@ -876,7 +876,10 @@ fn two_hundred_at_once_lose_no_update() {
 
 /// A job that holds the lock, asks a tmux that never answers, and is stopped there.
 pub fn stopped_holder(server: &Server) -> Child {
+    // A job of a hook that asks meanwhile would leave this one nothing to do.
+    server.wait_for_jobs();
     let (stub, asked) = (server.path("hanging"), server.path("asked"));
+    let _ = fs::remove_file(&asked);
     script(&stub, &format!(": >'{}'; exec sleep 60", asked.display()));
     let holder = hook_job(server, &stub).spawn().unwrap();
     wait_for(|| asked.exists().then_some(()), || "the question to tmux".into());
