@@ -54,7 +54,7 @@ const LONGEST_PACE: Duration = Duration::from_millis(300);
 /// How long tmux is watched to see whether it is at work, and from which part of that time on it
 /// is: after a burst its timers take a tenth to a fifth, during one at least a quarter.
 const WATCH: Duration = Duration::from_millis(20);
-const AT_WORK: Duration = Duration::from_millis(5);
+const AT_WORK: u32 = 4;
 
 /// The same where another query began while this job waited for the lock: servers that ended one
 /// after another may each have left a job.
@@ -185,7 +185,11 @@ pub struct Transaction<'a> {
 
 /// The store of a place.
 pub fn store(place: &Place, trigger: Trigger) -> Store {
-    let store = Store::new(place.registry());
+    waiting(Store::new(place.registry()), trigger)
+}
+
+/// What is left to a job of a hook at this moment is how long it waits.
+fn waiting(store: Store, trigger: Trigger) -> Store {
     match trigger.lock_wait() {
         Some(wait) => store.waiting(wait),
         None => store,
@@ -197,14 +201,15 @@ pub fn store(place: &Place, trigger: Trigger) -> Store {
 /// # Errors
 /// Somebody holds the lock, a file or tmux fails: then nothing was changed.
 pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
-    let store = store(place, trigger);
+    let store = Store::new(place.registry());
     let seen = if let Trigger::Hook { .. } = trigger { store.peek_times() } else { None };
     if let Some(seen) = seen {
         // Not under the lock, which somebody who waits for nothing may want.
         wait_for_turn(seen.queried);
     }
+    let store = waiting(store, trigger);
     let locked = store.lock()?;
-    if seen.is_some_and(|seen| is_done_by_another(seen, locked.times(), trigger)) {
+    if seen.is_some_and(|seen| is_done_by_another(place, seen, locked.times(), trigger)) {
         return Ok(Report::default());
     }
     let mut transaction = Transaction::begin_locked(place, locked, trigger)?;
@@ -223,11 +228,19 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
 /// Whether another sync asked tmux since this job of a hook began, and came to its end: then it
 /// saw what this one was started for. A burst that lasts for seconds starts a job in each of
 /// them; if each of those went on asking, tmux would be asked ever faster.
-fn is_done_by_another(seen: Times, now: Times, trigger: Trigger) -> bool {
+fn is_done_by_another(place: &Place, seen: Times, now: Times, trigger: Trigger) -> bool {
     // Before 3.2 only the job itself knows the directory of its session.
     matches!(trigger, Trigger::Hook { mark: Mark::Environment, .. })
-        && now.queried != seen.queried
+        && now.queried > seen.queried
         && now.carried_through
+        // Containers that share a home may each have a server at this socket.
+        && job_server().is_some_and(|pid| was_asked(place, pid))
+}
+
+/// Whether it was this server that the last sync asked.
+fn was_asked(place: &Place, pid: u32) -> bool {
+    let server = read_memory(place).ok().and_then(|memory| memory.server);
+    server.is_some_and(|server| server.pid == pid)
 }
 
 impl<'a> Transaction<'a> {
@@ -788,9 +801,10 @@ fn wait_for_turn(queried: SystemTime) {
     let worked = || time_on_cpu(job_server()?);
     wait_since(queried, PACE - WATCH);
     while is_within(LONGEST_PACE) {
-        let before = worked();
+        let (start, before) = (Instant::now(), worked());
         std::thread::sleep(WATCH);
-        let is_at_work = before.zip(worked()).is_some_and(|(then, now)| now >= then + AT_WORK);
+        let at_work = start.elapsed() / AT_WORK;
+        let is_at_work = before.zip(worked()).is_some_and(|(then, now)| now >= then + at_work);
         if !is_at_work {
             break;
         }

@@ -69,7 +69,9 @@ impl LockGuard {
     pub(super) fn set_times(&self, times: Times) {
         let bit = Duration::from_nanos(times.carried_through.into());
         let modified = times.queried - last_bit(times.queried) + bit;
-        let times = FileTimes::new().set_modified(modified).set_accessed(times.hooks_checked);
+        // Where the hooks are checked by that very query, the two are still not the same.
+        let accessed = times.hooks_checked - last_bit(times.hooks_checked);
+        let times = FileTimes::new().set_modified(modified).set_accessed(accessed);
         // Only the pace of queries depends on it.
         let _ = self.lock.file.set_times(times);
     }

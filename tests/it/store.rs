@@ -929,11 +929,15 @@ fn the_lock_file_tells_whether_the_last_sync_was_carried_through() {
         };
         let (store, fresh) = locked();
         assert!(!fresh.carried_through, "whatever the time at which it was made");
-        let hooks_checked = fresh.hooks_checked - Duration::from_secs(1);
-        let times = Times { carried_through, hooks_checked, ..fresh };
-        store.lock().unwrap().set_times(times);
-        // It is one moment with and without.
-        assert_eq!(locked().1, times);
-        assert_eq!(store.peek_times(), Some(times));
+        let even = fresh.queried;
+        for moment in [even, even + Duration::from_nanos(1)] {
+            // The hooks are checked by that very query.
+            let times = Times { carried_through, queried: moment, hooks_checked: moment };
+            store.lock().unwrap().set_times(times);
+            // It is one moment with and without.
+            let times = Times { carried_through, queried: even, hooks_checked: even };
+            assert_eq!(locked().1, times);
+            assert_eq!(store.peek_times(), Some(times));
+        }
     }
 }
