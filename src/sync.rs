@@ -51,8 +51,8 @@ const PACE: Duration = Duration::from_millis(100);
 /// Nobody waits longer than this because tmux is at work.
 const LONGEST_PACE: Duration = Duration::from_millis(300);
 
-/// How long tmux is watched to see whether it is at work, and from which part of that time on it
-/// is: after a burst its timers take a tenth to a fifth, during one at least a quarter.
+/// How long tmux is watched to see whether it is at work, and which fraction of that time (one in
+/// so many) shows it: after a burst its timers take a tenth to a fifth, during one a quarter.
 const WATCH: Duration = Duration::from_millis(20);
 const AT_WORK: u32 = 4;
 
@@ -237,7 +237,8 @@ fn is_done_by_another(place: &Place, seen: Times, now: Times, trigger: Trigger) 
         && job_server().is_some_and(|pid| was_asked(place, pid))
 }
 
-/// Whether it was this server that the last sync asked.
+/// Whether it was this server that the last sync asked. A memory that cannot be read proves
+/// nothing: the job then asks, and meets the error itself.
 fn was_asked(place: &Place, pid: u32) -> bool {
     let server = read_memory(place).ok().and_then(|memory| memory.server);
     server.is_some_and(|server| server.pid == pid)
