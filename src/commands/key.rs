@@ -15,7 +15,7 @@ use tmux_roster::tmux::command::argument;
 use tmux_roster::validate_name;
 
 use super::list::visible;
-use super::{Context, Failure, Outcome, terminal};
+use super::{Context, Failure, Outcome, Target, terminal};
 use crate::cli;
 
 /// The format that says where a key was pressed; it stands in an option, so that bindings and
@@ -83,17 +83,29 @@ impl Seat {
             let lines = text.lines().map(|l| visible(l.strip_prefix("roster: ").unwrap_or(l)));
             lines.collect::<Vec<_>>().join("; ")
         };
-        let parts = [text(&output.stdout), text(&output.stderr)];
+        let mut parts = [text(&output.stdout), text(&output.stderr)];
+        if *verb == "health" {
+            // A line of a table.
+            if let Some((status, name)) = parts[0].split_once(' ') {
+                parts[0] = format!("{status}: {}", name.trim_start());
+            }
+        }
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        let said = match (*verb, well) {
-            // A clone of a session group is not.
-            ("kill", true) if is_closed(place, rest) => "killed: roster reopen brings it back",
-            ("kill", true) => "killed",
-            ("rename", true) => "renamed",
-            ("forget", true) => "forgotten",
-            _ => "",
+        let name = rest.last().map_or("", |word| *word);
+        let text = match (*verb, well) {
+            _ if !parts.is_empty() => parts.join("; "),
+            // A clone of a session group is not closed.
+            ("kill", true) => match closed_name(place, name) {
+                Some(name) => format!("killed {}: roster reopen brings it back", visible(&name)),
+                None => "killed".to_owned(),
+            },
+            ("rename", true) => format!("renamed to {name}"),
+            ("forget", true) => match closed_name(place, name) {
+                Some(name) => format!("forgot {}: roster reopen brings it back", visible(&name)),
+                None => "forgotten for good".to_owned(),
+            },
+            _ => String::new(),
         };
-        let text = if parts.is_empty() { said.to_owned() } else { parts.join("; ") };
         Ok(Said { well, text })
     }
 
@@ -139,11 +151,11 @@ impl Seat {
     }
 }
 
-/// Whether the session that these words end with is one of the closed.
-fn is_closed(place: &Place, words: &[&str]) -> bool {
+/// The name of a session that is one of the closed.
+fn closed_name(place: &Place, target: &str) -> Option<String> {
     let closed = sync::read_closed(place).unwrap_or_default().closed;
-    let Some(word) = words.last() else { return false };
-    closed.iter().any(|entry| entry.session.uuid == *word || entry.session.name == *word)
+    let entry = Target::parse(target).among(closed.iter(), |entry| &entry.session)?;
+    Some(entry.session.name.clone())
 }
 
 /// How a command of ours ended, and what it said, on one line.

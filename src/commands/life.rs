@@ -14,8 +14,8 @@ use tmux_roster::config::Place;
 use tmux_roster::health;
 use tmux_roster::model::memory::ClosedSession;
 use tmux_roster::model::reconcile::{Event, EventKind};
-use tmux_roster::model::session::{is_uuid, new_uuid};
-use tmux_roster::model::snapshot::{ServerId, SessionId};
+use tmux_roster::model::session::new_uuid;
+use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId};
 use tmux_roster::restore::{self, Restored, escape_name};
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Transaction, Trigger};
 use tmux_roster::tmux::TmuxError;
@@ -25,7 +25,7 @@ use tmux_roster::{Session, Store, Timestamp, sanitize_name, validate_name};
 
 use super::list::visible;
 use super::state::warn_of_mode;
-use super::{Context, Failure, Outcome, not_found, print, store_of, to_paste, warn};
+use super::{Context, Failure, Outcome, Target, not_found, print, store_of, to_paste, warn};
 use crate::cli;
 
 /// A session of one server. To another that takes its place, the id is another session's.
@@ -40,6 +40,8 @@ enum Found {
     Live(SessionId, Session),
     Lost(Session),
     Closed(ClosedSession),
+    /// The record of one that lives and that we were told to leave alone.
+    LeftAlone(ClosedSession, LiveSession),
 }
 
 impl Found {
@@ -47,39 +49,49 @@ impl Found {
     fn name(&self) -> &str {
         match self {
             Found::Live(_, session) | Found::Lost(session) => &session.name,
-            Found::Closed(entry) => &entry.session.name,
+            Found::Closed(entry) | Found::LeftAlone(entry, _) => &entry.session.name,
         }
     }
 }
 
 /// Looks a name up, or a UUID: live ones first, then lost, then the newest closed one.
 fn find(transaction: &Transaction<'_>, name: &str) -> Result<Found, Failure> {
-    let is_it = |session: &Session| session.name == name;
-    let by_uuid = |session: &Session| is_uuid(name) && session.uuid == name;
-    lookup(transaction, &is_it)
-        .or_else(|| lookup(transaction, &by_uuid))
-        .ok_or_else(|| not_found(name, all_names(transaction).iter().map(String::as_str)))
+    let remembered = &transaction.remembered;
+    let recorded = remembered.registry.sessions.values().map(|session| (session, None));
+    let closed = remembered.closed.closed.iter().map(|entry| (&entry.session, Some(entry)));
+    let all = recorded.chain(closed);
+    Ok(match Target::parse(name).among(all.clone(), |(session, _)| session) {
+        Some((_, Some(entry))) => match left_alone(transaction, &entry.session.uuid) {
+            Some(live) => Found::LeftAlone(entry.clone(), live.clone()),
+            None => Found::Closed(entry.clone()),
+        },
+        Some((session, None)) => {
+            let live = transaction.live();
+            let id = live.iter().find(|(_, uuid)| **uuid == session.uuid).map(|(id, _)| *id);
+            match id {
+                Some(id) => Found::Live(id, session.clone()),
+                None => Found::Lost(session.clone()),
+            }
+        }
+        None => return Err(not_found(name, all.map(|(session, _)| session.name.as_str()))),
+    })
 }
 
-fn lookup(transaction: &Transaction<'_>, is_it: &dyn Fn(&Session) -> bool) -> Option<Found> {
-    let remembered = &transaction.remembered;
-    let recorded = remembered.registry.sessions.values().find(|session| is_it(session));
-    if let Some(session) = recorded {
-        let live = transaction.live();
-        let id = live.iter().find(|(_, uuid)| **uuid == session.uuid).map(|(id, _)| *id);
-        return Some(match id {
-            Some(id) => Found::Live(id, session.clone()),
-            None => Found::Lost(session.clone()),
-        });
-    }
-    let closed = remembered.closed.closed.iter().find(|entry| is_it(&entry.session));
-    closed.cloned().map(Found::Closed)
+/// The session of this UUID that lives without being recorded, as after `forget --force`.
+fn left_alone<'a>(transaction: &'a Transaction<'_>, uuid: &str) -> Option<&'a LiveSession> {
+    let live = transaction.live();
+    let mut sessions = transaction.answer.snapshot.sessions.iter();
+    sessions.find(|session| session.stamp == uuid && !live.contains_key(&session.id))
 }
 
-fn all_names(transaction: &Transaction<'_>) -> Vec<String> {
-    let remembered = &transaction.remembered;
-    let closed = remembered.closed.closed.iter().map(|entry| entry.session.name.clone());
-    remembered.registry.sessions.keys().cloned().chain(closed).collect()
+fn lives_left_alone(name: &str, live: &LiveSession) -> Failure {
+    let now = String::from_utf8_lossy(&live.name);
+    let now = if now == name { String::new() } else { format!(" as {now:?}") };
+    format!(
+        "session {name:?} lives{now} and is left alone (roster forget --force, @roster-ignore): \
+         tmux rename-session has it recorded again"
+    )
+    .into()
 }
 
 /// A transaction that is in step already.
@@ -124,7 +136,7 @@ fn begin_or_start<'a>(
         .chain(there.closed.closed.iter().map(|entry| &entry.session))
         .collect();
     for name in needed {
-        if !sessions.iter().any(|session| session.name == **name || session.uuid == **name) {
+        if Target::parse(name).among(sessions.iter().copied(), |session| session).is_none() {
             return Err(not_found(name, sessions.iter().map(|session| session.name.as_str())));
         }
     }
@@ -169,7 +181,9 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         }
         let mut records = Vec::new();
         for name in &args.names {
-            match find(transaction, name)? {
+            let found = find(transaction, name)?;
+            let name = &found.name().to_owned();
+            match found {
                 Found::Lost(session) => records.push(session),
                 Found::Live(..) => {
                     let known = transaction.lost();
@@ -188,6 +202,7 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
                     };
                     return Err(format!("session {name:?} is live: {hint}").into());
                 }
+                Found::LeftAlone(_, live) => return Err(lives_left_alone(name, &live)),
                 Found::Closed(_) => {
                     return Err(format!(
                         "session {name:?} was closed, not lost: roster reopen {}",
@@ -208,11 +223,12 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
     let (done, seat) = with_server(&place, &needed, |transaction| {
         let closed = &transaction.remembered.closed.closed;
         let entry = match &args.name {
-            None => closed.first().ok_or("no session was closed")?,
-            Some(name) => closed
+            None => closed
                 .iter()
-                .find(|entry| entry.session.name == *name)
-                .or_else(|| closed.iter().find(|entry| entry.session.uuid == *name))
+                .find(|entry| left_alone(transaction, &entry.session.uuid).is_none())
+                .ok_or("no session was closed")?,
+            Some(name) => Target::parse(name)
+                .among(closed.iter(), |entry| &entry.session)
                 .ok_or_else(|| match find(transaction, name) {
                     Ok(Found::Lost(_)) => {
                         let hint = format!("roster restore {}", to_paste(name));
@@ -265,14 +281,8 @@ fn bring_back(
         if transaction.is_ignored(&record.name) {
             return Err(ignored(&record.name));
         }
-        let mut sessions = transaction.answer.snapshot.sessions.iter();
-        if let Some(session) = sessions.find(|session| session.stamp == record.uuid) {
-            return Err(format!(
-                "that session lives as {:?} and is left alone: under another name it is recorded \
-                 again",
-                String::from_utf8_lossy(&session.name)
-            )
-            .into());
+        if let Some(live) = left_alone(transaction, &record.uuid) {
+            return Err(lives_left_alone(&record.name, live));
         }
         if is_left_alone || taken.is_some_and(|other| other.uuid != record.uuid) {
             let is_lost = next.registry.by_uuid(&record.uuid).is_some();
@@ -366,6 +376,12 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
         };
         if transaction.is_ignored(&name) {
             return Err(ignored(&name));
+        }
+        let live = transaction.live();
+        let sessions = transaction.answer.snapshot.sessions.iter();
+        let mut others = sessions.filter(|session| !live.contains_key(&session.id));
+        if let Some(other) = others.find(|session| session.name == name.as_bytes()) {
+            return Err(lives_left_alone(&name, other));
         }
         if let Some(mode) = &args.mode {
             warn_of_mode(mode, &transaction.settings.modes);
@@ -470,7 +486,7 @@ pub fn go(context: &Context, args: &cli::Go) -> Outcome {
         let record = match find(transaction, &args.name)? {
             Found::Live(id, _) => return Ok(seat(transaction, id)),
             Found::Lost(session) => session,
-            Found::Closed(entry) => entry.session,
+            Found::Closed(entry) | Found::LeftAlone(entry, _) => entry.session,
         };
         let done = bring_back(transaction, vec![record], None, &[])?;
         first(transaction, &done)
@@ -509,9 +525,9 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
             let mut renamed = Ok(());
             sync::change_offline(&place, |next| {
-                let by_uuid = next.registry.by_uuid(&args.old).map(|s| s.name.clone());
-                let is_name = next.registry.sessions.contains_key(&args.old);
-                let old = by_uuid.filter(|_| !is_name).unwrap_or_else(|| args.old.clone());
+                let sessions = next.registry.sessions.values();
+                let found = Target::parse(&args.old).among(sessions, |session| session);
+                let old = found.map_or_else(|| args.old.clone(), |session| session.name.clone());
                 renamed = tmux_roster::store::rename(&mut next.registry, &old, &args.new);
                 renamed.is_ok()
             })?;
@@ -556,6 +572,7 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
             let hint = format!("roster reopen {} --as {}", to_paste(&old), to_paste(&args.new));
             return Err(format!("session {old:?} is closed: {hint}").into());
         }
+        Found::LeftAlone(_, live) => return Err(lives_left_alone(&old, &live)),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -572,6 +589,9 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
         }
         Found::Closed(entry) => {
             return Err(format!("session {:?} is closed", entry.session.name).into());
+        }
+        Found::LeftAlone(entry, live) => {
+            return Err(lives_left_alone(&entry.session.name, &live));
         }
     };
     let mut lines = Vec::new();
@@ -642,7 +662,9 @@ pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
             next.registry.sessions.remove(&session.name);
             next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
         }
-        Found::Closed(entry) => drop(next.closed.take(&entry.session.uuid)),
+        Found::Closed(entry) | Found::LeftAlone(entry, _) => {
+            drop(next.closed.take(&entry.session.uuid));
+        }
     }
     transaction.commit(next, None)?;
     transaction.bring_into_step()?;
@@ -653,17 +675,19 @@ pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
 fn forget_lost(place: &Place, args: &cli::Forget) -> Outcome {
     let now = Timestamp::now();
     sync::change_offline(place, |next| {
-        let found =
-            next.registry.sessions.values().find(|s| s.name == args.name || s.uuid == args.name);
-        if let Some(session) = found.cloned() {
+        let lost = next.registry.sessions.values().map(|session| (session, true));
+        let closed = next.closed.closed.iter().map(|entry| (&entry.session, false));
+        let found = Target::parse(&args.name).among(lost.chain(closed), |(session, _)| session);
+        let Some((session, is_lost)) = found.map(|(s, is_lost)| (s.clone(), is_lost)) else {
+            return false;
+        };
+        if is_lost {
             next.registry.sessions.remove(&session.name);
             next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
-            return true;
+        } else {
+            next.closed.take(&session.uuid);
         }
-        let mut closed = next.closed.closed.iter().map(|entry| &entry.session);
-        let found = closed.find(|s| s.name == args.name || s.uuid == args.name);
-        let Some(uuid) = found.map(|session| session.uuid.clone()) else { return false };
-        next.closed.take(&uuid).is_some()
+        true
     })?
     .then_some(ExitCode::SUCCESS)
     .ok_or_else(|| not_found(&args.name, std::iter::empty()))

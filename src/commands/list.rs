@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde::Serialize;
 use tmux_roster::config::{Place, Settings};
 use tmux_roster::model::reconcile::{Plan, Remembered, end_with_server, reconcile};
-use tmux_roster::model::session::{is_uuid, new_uuid};
+use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
 use tmux_roster::store::file;
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
@@ -19,7 +19,7 @@ use tmux_roster::{Session, StoreError, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
 use super::store::json;
-use super::{Context, Failure, Outcome, not_found, print, print_path, store_of, warn};
+use super::{Context, Failure, Outcome, Target, not_found, print, print_path, store_of, warn};
 use crate::cli;
 
 /// The states of design.md.
@@ -59,13 +59,8 @@ pub struct View {
 impl View {
     /// The session of that name, or else of that UUID.
     pub fn named(&self, name: &str) -> Option<&Row> {
-        let of = |state| move |row: &&Row| row.state == state && row.session.name == name;
-        self.rows
-            .iter()
-            .find(of(State::Live))
-            .or_else(|| self.rows.iter().find(of(State::Lost)))
-            .or_else(|| self.rows.iter().find(of(State::Closed)))
-            .or_else(|| self.rows.iter().find(|row| is_uuid(name) && row.session.uuid == name))
+        // The closed ones come last.
+        Target::parse(name).among(self.rows.iter(), |row| &row.session)
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -286,6 +281,9 @@ fn print_rows(context: &Context, rows: &[Row], last: &str, as_json: bool) -> Out
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where nothing is cut, one long cell widens no other row by more than this.
+const WIDEST: usize = 40;
+
 /// Lays a table out, its widest column cut to the terminal's width, coloured on a terminal.
 fn layout<const N: usize>(table: &[[String; N]], styles: &[&str]) -> String {
     let on_terminal = std::io::stdout().is_terminal();
@@ -305,6 +303,8 @@ fn layout<const N: usize>(table: &[[String; N]], styles: &[&str]) -> String {
             }
             widths[widest] -= 1;
         }
+    } else {
+        widths = widths.map(|width| width.min(WIDEST));
     }
     let mut text = String::new();
     for (row, style) in table.iter().zip(styles) {
@@ -312,8 +312,8 @@ fn layout<const N: usize>(table: &[[String; N]], styles: &[&str]) -> String {
             .iter()
             .zip(widths)
             .map(|(cell, width)| {
-                let cell = cut(cell, width);
-                let padding = width - cell.width();
+                let cell = if on_terminal { cut(cell, width) } else { cell.clone() };
+                let padding = width.saturating_sub(cell.width());
                 cell + &" ".repeat(padding)
             })
             .collect();

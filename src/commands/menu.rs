@@ -2,7 +2,7 @@
 //! session, and the picker where there is no fzf or no popup.
 //!
 //! What a menu shows is a format and then a style, so text is escaped; what it does holds
-//! nothing but UUIDs.
+//! nothing but UUIDs, said so that no session's name can be one.
 
 use std::os::unix::process::CommandExt;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::key::Seat;
 use super::list::{Row, State, View, cut, view, visible};
-use super::{Context, Failure, Outcome};
+use super::{Context, Failure, Outcome, by_uuid};
 use crate::cli;
 
 /// A line of a menu.
@@ -161,11 +161,12 @@ fn menu_or_fail(context: &Context, place: &Place, args: &cli::Menu) -> Outcome {
     let mut title = "tmux-roster".to_owned();
     if let Some(row) = view.rows.iter().find(is_here) {
         title.clone_from(&row.session.name);
-        let uuid = &row.session.uuid;
-        items.push(Item::new("t", format!("next mode ({})", row.session.mode), next_mode(uuid)));
-        items.push(Item::new("h", "check its health", format!("key health {uuid}")));
-        items.push(Item::new("r", "rename...", format!("pick --rename {uuid}")));
-        items.push(Item::new("x", "kill...", format!("pick --confirm {uuid}")));
+        let target = by_uuid(&row.session);
+        let mode = format!("next mode ({})", row.session.mode);
+        items.push(Item::new("t", mode, format!("key mode --next {target}")));
+        items.push(Item::new("h", "check its health", format!("key health {target}")));
+        items.push(Item::new("r", "rename...", format!("pick --rename {target}")));
+        items.push(Item::new("x", "kill...", format!("pick --confirm {target}")));
     }
     let lost = view.rows.iter().filter(|row| row.state == State::Lost).count();
     items.push(Item::new("s", "new session here", "key new".into()));
@@ -181,17 +182,13 @@ fn menu_or_fail(context: &Context, place: &Place, args: &cli::Menu) -> Outcome {
     Err(menu.show(place, &seat, view.version, args.page))
 }
 
-fn next_mode(uuid: &str) -> String {
-    format!("key mode --next {uuid}")
-}
-
 /// What can be done with a session that was chosen in a menu.
 pub fn actions(row: &Row) -> Menu {
     let Row { session, state, .. } = row;
-    let uuid = &session.uuid;
+    let target = by_uuid(session);
     let mut items = Vec::new();
     let mut item = |key: &str, text: &str, words: &str| {
-        items.push(Item::new(key, text, format!("{words} {uuid}")));
+        items.push(Item::new(key, text, format!("{words} {target}")));
     };
     match state {
         State::Live => {
@@ -215,12 +212,12 @@ pub fn actions(row: &Row) -> Menu {
         }
     }
     let title = format!("{} ({})", session.name, state.word());
-    Menu { title, items, more: format!("pick --actions {uuid}") }
+    Menu { title, items, more: format!("pick --actions {target}") }
 }
 
 /// Asks before something that cannot be undone as it was.
 pub fn confirmation(place: &Place, row: &Row, height: usize) -> Menu {
-    let uuid = &row.session.uuid;
+    let target = by_uuid(&row.session);
     let (question, words) = question(row);
     let mut notes = what_runs(place, row);
     // The answers must be on the first page.
@@ -231,9 +228,10 @@ pub fn confirmation(place: &Place, row: &Row, height: usize) -> Menu {
         notes.push(format!("and {left} more"));
     }
     let mut items: Vec<Item> = notes.into_iter().map(Item::note).collect();
-    items.push(Item::new("y", "yes", format!("key {words} {uuid}")));
+    // tmux has its cursor on the first one.
     items.push(Item::new("n", "no", String::new()));
-    Menu { title: question, items, more: format!("pick --confirm {uuid}") }
+    items.push(Item::new("y", "yes", format!("key {words} {target}")));
+    Menu { title: question, items, more: format!("pick --confirm {target}") }
 }
 
 /// What is asked before a session is killed or forgotten for good, and the command for it.

@@ -25,11 +25,12 @@ use std::time::Instant;
 
 use argh::{ArgsInfo, EarlyExit};
 use tmux_roster::config::{Environment, Place, one_spelling};
+use tmux_roster::model::session::is_uuid;
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::query::{Mark, unescape_dollars};
 use tmux_roster::tmux::{Tmux, TmuxError, is_exiting};
-use tmux_roster::{Store, StoreError};
+use tmux_roster::{Session, Store, StoreError};
 
 use crate::cli::{Cli, Internal, InternalVerb, Line, Sync, Verb};
 
@@ -320,6 +321,43 @@ pub fn warn(text: &str) {
 /// A name in a command that a person may paste into a shell.
 pub fn to_paste(name: &str) -> Cow<'_, str> {
     shell_words::quote(name)
+}
+
+/// What names a session on the command line: its exact name, or else its UUID. Since anybody can
+/// name a session like another's UUID, keys and menus say `uuid:` before it; tmux allows no colon
+/// in a name.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    name: Option<&'a str>,
+    uuid: Option<&'a str>,
+}
+
+impl<'a> Target<'a> {
+    pub fn parse(word: &'a str) -> Target<'a> {
+        let uuid = |word: &'a str| Some(word).filter(|word| is_uuid(word));
+        match word.strip_prefix("uuid:").and_then(uuid) {
+            Some(uuid) => Target { name: None, uuid: Some(uuid) },
+            None => Target { name: Some(word), uuid: uuid(word) },
+        }
+    }
+
+    /// The first of its name, or else of its UUID.
+    pub fn among<'s, T: Copy>(
+        self,
+        all: impl Iterator<Item = T> + Clone,
+        session: impl Fn(T) -> &'s Session,
+    ) -> Option<T> {
+        let named = all.clone().find(|one| Some(session(*one).name.as_str()) == self.name);
+        named.or_else(|| {
+            let mut all = all;
+            all.find(|one| Some(session(*one).uuid.as_str()) == self.uuid)
+        })
+    }
+}
+
+/// What [`Target`] takes for this session and no other.
+pub fn by_uuid(session: &Session) -> String {
+    format!("uuid:{}", session.uuid)
 }
 
 /// The store of a place, for those who wait at a terminal.

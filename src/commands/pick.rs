@@ -24,7 +24,7 @@ use unicode_width::UnicodeWidthStr;
 use super::key::{self, Said, Seat};
 use super::list::{Row, State, View, age, tilde, view, visible};
 use super::menu::{self, Item, Menu, row_text};
-use super::{Context, Failure, Outcome, not_found, print, terminal};
+use super::{Context, Failure, Outcome, by_uuid, not_found, print, terminal};
 use crate::cli;
 
 pub fn pick(context: &Context, args: &cli::Pick) -> Outcome {
@@ -40,7 +40,7 @@ fn pick_or_fail(context: &Context, place: &Place, args: &cli::Pick) -> Outcome {
     if args.inside {
         let seat = menu::seat(context, place, from)?;
         return match &args.rename {
-            Some(uuid) => ask_new_name(place, &seat, uuid),
+            Some(target) => ask_new_name(place, &seat, target),
             None => with_fzf(context, place, Some(&seat)),
         };
     }
@@ -67,10 +67,10 @@ fn pick_or_fail(context: &Context, place: &Place, args: &cli::Pick) -> Outcome {
         return Err(seat.popup(place, (size, size), &["pick", "--inside"]));
     }
     let view = menu::view_mended(place)?;
-    let Some(uuid) = by_menu else {
+    let Some(target) = by_menu else {
         return Err(sessions(context, &view, &seat).show(place, &seat, view.version, args.page));
     };
-    let Some(row) = view.rows.iter().find(|row| row.session.uuid == *uuid) else {
+    let Some(row) = view.named(target) else {
         seat.tell(place, "that session is known no more");
         return Ok(ExitCode::SUCCESS);
     };
@@ -94,8 +94,8 @@ fn sessions(context: &Context, view: &View, seat: &Seat) -> Menu {
     for (at, (row, cells)) in rows.iter().zip(&cells).enumerate() {
         let key = if at < 9 { (at + 1).to_string() } else { String::new() };
         let text = format!("{}{}", mark(row, Some(seat.session)), row_text(cells, &widths));
-        let uuid = &row.session.uuid;
-        items.push(Item::new(key, text, format!("pick --actions {uuid}")));
+        let actions = format!("pick --actions {}", by_uuid(&row.session));
+        items.push(Item::new(key, text, actions));
     }
     if items.is_empty() {
         items.push(Item::new("s", "no session yet: a new one here", "key new".into()));
@@ -107,15 +107,15 @@ fn sessions(context: &Context, view: &View, seat: &Seat) -> Menu {
 /// what was typed once more, unquoted; before 3.2 at that prompt, which escapes what `%%%` puts
 /// between double quotes.
 fn rename(place: &Place, seat: &Seat, view: &View, row: &Row) -> Failure {
-    let uuid = &row.session.uuid;
+    let target = &by_uuid(&row.session);
     if view.version.at_least(3, 2) {
         // tmux refuses a popup that is larger than the client.
         let size = [(60, seat.width), (7, seat.height)].map(|(at_most, has)| at_most.min(has));
         let [width, height] = size.map(|size| size.to_string());
-        return seat.popup(place, (&width, &height), &["pick", "--inside", "--rename", uuid]);
+        return seat.popup(place, (&width, &height), &["pick", "--inside", "--rename", target]);
     }
     let then = format!(
-        "set-option -g @roster_answer \"%%%\" ; run-shell -b \"#{{@roster_program}} key --answer --from '#{{E:@roster_from}}' rename {uuid} >/dev/null 2>&1 || :\""
+        "set-option -g @roster_answer \"%%%\" ; run-shell -b \"#{{@roster_program}} key --answer --from '#{{E:@roster_from}}' rename {target} >/dev/null 2>&1 || :\""
     );
     let mut call = place.tmux.command(&["command-prompt", "-t", &seat.client, "-p", "new name:"]);
     // The text to begin with is a format, and a list of them.
@@ -126,10 +126,9 @@ fn rename(place: &Place, seat: &Seat, view: &View, row: &Row) -> Failure {
 }
 
 /// The popup that [`rename`] opens.
-fn ask_new_name(place: &Place, seat: &Seat, uuid: &str) -> Outcome {
+fn ask_new_name(place: &Place, seat: &Seat, target: &str) -> Outcome {
     let view = view(place)?;
-    let row = view.rows.iter().find(|row| row.session.uuid == uuid);
-    let row = row.ok_or_else(|| not_found(uuid, std::iter::empty()))?;
+    let row = view.named(target).ok_or_else(|| not_found(target, std::iter::empty()))?;
     if let Some(said) = rename_row(row, |words| Ok(seat.run(place, words)?))? {
         seat.tell(place, &said.text);
     }
@@ -149,7 +148,7 @@ fn rename_row(
     if let Err(error) = validate_name(&answer) {
         return Ok(Some(Said { well: false, text: visible(&error.to_string()) }));
     }
-    run(&["rename", &row.session.uuid, &answer]).map(Some)
+    run(&["rename", &by_uuid(&row.session), &answer]).map(Some)
 }
 
 /// Live ones by last use, then lost ones, then closed ones, the newest first.
@@ -261,7 +260,7 @@ fn with_fzf(context: &Context, place: &Place, seat: Option<&Seat>) -> Outcome {
                 None => return Ok(ExitCode::SUCCESS),
             },
             ("", Some(row)) => {
-                let said = run(&["go", &row.session.uuid])?;
+                let said = run(&["go", &by_uuid(&row.session)])?;
                 if said.well {
                     if let Some(seat) = seat {
                         seat.tell(place, &said.text);
@@ -296,14 +295,15 @@ fn act(
     row: &Row,
     run: impl Fn(&[&str]) -> Result<Said, Failure>,
 ) -> Result<String, Failure> {
-    let uuid = row.session.uuid.as_str();
+    let target = by_uuid(&row.session);
+    let target = target.as_str();
     let said = match (key, row.state) {
-        ("ctrl-t", _) => run(&["mode", "--next", uuid])?,
+        ("ctrl-t", _) => run(&["mode", "--next", target])?,
         ("ctrl-r", _) => match rename_row(row, run)? {
             Some(said) => said,
             None => return Ok(String::new()),
         },
-        ("ctrl-x", State::Lost) => run(&["forget", uuid])?,
+        ("ctrl-x", State::Lost) => run(&["forget", target])?,
         ("ctrl-x", _) => {
             let (question, words) = menu::question(row);
             let mut text = format!("{}\r\n\r\n", visible(&question));
@@ -314,10 +314,10 @@ fn act(
             if !terminal::confirm(&text)? {
                 return Ok(String::new());
             }
-            run(&[words, uuid])?
+            run(&[words, target])?
         }
-        ("ctrl-o", State::Lost) => run(&["restore", uuid])?,
-        ("ctrl-o", State::Closed) => run(&["reopen", uuid])?,
+        ("ctrl-o", State::Lost) => run(&["restore", target])?,
+        ("ctrl-o", State::Closed) => run(&["reopen", target])?,
         _ => return Ok(format!("{} lives already", visible(&row.session.name))),
     };
     let name = visible(&row.session.name);
@@ -372,7 +372,7 @@ fn ask_fzf(
     // empty at their left.
     let beside = preview_window == "right:50%";
     let room = usize::from(if beside { columns / 2 } else { columns }).saturating_sub(4);
-    let header = if note.is_empty() { keys(room) } else { note };
+    let header = if note.is_empty() { keys(room).to_owned() } else { wrapped(note, room) };
     let lines = lines(context, view, seat.map(|seat| seat.session));
     let mut query = before.query;
     let mut at = None;
@@ -455,6 +455,24 @@ fn keys(room: usize) -> &'static str {
         "enter go, ? help",
     ];
     all.into_iter().find(|keys| keys.len() <= room).unwrap_or("? help")
+}
+
+/// Text in lines of so many columns, as far as its words allow.
+fn wrapped(text: &str, room: usize) -> String {
+    let mut lines = String::new();
+    let mut left = room;
+    for word in text.split(' ') {
+        let needed = word.width() + 1;
+        if needed > left && !lines.is_empty() {
+            lines.push('\n');
+            left = room;
+        } else if !lines.is_empty() {
+            lines.push(' ');
+        }
+        lines.push_str(word);
+        left = left.saturating_sub(needed);
+    }
+    lines
 }
 
 /// Whether this fzf can put its cursor somewhere: from 0.36 on.
@@ -619,6 +637,14 @@ mod tests {
         assert_eq!(picked.uuid.as_deref(), Some(uuid));
         assert_eq!(read_picked("x\n\n"), Picked { query: "x".into(), ..Picked::default() });
         assert_eq!(read_picked("\n\n$(x)\ty\n").uuid, None);
+    }
+
+    #[test]
+    fn a_note_is_wrapped_between_words() {
+        assert_eq!(wrapped("one two three", 80), "one two three");
+        assert_eq!(wrapped("one two three", 8), "one two\nthree");
+        assert_eq!(wrapped("a-very-long-word two", 8), "a-very-long-word\ntwo");
+        assert_eq!(wrapped("", 8), "");
     }
 
     #[test]

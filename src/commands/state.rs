@@ -16,7 +16,9 @@ use tmux_roster::{Session, Store, StoreError, Timestamp, migration_plan};
 
 use super::list::{State, visible};
 use super::store::json;
-use super::{Context, Failure, Outcome, count, not_found, print, print_path, store_of, warn};
+use super::{
+    Context, Failure, Outcome, Target, count, not_found, print, print_path, store_of, warn,
+};
 use crate::cli;
 
 /// How long all directories may take together: the lock is held meanwhile.
@@ -215,11 +217,8 @@ fn named<'a>(
     sessions: &'a mut std::collections::BTreeMap<String, Session>,
     name: &str,
 ) -> Result<&'a mut Session, Failure> {
-    let key = if sessions.contains_key(name) {
-        Some(name.to_owned())
-    } else {
-        sessions.iter().find(|(_, s)| s.uuid == name).map(|(key, _)| key.clone())
-    };
+    let key = Target::parse(name).among(sessions.iter(), |(_, session)| session);
+    let key = key.map(|(key, _)| key.clone());
     let error = not_found(name, sessions.keys().map(String::as_str));
     key.and_then(|key| sessions.get_mut(&key)).ok_or(error)
 }
@@ -308,9 +307,13 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
             transaction.bring_into_step()?;
         }
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            for session in store.list()? {
-                let is_meant = |name: &String| *name == session.name || *name == session.uuid;
-                if args.name.as_ref().is_none_or(is_meant) {
+            let sessions = store.list()?;
+            let wanted = args
+                .name
+                .as_ref()
+                .map(|name| Target::parse(name).among(sessions.iter(), |session| session).cloned());
+            for session in sessions {
+                if wanted.as_ref().is_none_or(|wanted| wanted.as_ref() == Some(&session)) {
                     checked.push(Checked {
                         name: session.name,
                         status: health::NO_SERVER.into(),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use tmux_roster::{Session, Store, Timestamp, migration_plan, sanitize_name, validate_name};
 
-use super::{Failure, Outcome, print, print_path};
+use super::{Failure, Outcome, print, print_path, warn};
 use crate::cli::{self, StoreOperation as Op};
 
 pub fn run(args: cli::Store) -> Outcome {
@@ -41,9 +41,10 @@ pub fn run(args: cli::Store) -> Outcome {
         Op::Mode(args) => store.update_mode(&args.name, &args.mode)?,
         Op::Health(args) => store.update_health(&args.name, &args.status, now)?,
         Op::Attached(args) => store.update_attached(&args.name, now)?,
-        Op::Backup(_) => {
-            print_path(&store.backup()?.unwrap_or_default())?;
-        }
+        Op::Backup(_) => match store.backup()? {
+            Some(path) => print_path(&path)?,
+            None => warn("there is no file: nothing to back up"),
+        },
         Op::Migrate(_) => drop(store.migrate(&migration_plan())?),
         Op::Validate(_) | Op::Sanitize(_) => {}
     }

@@ -700,6 +700,10 @@ impl<'a> Work<'a> {
 /// one name the one that lived last is lost, the others stay closed. Clones leave nothing.
 pub fn end_with_server(remembered: &mut Remembered) {
     let records = &mut remembered.registry.sessions;
+    // As in every reconciliation, whatever somebody wrote inside.
+    for (key, record) in records.iter_mut() {
+        record.name.clone_from(key);
+    }
     let known = remembered.memory.sessions.values();
     let clones: HashSet<&str> =
         known.filter(|known| known.clone).map(|known| known.uuid.as_str()).collect();

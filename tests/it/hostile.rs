@@ -708,8 +708,9 @@ fn one_of_each() -> Server {
 }
 
 /// Our three files, and all that tmux was ever told.
-fn all_there_is(server: &Server) -> (Vec<Vec<u8>>, Vec<String>) {
-    let file = |name| std::fs::read(server.registry_path().with_file_name(name)).unwrap();
+fn all_there_is(server: &Server) -> (Vec<String>, Vec<String>) {
+    let path = server.registry_path();
+    let file = |name| std::fs::read_to_string(path.with_file_name(name)).unwrap();
     let files = ["sessions.json", "closed.json", "server.json"].map(file).to_vec();
     let one = server.id("one");
     let told = [
@@ -731,14 +732,14 @@ fn check_that_nothing_comes_of(server: &Server, body: &str) {
     let job = hook_job(server, &stub).output().unwrap();
     assert!(job.status.success(), "{body}");
     assert!(job.stdout.is_empty() && job.stderr.is_empty(), "{body}: {job:?}");
-    assert!(all_there_is(server) == before, "{body}: after a job");
+    assert_eq!(all_there_is(server), before, "{body}: after a job");
     for args in TYPED {
         let output = typed(server, &stub, args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{body}: {args:?}: {said}");
         assert!(output.stdout.is_empty() && said.starts_with("roster: "), "{body}: {output:?}");
         assert!(!said.contains("no tmux server is running"), "{body}: {args:?}: {said}");
-        assert!(all_there_is(server) == before, "{body}: after {args:?}");
+        assert_eq!(all_there_is(server), before, "{body}: after {args:?}");
     }
 }
 

@@ -416,7 +416,7 @@ fn forget_clear_backup_and_recover() {
     assert!(!names_in(&server, "lost").contains(&"v".to_owned()));
     let refused = server.try_roster(&["reopen", "v"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(1) && said.contains("another name"), "{said}");
+    assert!(refused.status.code() == Some(1) && said.contains("is left alone"), "{said}");
     assert!(names_in(&server, "closed").contains(&"v".to_owned()), "it can still be reopened");
     server.tmux(&["rename-session", "-t", &server.id("v"), "again"]);
     wait_for(|| server.names().contains(&"again".to_owned()).then_some(()), || "again".into());
@@ -523,6 +523,91 @@ fn a_session_that_is_left_alone_is_not_made_a_second_time() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(1) && said.contains("lives as \"_v\""), "{output:?}");
     assert_eq!(names_in(&server, "closed"), ["v"]);
+}
+
+#[test]
+fn reopen_passes_over_a_session_that_is_left_alone_and_every_command_says_so() {
+    let server = five();
+    server.roster(&["kill", "w"]);
+    server.roster(&["forget", "--force", "v"]);
+    assert_eq!(names_in(&server, "closed"), ["v", "w"]);
+    for command in [
+        &["reopen", "v"][..],
+        &["restore", "v"],
+        &["kill", "v"],
+        &["rename", "v", "vv"],
+        &["new", "-d", "v"],
+    ] {
+        let output = server.try_roster(command);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let told = "session \"v\" lives and is left alone";
+        assert!(output.status.code() == Some(1) && said.contains(told), "{command:?}: {output:?}");
+    }
+    assert_eq!(server.roster(&["reopen"]), "reopened w\n");
+    assert_eq!(
+        String::from_utf8_lossy(&server.try_roster(&["reopen"]).stderr),
+        "roster: no session was closed\n"
+    );
+    let uuid = server.tmux(&["show-options", "-v", "-t", &server.id("v"), "@roster_uuid"]);
+    server.tmux(&["kill-session", "-t", &server.id("v")]);
+    assert_eq!(server.roster(&["reopen"]), "reopened v\n");
+    assert_eq!(server.uuid("v"), uuid);
+}
+
+#[test]
+fn one_long_name_widens_no_other_row() {
+    let server = five();
+    let long = "n".repeat(300);
+    server.tmux(&["new-session", "-d", "-s", &long]);
+    server.wait_for_name(&long);
+    let listed = server.roster(&["list"]);
+    let rows: Vec<&str> = listed.lines().collect();
+    assert!(rows.iter().any(|row| row.starts_with(&format!("{long}  live"))), "{listed}");
+    assert!(rows.iter().filter(|row| !row.starts_with("nn")).all(|r| r.len() < 200), "{listed}");
+}
+
+/// Anybody can name a session like another's UUID; keys and menus say `uuid:`.
+#[test]
+fn a_session_named_like_the_uuid_of_another_is_not_taken_for_it() {
+    let server = five();
+    let uuid = server.uuid("v");
+    let target = &format!("uuid:{uuid}");
+    server.tmux(&["new-session", "-d", "-s", &uuid, "-c", &server.dir("a")]);
+    server.wait_for_name(&uuid);
+    server.wait_until_quiet();
+    let decoy = server.field(&uuid, "uuid");
+    let named = |word: &str| {
+        let shown: Value = serde_json::from_str(&server.roster(&["show", word, "--json"])).unwrap();
+        (shown["name"].as_str().unwrap().to_owned(), shown["mode"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(named(&uuid), (uuid.clone(), "safe".to_owned()), "a name is a name first");
+    assert_eq!(named(target), ("v".to_owned(), "safe".to_owned()));
+    server.roster(&["mode", target, "yolo"]);
+    assert_eq!(server.roster(&["mode", target]), "yolo\n");
+    assert!(server.roster(&["health", target]).contains(" v\n"));
+    server.roster(&["rename", target, "vv"]);
+    server.roster(&["kill", target]);
+    assert_eq!(names_in(&server, "closed"), ["vv"]);
+    server.roster(&["reopen", target]);
+    // Without a server as well.
+    server.crash();
+    server.roster(&["rename", target, "v"]);
+    server.roster(&["mode", target, "safe"]);
+    assert!(
+        String::from_utf8_lossy(&server.try_roster(&["health", target]).stdout).contains(" v\n")
+    );
+    server.roster(&["restore", target]);
+    server.wait_until_quiet();
+    server.crash();
+    server.roster(&["forget", target]);
+    assert_eq!(names_in(&server, "closed"), ["v"]);
+    server.roster(&["forget", target]);
+    assert!(names_in(&server, "closed").is_empty());
+    assert_eq!(named(&uuid), (uuid.clone(), "safe".to_owned()), "what bears its name is as it was");
+    assert_eq!(server.field(&uuid, "uuid"), decoy);
+    let output = server.try_roster(&["forget", target]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("not found"), "{output:?}");
 }
 
 #[test]

@@ -254,6 +254,74 @@ fn the_picker_renames_kills_forgets_and_changes_the_mode() {
     }
 }
 
+/// Every key of picker and menu acts on the session that it was pressed for, whatever others are
+/// called.
+#[test]
+fn keys_never_take_a_session_named_like_a_uuid_for_the_other() {
+    for with in pickers() {
+        let server = started(with, "");
+        let client = server.attach("one");
+        let uuid = server.uuid("two");
+        server.tmux(&["new-session", "-d", "-s", &uuid, "-c", &server.dir("a")]);
+        server.wait_for_names(&["one", "two", "three", &uuid]);
+        server.wait_until_quiet();
+        let decoy = server.uuid(&uuid);
+        let press = |fzf: &str, menu: &str| {
+            client.press(&[if with == With::Fzf { fzf } else { menu }]);
+        };
+        let leave = || {
+            if with == With::Fzf {
+                client.press(&["Escape"]);
+            }
+            client.wait_until_gone("└");
+        };
+        client.choose(with, "two");
+        press("C-t", "t");
+        wait_for(|| (server.field("two", "mode") == "yolo").then_some(()), || "the mode".into());
+        leave();
+        client.choose(with, "two");
+        press("C-r", "r");
+        client.wait_to_see(if tmux_version() >= (3, 2) { "New name for two" } else { "new name:" });
+        client.press(&["C-u", "zwei", "Enter"]);
+        server.wait_for_names(&["one", "zwei", "three", &uuid]);
+        leave();
+        client.choose(with, "zwei");
+        press("Enter", "g");
+        wait_to_show(&server, "zwei");
+        client.wait_until_gone("└");
+        // The menu of the current session.
+        client.prefix("A");
+        client.wait_to_see("list of backups");
+        client.press(&["t"]);
+        wait_for(|| (server.field("zwei", "mode") == "safe").then_some(()), || "the mode".into());
+        client.wait_until_gone("└");
+        client.prefix("A");
+        client.wait_to_see("list of backups");
+        client.press(&["x"]);
+        client.wait_to_see("Kill zwei?");
+        // The cursor is on "no".
+        client.press(&["Enter"]);
+        client.wait_until_gone("Kill zwei?");
+        server.wait_until_quiet();
+        server.wait_for_names(&["one", "zwei", "three", &uuid]);
+        client.prefix("A");
+        client.wait_to_see("list of backups");
+        client.press(&["x"]);
+        client.wait_to_see("Kill zwei?");
+        client.press(&["y"]);
+        server.wait_for_names(&["one", "three", &uuid]);
+        client.wait_to_see("killed zwei: roster reopen brings it back");
+        client.choose(with, "zwei");
+        press("C-o", "o");
+        server.wait_for_names(&["one", "three", "zwei", &uuid]);
+        leave();
+        assert_eq!(server.uuid("zwei"), uuid);
+        let (is, mode) = (server.uuid(&uuid), server.field(&uuid, "mode"));
+        assert_eq!((is, mode.as_str()), (decoy, "safe"));
+        assert_undisturbed(&server);
+    }
+}
+
 #[test]
 fn the_picker_starts_a_session_named_as_typed_where_the_pane_is() {
     if tmux_version() < (3, 2) {
