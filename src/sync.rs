@@ -209,7 +209,7 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     }
     let store = waiting(store, trigger);
     let locked = store.lock()?;
-    if seen.is_some_and(|seen| is_done_by_another(place, seen, locked.times(), trigger)) {
+    if seen.is_some_and(|seen| is_done_by_another(seen, locked.times(), trigger)) {
         return Ok(Report::default());
     }
     let mut transaction = Transaction::begin_locked(place, locked, trigger)?;
@@ -219,7 +219,8 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     };
     report.mended = transaction.mended.take();
     if matches!(trigger, Trigger::Hook { .. }) && !report.unfinished {
-        transaction.locked.set_times(Times { carried_through: true, ..transaction.times });
+        let carried_through = Times::mark(transaction.answer.snapshot.server.pid);
+        transaction.locked.set_times(Times { carried_through, ..transaction.times });
     }
     transaction.end();
     Ok(report)
@@ -228,20 +229,12 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
 /// Whether another sync asked tmux since this job of a hook began, and came to its end: then it
 /// saw what this one was started for. A burst that lasts for seconds starts a job in each of
 /// them; if each of those went on asking, tmux would be asked ever faster.
-fn is_done_by_another(place: &Place, seen: Times, now: Times, trigger: Trigger) -> bool {
+fn is_done_by_another(seen: Times, now: Times, trigger: Trigger) -> bool {
     // Before 3.2 only the job itself knows the directory of its session.
     matches!(trigger, Trigger::Hook { mark: Mark::Environment, .. })
         && now.queried > seen.queried
-        && now.carried_through
         // Containers that share a home may each have a server at this socket.
-        && job_server().is_some_and(|pid| was_asked(place, pid))
-}
-
-/// Whether it was this server that the last sync asked. A memory that cannot be read proves
-/// nothing: the job then asks, and meets the error itself.
-fn was_asked(place: &Place, pid: u32) -> bool {
-    let server = read_memory(place).ok().and_then(|memory| memory.server);
-    server.is_some_and(|server| server.pid == pid)
+        && job_server().is_some_and(|pid| now.carried_through == Times::mark(pid))
 }
 
 impl<'a> Transaction<'a> {
@@ -830,7 +823,7 @@ fn begin_query(locked: &Locked<'_>, trigger: Trigger) -> (Times, bool) {
     let due = matches!(trigger, Trigger::Person)
         || now.duration_since(times.hooks_checked).map_or(true, |since| since > HOOKS_CHECK);
     let hooks_checked = if due { now } else { times.hooks_checked };
-    let times = Times { queried: now, hooks_checked, carried_through: false };
+    let times = Times { queried: now, hooks_checked, carried_through: 0 };
     locked.set_times(times);
     (times, due)
 }

@@ -31,34 +31,45 @@ pub struct LockGuard {
 /// What the lock file's own times tell: it is empty, and nobody reads or writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
-    /// When the last query of tmux began (the time of modification).
+    /// When the last query of tmux began (the time of modification, to a tenth of a millisecond).
     pub queried: SystemTime,
     /// When the hooks were last checked (the time of access).
     pub hooks_checked: SystemTime,
-    /// Whether the sync that asked then came to its end, with nothing left to do (the last bit of
-    /// the nanoseconds of the time of modification).
-    pub carried_through: bool,
+    /// Where the sync that asked then came to its end, with nothing left to do: the mark of the
+    /// server that it asked, else 0 (the rest of the time of modification).
+    pub carried_through: u32,
 }
+
+/// So many marks, and nanoseconds, are a tenth of a millisecond.
+const MARKS: u32 = 100_000;
 
 impl Times {
     const NEVER: Times = Times {
         queried: SystemTime::UNIX_EPOCH,
         hooks_checked: SystemTime::UNIX_EPOCH,
-        carried_through: false,
+        carried_through: 0,
     };
+
+    /// The mark of a server, by its process id. What another program makes of the file's time is
+    /// taken for it once in a hundred thousand times.
+    pub fn mark(pid: u32) -> u32 {
+        1 + pid % (MARKS - 1)
+    }
 
     fn of(file: &Metadata) -> io::Result<Times> {
         let (modified, hooks_checked) = (file.modified()?, file.accessed()?);
-        let bit = last_bit(modified);
-        // Of a file that was just made all times are one, with any bit.
-        let carried_through = !bit.is_zero() && modified != hooks_checked;
-        Ok(Times { queried: modified - bit, hooks_checked, carried_through })
+        let rest = rest_of(modified);
+        let queried = modified - nanos(rest);
+        Ok(Times { queried, hooks_checked, carried_through: rest })
     }
 }
 
-fn last_bit(time: SystemTime) -> Duration {
-    let nanos = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
-    Duration::from_nanos((nanos & 1).into())
+fn rest_of(time: SystemTime) -> u32 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos() % MARKS)
+}
+
+fn nanos(count: u32) -> Duration {
+    Duration::from_nanos(count.into())
 }
 
 impl LockGuard {
@@ -67,11 +78,9 @@ impl LockGuard {
     }
 
     pub(super) fn set_times(&self, times: Times) {
-        let bit = Duration::from_nanos(times.carried_through.into());
-        let modified = times.queried - last_bit(times.queried) + bit;
-        // Where the hooks are checked by that very query, the two are still not the same.
-        let accessed = times.hooks_checked - last_bit(times.hooks_checked);
-        let times = FileTimes::new().set_modified(modified).set_accessed(accessed);
+        let queried = times.queried - nanos(rest_of(times.queried));
+        let modified = queried + nanos(times.carried_through);
+        let times = FileTimes::new().set_modified(modified).set_accessed(times.hooks_checked);
         // Only the pace of queries depends on it.
         let _ = self.lock.file.set_times(times);
     }

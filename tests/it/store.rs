@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use proptest::prelude::*;
 use tmux_roster::store::migrate::Step;
@@ -919,25 +919,23 @@ fn threads_of_one_process_exclude_each_other() {
 }
 
 #[test]
-fn the_lock_file_tells_whether_the_last_sync_was_carried_through() {
-    for carried_through in [false, true].repeat(20) {
-        let place = Place::new();
-        let locked = || {
-            let store = Store::new(place.registry());
-            let times = store.lock().unwrap().times();
-            (store, times)
-        };
-        let (store, fresh) = locked();
-        assert!(!fresh.carried_through, "whatever the time at which it was made");
-        let even = fresh.queried;
-        for moment in [even, even + Duration::from_nanos(1)] {
-            // The hooks are checked by that very query.
-            let times = Times { carried_through, queried: moment, hooks_checked: moment };
-            store.lock().unwrap().set_times(times);
-            // It is one moment with and without.
-            let times = Times { carried_through, queried: even, hooks_checked: even };
-            assert_eq!(locked().1, times);
-            assert_eq!(store.peek_times(), Some(times));
+fn the_lock_file_tells_whose_sync_was_carried_through() {
+    let place = Place::new();
+    let store = Store::new(place.registry());
+    let told = || store.lock().unwrap().times();
+    let tenth = |n: u32| SystemTime::UNIX_EPOCH + Duration::from_micros(100) * n;
+    for pid in [1, 4_194_304, 99_998, 99_999] {
+        for (at, since) in [(7, 0), (9_999, 1), (10_000, 99_999), (20_001, 50_000)] {
+            for carried_through in [0, Times::mark(pid)] {
+                let (queried, hooks_checked) = (tenth(at), tenth(3) + Duration::from_nanos(1));
+                let times = Times { queried, hooks_checked, carried_through };
+                let exactly = queried + Duration::from_nanos(since);
+                store.lock().unwrap().set_times(Times { queried: exactly, ..times });
+                assert_eq!(told(), times, "{pid} at {at} and {since} ns");
+                assert_eq!(store.peek_times(), Some(times));
+            }
         }
     }
+    assert!(Times::mark(0) != 0, "no server is not one");
+    assert_ne!(Times::mark(1000), Times::mark(1001));
 }
