@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::model::reconcile::{EventKind, Policy};
 use crate::tmux::{Tmux, socket_folder};
 
+/// The registry's name in its folder.
+pub const REGISTRY: &str = "sessions.json";
+
 /// A server and where its registry is.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -18,9 +21,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// sessions.json
+    /// The registry.
     pub fn registry(&self) -> PathBuf {
-        self.dir.join("sessions.json")
+        self.dir.join(REGISTRY)
     }
 
     /// The memory of the server.

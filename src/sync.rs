@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{OPTIONS, Place, Settings};
+use crate::config::{OPTIONS, Place, REGISTRY, Settings};
 use crate::health;
 use crate::model::in_step::is_in_step;
 use crate::model::memory::{Closed, MEMORY_VERSION, Memory};
@@ -1093,7 +1093,7 @@ pub fn run_lines(
         // Under the lock it is named after the registry, whose next writer clears away what a
         // crash left. A plugin that loads has no lock, and a sync that commits meanwhile must
         // not clear its file away.
-        let name = if server.is_some() { "sessions.json" } else { "commands" };
+        let name = if server.is_some() { REGISTRY } else { "commands" };
         if server.is_none() {
             clear_old_commands(place);
         }

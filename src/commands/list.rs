@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use serde::Serialize;
-use tmux_roster::config::{Place, Settings};
+use tmux_roster::config::{Place, REGISTRY, Settings};
 use tmux_roster::model::reconcile::{Plan, Remembered, end_with_server, reconcile};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
@@ -15,7 +15,7 @@ use tmux_roster::store::file;
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{TmuxError, Version};
-use tmux_roster::{Session, StoreError, Timestamp};
+use tmux_roster::{Session, Store, StoreError, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
 use super::store::json;
@@ -425,13 +425,15 @@ pub fn show(context: &Context, args: &cli::Show) -> Outcome {
 
 /// The names as the registry has them: no lock, and no tmux outside of it.
 pub fn names(context: &Context) -> Outcome {
-    let mut place =
-        if context.is_inside() { context.place() } else { context.place_without_tmux() }?;
-    if !file::exists(&place.registry()) && file::exists(&place.tmux.socket) {
+    let store = if context.is_inside() {
+        store_of(&context.place()?)
+    } else {
+        let socket = context.socket();
+        let own = Store::new(context.dir_without_tmux(&socket)?.join(REGISTRY));
         // Its server may keep it elsewhere, or be another user's.
-        place = context.place()?;
-    }
-    let store = store_of(&place);
+        let is_elsewhere = !file::exists(own.path()) && file::exists(&socket);
+        if is_elsewhere { store_of(&context.place()?) } else { own }
+    };
     let mut names = store.names()?;
     if names.is_empty() && store.read_if_there()?.is_none() {
         // Somebody deleted it; the next sync brings it back from there.
@@ -463,7 +465,7 @@ pub fn backups(context: &Context, args: &cli::Backups) -> Outcome {
     let now = Timestamp::now();
     let mut found = Vec::new();
     for backup in store.backups()? {
-        let sessions = tmux_roster::Store::new(&backup.path).names().ok().map(|names| names.len());
+        let sessions = Store::new(&backup.path).names().ok().map(|names| names.len());
         found.push(JsonBackup {
             path: backup.path.display().to_string(),
             created_at: Timestamp::from_unix((backup.nanos / 1_000_000_000) as i64),

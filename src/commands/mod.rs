@@ -176,8 +176,8 @@ impl Context {
 
     /// Whether the command was typed inside that server.
     pub fn is_inside(&self) -> bool {
-        let ours = self.socket();
         self.environment.tmux.as_ref().is_some_and(|(socket, _)| {
+            let ours = self.socket();
             *socket == ours || one_spelling(socket) == one_spelling(&ours)
         })
     }
@@ -190,11 +190,15 @@ impl Context {
     /// The place as the environment alone has it: enough where no server is to be asked.
     pub fn place_without_tmux(&self) -> Result<Place, Failure> {
         let tmux = self.tmux();
-        let published = self.environment.published_dir(&tmux.socket).map(PathBuf::from);
-        let dir = published
-            .or_else(|| self.environment.own_dir(&tmux.socket))
-            .ok_or("there is no folder for the registry: neither HOME nor XDG_STATE_HOME is set")?;
-        Ok(Place { tmux, dir })
+        Ok(Place { dir: self.dir_without_tmux(&tmux.socket)?, tmux })
+    }
+
+    /// The folder of that place: to find the tmux program takes longer than to read a registry.
+    pub fn dir_without_tmux(&self, socket: &Path) -> Result<PathBuf, Failure> {
+        let published = self.environment.published_dir(socket).map(PathBuf::from);
+        let dir = published.or_else(|| self.environment.own_dir(socket));
+        Ok(dir
+            .ok_or("there is no folder for the registry: neither HOME nor XDG_STATE_HOME is set")?)
     }
 
     /// The place as the plugin settled it in the server, if one runs.
