@@ -1076,8 +1076,9 @@ fn a_server_that_restarts_after_the_snapshot_gets_no_effects_meant_for_the_old_o
 }
 
 /// Ends the server and starts another, whose `$0` and `$1` are sessions of other people's choice.
+/// (One that is about to exit lists nothing any more, and takes the first call.)
 const RESTART: &str = "tmux kill-server; while tmux list-sessions; do :; done\n\
-     tmux new-session -d -s other -c / ; tmux new-session -d -s stranger -c /";
+     until tmux new-session -d -s other -c / ; do :; done; tmux new-session -d -s stranger -c /";
 
 /// A typed command with this tmux program.
 pub fn typed(server: &Server, tmux: &Path, args: &[&str]) -> Output {
