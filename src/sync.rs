@@ -233,7 +233,8 @@ fn is_done_by_another(seen: Times, now: Times, trigger: Trigger) -> bool {
     // Before 3.2 only the job itself knows the directory of its session.
     matches!(trigger, Trigger::Hook { mark: Mark::Environment, .. })
         && now.queried > seen.queried
-        // Containers that share a home may each have a server at this socket.
+        // Containers that share a home may each have a server at this socket, whose process ids
+        // are mostly not the same.
         && job_server().is_some_and(|pid| now.carried_through == Times::mark(pid))
 }
 
@@ -955,11 +956,13 @@ pub fn read_closed(place: &Place) -> Result<Closed, StoreError> {
 /// The registry or the list of closed sessions cannot be read.
 pub fn peek(place: &Place) -> Result<Remembered, StoreError> {
     let store = Store::new(place.registry());
+    let mut registry = match store.read_if_there()? {
+        Some(registry) => registry,
+        None => store.last_good().unwrap_or_default(),
+    };
+    registry.name_by_key();
     Ok(Remembered {
-        registry: match store.read_if_there()? {
-            Some(registry) => registry,
-            None => store.last_good().unwrap_or_default(),
-        },
+        registry,
         closed: match read_closed(place) {
             Err(StoreError::Damaged { .. }) => Closed::default(),
             read => read?,

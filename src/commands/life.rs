@@ -212,7 +212,8 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
                 }
             }
         }
-        bring_back(transaction, records, args.new_name.as_deref(), &[])
+        let changes = Changes { name: args.new_name.as_deref(), mode: None };
+        bring_back(transaction, records, changes, &[])
     })?;
     report(&done, "restored")
 }
@@ -226,7 +227,10 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
             None => closed
                 .iter()
                 .find(|entry| left_alone(transaction, &entry.session.uuid).is_none())
-                .ok_or("no session was closed")?,
+                .ok_or(match closed.first() {
+                    None => "no session was closed",
+                    Some(_) => "what is closed lives, and is left alone: roster closed lists it",
+                })?,
             Some(name) => Target::parse(name)
                 .among(closed.iter(), |entry| &entry.session)
                 .ok_or_else(|| match find(transaction, name) {
@@ -240,7 +244,8 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
                 })?,
         };
         let entry = entry.clone();
-        let done = bring_back(transaction, vec![entry.session], args.new_name.as_deref(), &[])?;
+        let changes = Changes { name: args.new_name.as_deref(), mode: None };
+        let done = bring_back(transaction, vec![entry.session], changes, &[])?;
         let seat = done.sessions.first().map(|(id, _)| seat(transaction, *id));
         Ok((done, seat))
     })?;
@@ -254,20 +259,28 @@ fn ignored(name: &str) -> Failure {
     format!("a session named {name:?} is left alone (@roster-ignore): take another name").into()
 }
 
+/// What is to be another of a session that is brought back.
+#[derive(Clone, Copy, Default)]
+struct Changes<'a> {
+    name: Option<&'a str>,
+    mode: Option<&'a str>,
+}
+
 /// Makes recorded sessions anew: lost ones, and closed ones after they are back in the registry.
+/// Those that do not come to live are as they were.
 fn bring_back(
     transaction: &mut Transaction<'_>,
     mut records: Vec<Session>,
-    new_name: Option<&str>,
+    changes: Changes<'_>,
     command: &[String],
 ) -> Result<Restored, Failure> {
-    let mut renamed = Vec::new();
-    if let Some(name) = new_name {
+    let mut before = records.clone();
+    if let Some(name) = changes.name {
         validate_name(name)?;
-        for record in &mut records {
-            let before = std::mem::replace(&mut record.name, name.to_owned());
-            renamed.push((record.uuid.clone(), before));
-        }
+    }
+    for record in &mut records {
+        changes.name.inspect(|name| record.name = (*name).to_owned());
+        changes.mode.inspect(|mode| record.mode = (*mode).to_owned());
     }
     let mut next = transaction.remembered.clone();
     let live = transaction.live();
@@ -286,7 +299,7 @@ fn bring_back(
         }
         if is_left_alone || taken.is_some_and(|other| other.uuid != record.uuid) {
             let is_lost = next.registry.by_uuid(&record.uuid).is_some();
-            return Err(match new_name {
+            return Err(match changes.name {
                 Some(name) => format!("the name {name:?} is taken: choose another with --as"),
                 None => format!(
                     "the name {:?} is taken by now: roster {} {} --as NEW brings it back as another",
@@ -304,28 +317,58 @@ fn bring_back(
     }
     let memory = next.memory.clone();
     transaction.commit(next, Some(&memory))?;
-    let done = restore::make(transaction, records, command, health::RECREATED)?;
-    let lives = |uuid: &str| done.sessions.iter().any(|(_, session)| session.uuid == uuid);
+    let names: Vec<String> = records.iter().map(|record| record.name.clone()).collect();
+    let made = restore::make(transaction, records, command, health::RECREATED);
+    if let Err(error) = &made {
+        if may_stand(transaction, &names) {
+            let names = names.join(", ");
+            return Err(
+                format!("{error}: until the next sync sees it, {names} counts as lost").into()
+            );
+        }
+    }
+    let sessions = made.as_ref().map_or(&[][..], |done| done.sessions.as_slice());
+    let lives = |uuid: &str| sessions.iter().any(|(_, session)| session.uuid == uuid);
     closed.retain(|entry| !lives(&entry.session.uuid));
-    renamed.retain(|(uuid, _)| !lives(uuid));
-    if !closed.is_empty() || !renamed.is_empty() {
-        // What was closed and does not live is still closed, and what was lost has its name.
-        let mut next = transaction.remembered.clone();
-        for entry in closed {
-            next.registry.sessions.retain(|_, session| session.uuid != entry.session.uuid);
-            next.closed.put_back(entry);
+    before.retain(|record| !lives(&record.uuid));
+    let mut next = transaction.remembered.clone();
+    for entry in closed {
+        next.registry.sessions.retain(|_, session| session.uuid != entry.session.uuid);
+        next.closed.put_back(entry);
+    }
+    for record in before {
+        let Some(now) = next.registry.by_uuid(&record.uuid).map(|now| now.name.clone()) else {
+            continue;
+        };
+        if let Some(now) = next.registry.sessions.get_mut(&now) {
+            now.mode.clone_from(&record.mode);
         }
-        for (uuid, before) in renamed {
-            let now = next.registry.by_uuid(&uuid).map(|session| session.name.clone());
-            // Where its name is taken by now, it stays under the new one.
-            let _ = now.map(|now| tmux_roster::store::rename(&mut next.registry, &now, &before));
-        }
+        // Where its name is taken by now, it stays under the new one.
+        let _ = tmux_roster::store::rename(&mut next.registry, &now, &record.name);
+    }
+    if next != transaction.remembered {
         transaction.commit(next, None)?;
+    }
+    let done = made?;
+    if done.failed {
         transaction.look_again()?;
         transaction.bring_into_step()?;
     }
     transaction.run_scripts(&done.events);
     Ok(done)
+}
+
+/// Whether sessions of these names may live or come to live, though making them failed: what tmux
+/// does that answers nothing, nobody knows. What it answers now comes after all that it was told.
+fn may_stand(transaction: &mut Transaction<'_>, names: &[String]) -> bool {
+    match transaction.look_again() {
+        Ok(()) => {
+            let mut sessions = transaction.answer.snapshot.sessions.iter();
+            sessions.any(|live| names.contains(&String::from_utf8_lossy(&live.name).into_owned()))
+        }
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => false,
+        Err(_) => true,
+    }
 }
 
 fn report(done: &Restored, verb: &str) -> Outcome {
@@ -394,26 +437,13 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
                 )
                 .into());
             }
-            Ok(Found::Lost(mut lost))
+            Ok(Found::Lost(lost))
                 if args.directory.is_none()
                     || lost.workdir == workdir
                     || transaction.remembered.memory.is_where_it_belongs(&lost, &workdir) =>
             {
-                let before = lost.mode.clone();
-                if let Some(mode) = &args.mode {
-                    lost.mode.clone_from(mode);
-                }
-                let uuid = lost.uuid.clone();
-                let done = bring_back(transaction, vec![lost], None, command)?;
-                if done.sessions.is_empty() {
-                    // It is as it was.
-                    let mut next = transaction.remembered.clone();
-                    let mut records = next.registry.sessions.values_mut();
-                    if let Some(lost) = records.find(|session| session.uuid == uuid) {
-                        lost.mode = before;
-                    }
-                    transaction.commit(next, None)?;
-                }
+                let changes = Changes { name: None, mode: args.mode.as_deref() };
+                let done = bring_back(transaction, vec![lost], changes, command)?;
                 return first(transaction, &done);
             }
             // A lost one of another directory steps aside when the new one stands.
@@ -488,7 +518,7 @@ pub fn go(context: &Context, args: &cli::Go) -> Outcome {
             Found::Lost(session) => session,
             Found::Closed(entry) | Found::LeftAlone(entry, _) => entry.session,
         };
-        let done = bring_back(transaction, vec![record], None, &[])?;
+        let done = bring_back(transaction, vec![record], Changes::default(), &[])?;
         first(transaction, &done)
     })?;
     go_to(context, &place, seat, args.client.as_deref())
@@ -510,7 +540,7 @@ pub fn last(context: &Context, args: &cli::Last) -> Outcome {
         if let Some((id, _)) = live.iter().find(|(_, uuid)| **uuid == before.uuid) {
             return Ok(seat(transaction, *id));
         }
-        let done = bring_back(transaction, vec![before], None, &[])?;
+        let done = bring_back(transaction, vec![before], Changes::default(), &[])?;
         first(transaction, &done)
     })?;
     go_to(context, &place, seat, args.client.as_deref())

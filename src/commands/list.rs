@@ -281,7 +281,7 @@ fn print_rows(context: &Context, rows: &[Row], last: &str, as_json: bool) -> Out
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where nothing is cut, one long cell widens no other row by more than this.
+/// Where nothing is cut, one long name widens no other row by more than this.
 const WIDEST: usize = 40;
 
 /// Lays a table out, its widest column cut to the terminal's width, coloured on a terminal.
@@ -304,7 +304,7 @@ fn layout<const N: usize>(table: &[[String; N]], styles: &[&str]) -> String {
             widths[widest] -= 1;
         }
     } else {
-        widths = widths.map(|width| width.min(WIDEST));
+        widths[0] = widths[0].min(WIDEST);
     }
     let mut text = String::new();
     for (row, style) in table.iter().zip(styles) {

@@ -198,7 +198,7 @@ impl Context {
         let published = self.environment.published_dir(socket).map(PathBuf::from);
         let dir = published.or_else(|| self.environment.own_dir(socket));
         Ok(dir
-            .ok_or("there is no folder for the registry: neither HOME nor XDG_STATE_HOME is set")?)
+            .ok_or("there is no folder for the registry: neither HOME nor XDG_STATE_HOME is set to a whole path")?)
     }
 
     /// The place as the plugin settled it in the server, if one runs.

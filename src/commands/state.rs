@@ -307,7 +307,9 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
             transaction.bring_into_step()?;
         }
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            let sessions = store.list()?;
+            let rows = super::list::without_server(sync::peek(&place)?).rows;
+            let lost = rows.into_iter().filter(|row| row.state == State::Lost);
+            let sessions: Vec<Session> = lost.map(|row| row.session).collect();
             let wanted = args
                 .name
                 .as_ref()

@@ -43,7 +43,11 @@ pub fn run(args: cli::Store) -> Outcome {
         Op::Attached(args) => store.update_attached(&args.name, now)?,
         Op::Backup(_) => match store.backup()? {
             Some(path) => print_path(&path)?,
-            None => warn("there is no file: nothing to back up"),
+            None => {
+                // As the format has it.
+                print("\n")?;
+                warn("there is no file: nothing to back up");
+            }
         },
         Op::Migrate(_) => drop(store.migrate(&migration_plan())?),
         Op::Validate(_) | Op::Sanitize(_) => {}

@@ -699,11 +699,8 @@ impl<'a> Work<'a> {
 /// What is known once no server runs: closes that it did not outlive were losses. Of several of
 /// one name the one that lived last is lost, the others stay closed. Clones leave nothing.
 pub fn end_with_server(remembered: &mut Remembered) {
+    remembered.registry.name_by_key();
     let records = &mut remembered.registry.sessions;
-    // As in every reconciliation, whatever somebody wrote inside.
-    for (key, record) in records.iter_mut() {
-        record.name.clone_from(key);
-    }
     let known = remembered.memory.sessions.values();
     let clones: HashSet<&str> =
         known.filter(|known| known.clone).map(|known| known.uuid.as_str()).collect();

@@ -23,9 +23,18 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The record with this UUID, and the key it stands under.
+    /// The record with this UUID.
     pub fn by_uuid(&self, uuid: &str) -> Option<&Session> {
         self.sessions.values().find(|session| session.uuid == uuid)
+    }
+
+    /// Gives every record the name that it stands under, whatever somebody wrote inside.
+    pub fn name_by_key(&mut self) {
+        for (key, session) in &mut self.sessions {
+            if session.name != *key {
+                session.name.clone_from(key);
+            }
+        }
     }
 }
 

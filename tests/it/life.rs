@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::env::{Client, ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for};
-use crate::faults::{can_trace, hook_job, script};
+use crate::faults::{can_trace, hook_job, script, typed};
 
 /// Five sessions in directories of their own, with modes, in step.
 fn five() -> Server {
@@ -480,6 +480,62 @@ fn what_cannot_be_restored_under_another_name_keeps_its_own() {
     assert_eq!(server.uuid("w"), uuid);
 }
 
+/// Where tmux itself fails half-way, nothing is another than before.
+#[test]
+fn what_tmux_refuses_to_make_stays_as_it_was() {
+    let server = five();
+    server.roster(&["kill", "x"]);
+    lose_all(&server);
+    let (stub, mute) = (server.path("stub"), server.dir("mute"));
+    let tmux = tmux_program().display().to_string();
+    let fails = |how: &str| {
+        let body = format!("case $* in *source-file*) {how} ;; esac\nexec '{tmux}' \"$@\"");
+        script(&stub, &body);
+    };
+    server.wait_until_idle();
+    let before = server.registry();
+    for how in ["exit 1", "exec sleep 100"] {
+        fails(how);
+        for args in [
+            &["reopen", "x"][..],
+            &["reopen", "x", "--as", "xx"],
+            &["restore", "v", "--as", "vv"],
+            &["restore", "--all"],
+            &["new", "-d", "v", "-m", "yolo"],
+            &["go", "--client", "none", "x"],
+        ] {
+            let output = typed(&server, &stub, args);
+            assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+            assert_eq!(server.registry(), before, "{args:?}");
+            assert_eq!(names_in(&server, "closed"), ["x"], "{args:?}");
+        }
+    }
+    // One that answers nothing from then on may make it in the end.
+    fails(&format!(">'{mute}' ;; esac\n[ ! -e '{mute}' ] || exec sleep 100\ncase x in y)"));
+    let output = typed(&server, &stub, &["reopen", "x"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("x counts as lost"), "{output:?}");
+    assert_eq!(names_in(&server, "lost"), ["v", "w", "x", "y", "z"]);
+}
+
+/// In the file the key is the name.
+#[test]
+fn without_a_server_a_record_is_called_by_its_key() {
+    let server = five();
+    server.crash();
+    let mut registry = server.registry();
+    let sessions = registry["sessions"].as_object_mut().unwrap();
+    let record = sessions.remove("v").unwrap();
+    sessions.insert("key".into(), record);
+    std::fs::write(server.registry_path(), registry.to_string()).unwrap();
+    let said = server.try_roster(&["health", "key"]).stdout;
+    assert_eq!(String::from_utf8_lossy(&said), "no-server        key\n");
+    server.roster(&["mode", "key", "loud"]);
+    server.roster(&["restore", "key"]);
+    server.wait_until_quiet();
+    assert_eq!(server.field("key", "mode"), "loud");
+}
+
 #[test]
 fn what_cannot_be_reopened_stays_closed() {
     let server = five();
@@ -546,7 +602,7 @@ fn reopen_passes_over_a_session_that_is_left_alone_and_every_command_says_so() {
     assert_eq!(server.roster(&["reopen"]), "reopened w\n");
     assert_eq!(
         String::from_utf8_lossy(&server.try_roster(&["reopen"]).stderr),
-        "roster: no session was closed\n"
+        "roster: what is closed lives, and is left alone: roster closed lists it\n"
     );
     let uuid = server.tmux(&["show-options", "-v", "-t", &server.id("v"), "@roster_uuid"]);
     server.tmux(&["kill-session", "-t", &server.id("v")]);

@@ -907,6 +907,14 @@ fn a_holder_that_never_lets_go_is_named_after_two_seconds() {
 }
 
 #[test]
+fn a_backup_of_nothing_prints_an_empty_line() {
+    let place = Place::new();
+    let output = place.command(&["backup"]).output().unwrap();
+    assert!(output.status.success() && output.stdout == b"\n", "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing to back up"), "{output:?}");
+}
+
+#[test]
 fn threads_of_one_process_exclude_each_other() {
     let place = Place::new();
     std::thread::scope(|scope| {
