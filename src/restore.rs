@@ -185,6 +185,8 @@ fn carry_out(
                 status = health::WORKDIR_MISSING;
                 next.memory.displaced.insert(uuid.clone(), displaced.clone());
             }
+            // That it is restored is told by who asked for it.
+            next.memory.lost_since.remove(uuid);
             recorded.workdir.clone_from(&blueprint.record.workdir);
             status.clone_into(&mut recorded.last_health_status);
             recorded.last_health_at = if status.is_empty() { Timestamp::ZERO } else { now };
@@ -267,7 +269,7 @@ fn blueprint(
         }
     }
     let words = profiles.get(&record.mode).map_or(&[][..], Vec::as_slice);
-    let command = words.iter().map(|word| expand(word, &record)).collect();
+    let command = launch_command(words, &record);
     Blueprint { name, workdir, displaced, command, record }
 }
 
@@ -326,6 +328,26 @@ pub fn variables(record: &Session) -> [(&'static str, &str); 4] {
         ("ROSTER_SESSION", &record.name),
         ("ROSTER_WORKDIR", &record.workdir),
     ]
+}
+
+/// Shells whose `-c` is followed by a script.
+const SHELLS: [&str; 10] =
+    ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh"];
+
+/// The words of a launch command, with our variables expanded. The script of a shell is left to
+/// that shell, which finds them in its environment: a session may be named `$(reboot)`.
+fn launch_command(words: &[String], record: &Session) -> Vec<String> {
+    let (mut is_shell, mut is_script) = (false, false);
+    let expanded = words.iter().map(|word| {
+        let expanded = if is_script { word.clone() } else { expand(word, record) };
+        let is_short = word.starts_with('-') && !word.starts_with("--");
+        is_script = is_shell && (is_short && word.contains('c') || word == "--command");
+        is_shell &= !is_script;
+        let program = word.rsplit('/').next().unwrap_or_default();
+        is_shell |= SHELLS.contains(&program);
+        expanded
+    });
+    expanded.collect()
 }
 
 /// `$NAME` and `${NAME}` of our four variables, and nothing else.
@@ -503,6 +525,26 @@ mod tests {
         assert_eq!(given(name, 3), "a\\b $x \t \x1b[ \\000 \\9 \\");
         assert_eq!(given(name, 6), "a\\b \\$x \t \x1b[ \\000 \\9 \\");
         assert_eq!(given(name, 7), r"a\b \$x \t \033[ \000 \9 \");
+    }
+
+    #[test]
+    fn the_script_of_a_shell_is_left_to_it() {
+        let mut record = Session::with("n", "/w", "safe", "u".into(), Timestamp::ZERO);
+        record.name = "$(reboot)".into();
+        let launched = |command: &str| {
+            shell_words::join(launch_command(&shell_words::split(command).unwrap(), &record))
+        };
+        for left in [
+            r#"sh -c 'x "$ROSTER_SESSION"'"#,
+            r#"/bin/bash --norc -lc 'x "$ROSTER_SESSION"'"#,
+            r#"env nice zsh -i -c 'x "$ROSTER_SESSION"'"#,
+        ] {
+            assert_eq!(launched(left), left);
+        }
+        let given = launched(r#"sh -c 'x "$1"' $ROSTER_UUID -c $ROSTER_SESSION"#);
+        assert_eq!(given, r#"sh -c 'x "$1"' u -c '$(reboot)'"#);
+        assert_eq!(launched("claude -c $ROSTER_UUID"), "claude -c u");
+        assert_eq!(launched("sh -x $ROSTER_WORKDIR/start"), "sh -x /w/start");
     }
 
     #[test]

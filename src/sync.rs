@@ -274,10 +274,11 @@ impl<'a> Transaction<'a> {
             query::parse(query, &output.stdout).ok_or_else(|| incomplete(place, &output))
         });
         let (remembered, mended) = remembered?;
-        let answer = match answered {
-            Ok(answer) => answer,
+        let (answer, hooks_asked) = match answered {
+            Ok(answer) => (answer, hooks),
             Err(error) => match empty_answer(place, &error, &remembered.memory, trigger) {
-                Some(answer) => answer,
+                // It tells nothing of them.
+                Some(answer) => (answer, false),
                 None => {
                     note_last_sign(place, &remembered, trigger);
                     return Err(error.into());
@@ -293,7 +294,7 @@ impl<'a> Transaction<'a> {
             remembered,
             answer,
             settings,
-            hooks_asked: hooks,
+            hooks_asked,
             mended,
         };
         transaction.use_job_directory();
@@ -350,11 +351,31 @@ impl<'a> Transaction<'a> {
         let told = self.tell(&lines, &plan.effects, &plan.memory_after);
         if effects > 0 && told.is_ok() {
             self.remember(plan.memory_after)?;
+            self.show(&plan.effects);
         }
         // It happened, whether or not tmux could be told of it.
         run_scripts(self.place, &self.settings, &plan.events);
         told?;
         Ok(Report { events: plan.events, changed, effects, ..Report::default() })
+    }
+
+    /// Notes in the snapshot what tmux was just told: else what a command changes next would be
+    /// compared with what tmux showed before.
+    fn show(&mut self, effects: &[Effect]) {
+        let snapshot = &mut self.answer.snapshot;
+        let mut live: HashMap<SessionId, &mut LiveSession> =
+            snapshot.sessions.iter_mut().map(|live| (live.id, live)).collect();
+        for effect in effects.iter().filter(|effect| effect.kind == EffectKind::Option) {
+            let target = effect.target.and_then(|id| live.get_mut(&id));
+            let shown = match (target, effect.name) {
+                (Some(live), "@roster_uuid") => &mut live.stamp,
+                (Some(live), "@roster_mode") => &mut live.mode,
+                (Some(live), "@roster_health") => &mut live.health,
+                (None, "@roster_lost") => &mut snapshot.lost_shown,
+                _ => continue,
+            };
+            shown.clone_from(&effect.value);
+        }
     }
 
     /// The same, and restores what was lost, if that is due.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::fs::StatVfsMountFlags;
 use serde::Serialize;
 use tmux_roster::config::{Environment, OPTIONS, Place, Settings};
 use tmux_roster::model::reconcile::{Remembered, reconcile};
@@ -178,7 +179,7 @@ fn examine(context: &Context) -> Examination {
     }
     if let Some(place) = &place {
         check_permissions(&mut exam, place);
-        let is_free = check_lock(&mut exam, place);
+        let is_free = !check_disk(&mut exam, place) || check_lock(&mut exam, place);
         check_registry(&mut exam, place, asked.as_ref(), settings.as_ref(), is_free);
         check_times(&mut exam, place);
         check_log(&mut exam, place);
@@ -187,6 +188,23 @@ fn examine(context: &Context) -> Examination {
     check_fzf(&mut exam);
     exam.place = place;
     exam
+}
+
+/// Whether the file system of the folder takes anything.
+fn check_disk(exam: &mut Examination, place: &Place) -> bool {
+    let Ok(found) = rustix::fs::statvfs(&place.dir) else { return true };
+    let is_root = rustix::process::geteuid().is_root();
+    let left = if is_root { found.f_bfree } else { found.f_bavail };
+    // Not all file systems count their files.
+    let is_full = left == 0 || (found.f_files > 0 && found.f_favail == 0);
+    let (what, remedy) = match found.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        true => ("read-only", "mount it writable"),
+        false if is_full => ("full", "make room there"),
+        false => return true,
+    };
+    let found = format!("the file system of {} is {what}", place.dir.display());
+    exam.problem("disk", &found, remedy);
+    false
 }
 
 /// The tmux program, and what its version cannot do. Gives what it calls its version.

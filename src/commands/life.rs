@@ -387,6 +387,9 @@ fn report(done: &Restored, verb: &str) -> Outcome {
 }
 
 pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
+    if args.mode.as_deref() == Some("") {
+        return Err(Failure::Usage("a mode is a word, such as safe".into()));
+    }
     if !args.detached {
         require_terminal(context, args.client.as_deref())?;
     }

@@ -222,11 +222,7 @@ pub fn list(context: &Context, args: &cli::List) -> Outcome {
             return Err(Failure::Usage(message));
         }
     };
-    let mut rows = view(&context.place()?)?.rows;
-    rows.retain(|row| match wanted {
-        Some(state) => row.state == state,
-        None => row.state != State::Closed,
-    });
+    let mut rows = rows_in(context, wanted)?;
     let order: fn(&Session, &Session) -> Ordering = match args.sort.as_deref() {
         None | Some("name") => |a, b| a.name.cmp(&b.name),
         Some("created") => |a, b| b.created_at.cmp(&a.created_at),
@@ -240,13 +236,23 @@ pub fn list(context: &Context, args: &cli::List) -> Outcome {
     print_rows(context, &rows, "ATTACHED", args.json)
 }
 
-pub fn closed(context: &Context, args: &cli::Closed) -> Outcome {
+/// The rows in a state, or all but the closed ones.
+fn rows_in(context: &Context, wanted: Option<State>) -> Result<Vec<Row>, Failure> {
     let place = context.place()?;
-    if let Err(error @ StoreError::Damaged { .. }) = sync::read_closed(&place) {
-        warn(&error.to_string());
+    if wanted == Some(State::Closed) {
+        // The view has none where that list is damaged.
+        sync::read_closed(&place)?;
     }
     let mut rows = view(&place)?.rows;
-    rows.retain(|row| row.state == State::Closed);
+    rows.retain(|row| match wanted {
+        Some(state) => row.state == state,
+        None => row.state != State::Closed,
+    });
+    Ok(rows)
+}
+
+pub fn closed(context: &Context, args: &cli::Closed) -> Outcome {
+    let rows = rows_in(context, Some(State::Closed))?;
     print_rows(context, &rows, "CLOSED", args.json)
 }
 

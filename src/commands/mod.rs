@@ -96,7 +96,12 @@ pub fn run(args: &[String]) -> Outcome {
 fn not_parsed(early: EarlyExit, line: &Line<'_>) -> Outcome {
     let verb = line.verb;
     if early.status.is_ok() {
-        print(&early.output)?;
+        let mut help = early.output;
+        if verb == "new" {
+            // argh knows nothing of the command at the line's end.
+            help = help.replacen("[--] [<name>]", "[<name>] [-- <command...>]", 1);
+        }
+        print(&help)?;
         return Ok(ExitCode::SUCCESS);
     }
     let is_known = |verb| Cli::get_args_info().commands.iter().any(|known| known.name == verb);

@@ -150,6 +150,10 @@ pub fn reconcile(
         policy,
         now,
         same_server,
+        of_server_before: match same_server {
+            true => HashSet::new(),
+            false => before.memory.sessions.values().map(|known| known.uuid.as_str()).collect(),
+        },
         pool: BTreeMap::new(),
         returned: Vec::new(),
         closed: before.closed.clone(),
@@ -171,6 +175,8 @@ struct Work<'a> {
     policy: &'a Policy,
     now: Timestamp,
     same_server: bool,
+    /// What the server before this one was last seen to have.
+    of_server_before: HashSet<&'a str>,
     pool: BTreeMap<String, Session>,
     /// Those of them that come back from the closed ones, the one closed last first, and when they
     /// were closed.
@@ -499,8 +505,20 @@ impl<'a> Work<'a> {
         if record.created_at.is_zero() {
             record.created_at = live.created;
         }
-        if is_new && self.now.seconds_since(live.created) < 60.0 {
+        // One with a stamp is not new: its record was taken away.
+        if is_new && live.stamp != uuid && self.now.seconds_since(live.created) < 60.0 {
             self.event(EventKind::Created, &record, None);
+        }
+        if !is_new {
+            let is_told_lost =
+                self.before.memory.lost_since.contains_key(uuid) || self.has_returned(uuid);
+            let is_lost = self.of_server_before.contains(uuid) && !is_told_lost;
+            if is_lost {
+                self.event(EventKind::Lost, &record, None);
+            }
+            if is_lost || is_told_lost {
+                self.event(EventKind::Restored, &record, None);
+            }
         }
         if old_name != name {
             self.event(EventKind::Renamed, &record, Some(old_name));

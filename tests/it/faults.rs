@@ -334,16 +334,23 @@ fn a_full_disk_and_a_read_only_one_are_survived() {
 set -eu
 roster=$1 disk=$2 file=$2/sessions.json
 save() { "$roster" store --file "$file" save "$1" /w safe >/dev/null; }
+told() {
+	ROSTER_SOCKET=/none ROSTER_DIR=$disk ROSTER_TMUX=/none "$roster" -S /none doctor |
+		grep -qF "the file system of $disk is $1"
+}
 mount -t tmpfs -o size=64k none "$disk"
 save kept
+! told ''
 cp "$file" "$disk/copy"
 dd if=/dev/zero of="$disk/filler" bs=1k 2>/dev/null || :
 if save new 2>"$disk/../full"; then echo 'a full disk was written to'; exit 1; fi
+told full
 cmp "$file" "$disk/copy"
 rm "$disk/filler"
 save new
 mount -o remount,ro "$disk"
 if save other 2>"$disk/../ro"; then echo 'a read-only disk was written to'; exit 1; fi
+told read-only
 [ "$("$roster" store --file "$file" names)" = '["kept","new"]' ]
 mount -o remount,rw "$disk"
 save other

@@ -509,6 +509,27 @@ fn a_launch_command_of_one_word_is_that_program_whatever_it_is_called() {
     check_canary(&server);
 }
 
+/// The script of a shell is text to nobody but that shell.
+#[test]
+fn a_launch_command_that_is_a_script_runs_no_name() {
+    let server = Server::with_config("");
+    server.set_trap();
+    let said = server.dir("said");
+    let line = format!("printf '<%s>' \"$ROSTER_SESSION\" \"$1\" >'{said}'; exec sleep 1000");
+    let command = format!("sh -c {} x $ROSTER_SESSION", shell_words::quote(&line));
+    let name = "x$(touch canary)`touch canary`'; touch canary; '\"";
+    assert!(new_session(&server, name.as_bytes(), &server.path("a")));
+    server.tmux(&["new-session", "-d", "-s", "other"]);
+    let set = ["set-option", "-g", "@roster-command-loud"].map(OsString::from);
+    server.tmux(&[&set[..], &[argument(command)]].concat());
+    server.roster(&["mode", name, "loud"]);
+    server.roster(&["kill", name]);
+    server.roster(&["reopen", name]);
+    let read = || std::fs::read_to_string(&said).unwrap_or_default();
+    wait_for(|| (read() == format!("<{name}><{name}>")).then_some(()), read);
+    check_canary(&server);
+}
+
 /// What a registry may hold that somebody else wrote.
 const VALUES: [&str; 8] = [
     "#(touch canary)",

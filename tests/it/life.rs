@@ -518,6 +518,20 @@ fn what_tmux_refuses_to_make_stays_as_it_was() {
     assert_eq!(names_in(&server, "lost"), ["v", "w", "x", "y", "z"]);
 }
 
+/// The first command that meets a session records it, and then does what it is for.
+#[test]
+fn a_mode_that_is_given_before_any_sync_stays() {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.roster(&["mode", "one", "yolo"]);
+    let shown = || server.tmux(&["show-options", "-v", "-t", &server.id("one"), "@roster_mode"]);
+    assert_eq!((server.field("one", "mode"), shown()), ("yolo".to_owned(), "yolo".to_owned()));
+    assert_eq!(server.roster(&["sync"]), "nothing to change\n");
+    assert_eq!(server.roster(&["mode", "one", "--next"]), "safe\n");
+    server.roster(&["sync"]);
+    assert_eq!((server.field("one", "mode"), shown()), ("safe".to_owned(), "safe".to_owned()));
+}
+
 /// In the file the key is the name.
 #[test]
 fn without_a_server_a_record_is_called_by_its_key() {
@@ -758,6 +772,8 @@ fn a_damaged_list_of_closed_sessions_is_told_and_kept() {
     std::fs::write(&list, "garbage").unwrap();
     let shown = server.try_roster(&["closed"]);
     assert!(String::from_utf8_lossy(&shown.stderr).contains("damaged"), "{shown:?}");
+    assert_eq!(shown.status.code(), Some(1));
+    assert_eq!(server.try_roster(&["list", "--state", "closed"]).status.code(), Some(1));
     let output = server.try_roster(&["reopen", "z"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("closed sessions was damaged"), "{said}");
@@ -1186,6 +1202,25 @@ fn scripts_of_the_user_run_once_for_each_event() {
     );
     server.wait_until_quiet();
     assert_eq!(happened().len(), wanted.len(), "{:#?}", happened());
+
+    // One that somebody makes again is brought back as well, and where the registry is gone it is
+    // no new one.
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "one", "-c", &a]);
+    let wanted = [&wanted[..], &[format!("lost|one||{a}"), format!("restored|one||{a}")]].concat();
+    wait_for(
+        || (happened().len() >= wanted.len()).then_some(()),
+        || format!("{wanted:#?}, not {:#?}", happened()),
+    );
+    server.wait_until_quiet();
+    for name in ["sessions.json", "sessions.json.last"] {
+        std::fs::remove_file(server.registry_path().with_file_name(name)).unwrap();
+    }
+    server.roster(&["sync"]);
+    server.wait_until_quiet();
+    let mut wanted = wanted;
+    wanted.sort();
+    assert_eq!(happened(), wanted);
 }
 
 #[test]
@@ -1321,4 +1356,12 @@ fn a_command_line_that_is_off_says_where_to_read_what_is_right() {
     for internal in ["load", "run-scripts", "key"] {
         assert!(server.roster(&[internal, "--help"]).starts_with("Usage: "), "{internal}");
     }
+}
+
+#[test]
+fn the_help_of_new_has_its_command() {
+    let server = Server::with_config("");
+    let usage = |verb: &str| server.roster(&[verb, "--help"]).lines().next().unwrap().to_owned();
+    assert!(usage("new").ends_with(" [-d] [<name>] [-- <command...>]"), "{}", usage("new"));
+    assert!(usage("reopen").ends_with(" [--] [<name>]"), "{}", usage("reopen"));
 }
