@@ -330,33 +330,47 @@ pub fn variables(record: &Session) -> [(&'static str, &str); 4] {
     ]
 }
 
-/// Shells whose `-c` is followed by a script.
-const SHELLS: [&str; 10] =
-    ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh"];
+/// Programs that make one line of their arguments for a shell.
+const JOINING: [&str; 3] = ["ssh", "mosh", "watch"];
 
-/// The words of a launch command, with our variables expanded. The script of a shell is left to
-/// that shell, which finds them in its environment: a session may be named `$(reboot)`.
+/// Programs that take a script, beside what is called `sh` or something with it.
+const SCRIPTED: [&str; 2] = ["su", "script"];
+
+/// The words of a launch command, with our variables expanded: what may come to a shell gets only
+/// values that are nothing to it. Any other is left to that shell, which has it in its environment:
+/// a session may be named `$(reboot)`.
 fn launch_command(words: &[String], record: &Session) -> Vec<String> {
-    let (mut is_shell, mut is_script) = (false, false);
+    let programs = || words.iter().map(|word| word.rsplit('/').next().unwrap_or_default());
+    let is_line = programs().any(|program| JOINING.contains(&program));
+    let is_scripted = programs().any(|p| p.ends_with("sh") || SCRIPTED.contains(&p));
     let expanded = words.iter().map(|word| {
-        let expanded = if is_script { word.clone() } else { expand(word, record) };
-        let is_short = word.starts_with('-') && !word.starts_with("--");
-        is_script = is_shell && (is_short && word.contains('c') || word == "--command");
-        is_shell &= !is_script;
-        let program = word.rsplit('/').next().unwrap_or_default();
-        is_shell |= SHELLS.contains(&program);
-        expanded
+        let around = replace_variables(word, record, |_| Some(""));
+        // Text with spaces or quotes in it is a script, whatever program it is for.
+        let is_script = is_scripted && !around.is_empty() || !is_plain(&around);
+        replace_variables(word, record, |value| {
+            (is_plain(value) || !is_line && !is_script).then_some(value)
+        })
     });
     expanded.collect()
 }
 
-/// `$NAME` and `${NAME}` of our four variables, and nothing else.
-pub fn expand(word: &str, record: &Session) -> String {
+/// Whether a text is one word to any shell, and no more than a part of one.
+fn is_plain(text: &str) -> bool {
+    text.chars().all(|c| c.is_alphanumeric() || "_./@%+,:=-".contains(c))
+}
+
+/// Replaces `$NAME` and `${NAME}` of our four variables, and nothing else, by what is made of their
+/// values; those for which that is nothing stay.
+fn replace_variables<'a>(
+    word: &str,
+    record: &'a Session,
+    by: impl Fn(&'a str) -> Option<&'a str>,
+) -> String {
     let variables = variables(record);
-    let mut expanded = String::new();
+    let mut replaced = String::new();
     let mut rest = word;
     while let Some(at) = rest.find('$') {
-        expanded.push_str(&rest[..at]);
+        replaced.push_str(&rest[..at]);
         let tail = &rest[at + 1..];
         let found = variables.iter().find_map(|(name, value)| {
             let braced =
@@ -364,21 +378,14 @@ pub fn expand(word: &str, record: &Session) -> String {
             let bare = tail
                 .strip_prefix(name)
                 .filter(|t| !t.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'));
-            braced.or(bare).map(|after| (*value, after))
+            Some((by(value)?, braced.or(bare)?))
         });
-        match found {
-            Some((value, after)) => {
-                expanded.push_str(value);
-                rest = after;
-            }
-            None => {
-                expanded.push('$');
-                rest = tail;
-            }
-        }
+        let (text, after) = found.unwrap_or(("$", tail));
+        replaced.push_str(text);
+        rest = after;
     }
-    expanded.push_str(rest);
-    expanded
+    replaced.push_str(rest);
+    replaced
 }
 
 /// Makes the sessions of one piece, detached, and stamps them at once: were we cut off later, each
@@ -527,37 +534,50 @@ mod tests {
         assert_eq!(given(name, 7), r"a\b \$x \t \033[ \000 \9 \");
     }
 
-    #[test]
-    fn the_script_of_a_shell_is_left_to_it() {
-        let mut record = Session::with("n", "/w", "safe", "u".into(), Timestamp::ZERO);
-        record.name = "$(reboot)".into();
-        let launched = |command: &str| {
-            shell_words::join(launch_command(&shell_words::split(command).unwrap(), &record))
-        };
-        for left in [
-            r#"sh -c 'x "$ROSTER_SESSION"'"#,
-            r#"/bin/bash --norc -lc 'x "$ROSTER_SESSION"'"#,
-            r#"env nice zsh -i -c 'x "$ROSTER_SESSION"'"#,
-        ] {
-            assert_eq!(launched(left), left);
-        }
-        let given = launched(r#"sh -c 'x "$1"' $ROSTER_UUID -c $ROSTER_SESSION"#);
-        assert_eq!(given, r#"sh -c 'x "$1"' u -c '$(reboot)'"#);
-        assert_eq!(launched("claude -c $ROSTER_UUID"), "claude -c u");
-        assert_eq!(launched("sh -x $ROSTER_WORKDIR/start"), "sh -x /w/start");
+    fn launched(command: &str, name: &str) -> String {
+        let mut record = Session::with("n", "/w x", "safe", "u".into(), Timestamp::ZERO);
+        record.name = name.into();
+        let words = shell_words::split(command).unwrap();
+        launch_command(&words, &record).join("|")
     }
 
     #[test]
-    fn only_our_own_variables_are_expanded() {
-        let mut record = Session::with("n", "/w", "safe", "u".into(), Timestamp::ZERO);
-        record.name = "a $ROSTER_UUID".into();
-        let expand = |word| super::expand(word, &record);
-        assert_eq!(expand("$ROSTER_UUID"), "u");
-        assert_eq!(expand("x${ROSTER_MODE}y$ROSTER_WORKDIR/z"), "xsafey/w/z");
-        assert_eq!(expand("$ROSTER_SESSION"), "a $ROSTER_UUID");
+    fn what_may_come_to_a_shell_gets_no_value_that_is_something_to_it() {
+        for script in [
+            r#"sh -c 'x "$ROSTER_SESSION"'"#,
+            r#"bash -lc -- 'x "${ROSTER_SESSION}"'"#,
+            "rbash -c +x $ROSTER_SESSION;",
+            "fish --command='x $ROSTER_SESSION'",
+            "zsh -c a/$ROSTER_SESSION",
+            "env nice su -c a/$ROSTER_SESSION",
+            "ssh host tmux attach -t $ROSTER_SESSION",
+            "watch -n 5 x $ROSTER_SESSION",
+            r#"python3 -c 'print("$ROSTER_SESSION")'"#,
+            r#"sh -c 'eval "$1"' x 'x $ROSTER_SESSION'"#,
+        ] {
+            let as_it_is = shell_words::split(script).unwrap().join("|");
+            for hostile in
+                ["$(reboot)", "a b", "a;b", "\"", "'", "a\nb", "~", "*", "#", "\\", "a`b`"]
+            {
+                assert_eq!(launched(script, hostile), as_it_is, "{hostile}");
+            }
+            let harmless = as_it_is.replace("${ROSTER_SESSION}", "$ROSTER_SESSION");
+            let harmless = harmless.replace("$ROSTER_SESSION", "a-1.é");
+            assert_eq!(launched(script, "a-1.é"), harmless);
+        }
+    }
+
+    #[test]
+    fn only_our_own_variables_are_expanded_and_a_plain_program_gets_any_value() {
+        let name = "a $ROSTER_UUID;";
+        assert_eq!(launched("x $ROSTER_UUID", name), "x|u");
+        assert_eq!(launched("x${ROSTER_MODE}y$ROSTER_WORKDIR/z", name), "xsafey/w x/z");
+        assert_eq!(launched("x --name=$ROSTER_SESSION", name), format!("x|--name={name}"));
         assert_eq!(
-            expand("$ROSTER_UUIDS $HOME $ ${ROSTER_UUID $(x)"),
-            "$ROSTER_UUIDS $HOME $ ${ROSTER_UUID $(x)"
+            launched("sh -c 'x \"$1\"' x $ROSTER_SESSION", name),
+            format!("sh|-c|x \"$1\"|x|{name}")
         );
+        let others = "x $ROSTER_UUIDS $HOME $ ${ROSTER_UUID $(x)";
+        assert_eq!(launched(others, name), others.replace(' ', "|"));
     }
 }

@@ -285,7 +285,7 @@ fn bring_back(
     let mut next = transaction.remembered.clone();
     let live = transaction.live();
     let mut closed = Vec::new();
-    for record in &records {
+    for (record, before) in records.iter().zip(&before) {
         let taken = next.registry.sessions.get(&record.name);
         // One that is left alone stands in no record.
         let is_left_alone = transaction.answer.snapshot.sessions.iter().any(|session| {
@@ -295,7 +295,7 @@ fn bring_back(
             return Err(ignored(&record.name));
         }
         if let Some(live) = left_alone(transaction, &record.uuid) {
-            return Err(lives_left_alone(&record.name, live));
+            return Err(lives_left_alone(&before.name, live));
         }
         if is_left_alone || taken.is_some_and(|other| other.uuid != record.uuid) {
             let is_lost = next.registry.by_uuid(&record.uuid).is_some();
@@ -643,6 +643,7 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
         }
     }
     let is_clone = transaction.remembered.memory.sessions.get(&id).is_some_and(|known| known.clone);
+    let name = session.name.clone();
     let mut next = transaction.remembered.clone();
     next.registry.sessions.remove(&session.name);
     let mut events = Vec::new();
@@ -653,15 +654,32 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
     }
     transaction.commit(next, None)?;
     lines.push(line(&[b"kill-session", b"-t", id.to_string().as_bytes()]));
-    transaction.run(&lines)?;
+    let server = transaction.answer.snapshot.server;
+    let ran = transaction.run(&lines);
     match transaction.look_again() {
         // That was the last session, and the server ended with it.
-        Err(SyncError::Tmux(_)) => {}
-        looked => {
-            looked?;
-            transaction.bring_into_step()?;
+        Err(SyncError::Tmux(_)) if ran.is_ok() => {}
+        Err(error) => {
+            ran?;
+            return Err(error.into());
+        }
+        Ok(()) => {
+            // To another server the id is another session's.
+            let is_same = transaction.answer.snapshot.server == server;
+            let mut sessions = transaction.answer.snapshot.sessions.iter();
+            let lives = is_same && sessions.any(|live| live.id == id);
+            if is_same || ran.is_ok() {
+                transaction.bring_into_step()?;
+            }
+            if lives || !is_same {
+                ran?;
+            }
+            if lives {
+                return Err(format!("tmux did not end the session {name:?}").into());
+            }
         }
     }
+    // What tmux has done is told, even where its answer was lost.
     transaction.run_scripts(&events);
     Ok(ExitCode::SUCCESS)
 }

@@ -17,7 +17,8 @@ use tmux_roster::{Session, Store, StoreError, Timestamp, migration_plan};
 use super::list::{State, visible};
 use super::store::json;
 use super::{
-    Context, Failure, Outcome, Target, count, not_found, print, print_path, store_of, warn,
+    Context, Failure, Outcome, Target, count, not_found, print, print_path, store_of, to_paste,
+    warn,
 };
 use crate::cli;
 
@@ -177,7 +178,7 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
             let mode = args.mode.as_ref().ok_or("no tmux server runs that knows @roster-modes")?;
             let mut found = Ok(());
             sync::change_offline(&place, |next| {
-                let session = named(&mut next.registry.sessions, &args.name);
+                let session = named(next, &args.name);
                 found = session.map(|session| session.mode.clone_from(mode));
                 found.is_ok()
             })?;
@@ -188,7 +189,7 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
     };
     transaction.bring_into_step()?;
     let mut next = transaction.remembered.clone();
-    let session = named(&mut next.registry.sessions, &args.name)?;
+    let session = named(&mut next, &args.name)?;
     let mode = match &args.mode {
         Some(mode) => {
             warn_of_mode(mode, &transaction.settings.modes);
@@ -207,19 +208,28 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
 
 /// The mode of a live or lost session, without the lock.
 fn mode_of(place: &Place, name: &str) -> Result<String, Failure> {
-    let mut view = super::list::view(place)?;
-    view.rows.retain(|row| row.state != State::Closed);
+    let view = super::list::view(place)?;
     let row = view.named(name).ok_or_else(|| not_found(name, view.names()))?;
-    Ok(row.session.mode.clone())
+    match row.state {
+        State::Closed => Err(is_closed(&row.session.name)),
+        State::Live | State::Lost => Ok(row.session.mode.clone()),
+    }
 }
 
-fn named<'a>(
-    sessions: &'a mut std::collections::BTreeMap<String, Session>,
-    name: &str,
-) -> Result<&'a mut Session, Failure> {
+fn is_closed(name: &str) -> Failure {
+    format!("session {name:?} is closed: roster reopen {}", to_paste(name)).into()
+}
+
+/// A live or lost session.
+fn named<'a>(next: &'a mut Remembered, name: &str) -> Result<&'a mut Session, Failure> {
+    let sessions = &mut next.registry.sessions;
     let key = Target::parse(name).among(sessions.iter(), |(_, session)| session);
     let key = key.map(|(key, _)| key.clone());
-    let error = not_found(name, sessions.keys().map(String::as_str));
+    let closed = Target::parse(name).among(next.closed.closed.iter(), |entry| &entry.session);
+    let error = match closed {
+        Some(entry) => is_closed(&entry.session.name),
+        None => not_found(name, sessions.keys().map(String::as_str)),
+    };
     key.and_then(|key| sessions.get_mut(&key)).ok_or(error)
 }
 
@@ -260,7 +270,7 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
             let mut next = transaction.remembered.clone();
             let live = transaction.live();
             let wanted = match (&args.name, args.all) {
-                (Some(name), _) => Some(named(&mut next.registry.sessions, name)?.uuid.clone()),
+                (Some(name), _) => Some(named(&mut next, name)?.uuid.clone()),
                 (None, false) if context.is_inside() => {
                     let client = super::life::client(context, &place, None)?;
                     let uuid = client.map(|client| live.get(&client.session).cloned());

@@ -532,6 +532,37 @@ fn a_mode_that_is_given_before_any_sync_stays() {
     assert_eq!((server.field("one", "mode"), shown()), ("safe".to_owned(), "safe".to_owned()));
 }
 
+#[test]
+fn a_kill_counts_by_what_tmux_did_and_not_by_its_answer() {
+    let server = five();
+    let (stub, note, told) = (server.path("stub"), server.path("note"), server.dir("told"));
+    script(&note, &format!("echo \"$ROSTER_SESSION\" >>'{told}'"));
+    server.tmux(&["set-option", "-g", "@roster-on-closed", &note.display().to_string()]);
+    let tmux = tmux_program().display().to_string();
+    for (how, name, code) in [("exit 1", "v", 1), ("'{tmux}' \"$@\" >'{told}.'; exit 1", "w", 0)] {
+        let how = how.replace("{tmux}", &tmux).replace("{told}", &told);
+        script(&stub, &format!("case $* in *source-file*) {how} ;; esac\nexec '{tmux}' \"$@\""));
+        let uuid = server.uuid(name);
+        let output = typed(&server, &stub, &["kill", name]);
+        assert_eq!(output.status.code(), Some(code), "{name}: {output:?}");
+        server.wait_until_quiet();
+        let lives = names_in(&server, "live").contains(&name.to_owned());
+        assert_eq!(lives, code == 1, "{name}");
+        if lives {
+            assert_eq!(server.uuid(name), uuid);
+        }
+    }
+    let read = || std::fs::read_to_string(&told).unwrap_or_default();
+    wait_for(|| (!read().is_empty()).then_some(()), || "closed, told".into());
+    server.wait_until_quiet();
+    assert_eq!(read(), "w\n");
+    for args in [&["mode", "w"][..], &["mode", "w", "yolo"], &["health", "w"]] {
+        let output = server.try_roster(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("session \"w\" is closed: roster reopen w"), "{args:?}: {said}");
+    }
+}
+
 /// In the file the key is the name.
 #[test]
 fn without_a_server_a_record_is_called_by_its_key() {
