@@ -332,7 +332,7 @@ impl<'a> Transaction<'a> {
                 log(self.place, complaint);
             }
         }
-        if !self.answer.snapshot.sessions.is_empty() && !self.settings.restore_at_start {
+        if self.is_configured() && !self.settings.restore_at_start {
             for memory in [&mut plan.next.memory, &mut plan.memory_after] {
                 memory.restore_due = false;
                 memory.to_restore.clear();
@@ -357,6 +357,17 @@ impl<'a> Transaction<'a> {
         run_scripts(self.place, &self.settings, &plan.events);
         told?;
         Ok(Report { events: plan.events, changed, effects, ..Report::default() })
+    }
+
+    /// Whether the server has sessions, and its configuration was read: before 3.2 a session may
+    /// stand first, and whoever asks then, as a job that the server before left, sees no options.
+    fn is_configured(&self) -> bool {
+        let snapshot = &self.answer.snapshot;
+        let is_read = match self.trigger {
+            Trigger::Hook { .. } => job_server() == Some(snapshot.server.pid),
+            Trigger::Person | Trigger::Reader => self.settings.plugin_is_loaded,
+        };
+        is_read && !snapshot.sessions.is_empty()
     }
 
     /// Notes in the snapshot what tmux was just told: else what a command changes next would be
