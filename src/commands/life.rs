@@ -77,11 +77,19 @@ fn find(transaction: &Transaction<'_>, name: &str) -> Result<Found, Failure> {
     })
 }
 
-/// The session of this UUID that lives without being recorded, as after `forget --force`.
-fn left_alone<'a>(transaction: &'a Transaction<'_>, uuid: &str) -> Option<&'a LiveSession> {
+/// What lives without being recorded, as after `forget --force`.
+fn all_left_alone<'a>(transaction: &'a Transaction<'_>) -> impl Iterator<Item = &'a LiveSession> {
     let live = transaction.live();
-    let mut sessions = transaction.answer.snapshot.sessions.iter();
-    sessions.find(|session| session.stamp == uuid && !live.contains_key(&session.id))
+    let sessions = transaction.answer.snapshot.sessions.iter();
+    sessions.filter(move |session| !live.contains_key(&session.id))
+}
+
+fn left_alone<'a>(transaction: &'a Transaction<'_>, uuid: &str) -> Option<&'a LiveSession> {
+    all_left_alone(transaction).find(|session| session.stamp == uuid)
+}
+
+fn named_left_alone<'a>(transaction: &'a Transaction<'_>, name: &str) -> Option<&'a LiveSession> {
+    all_left_alone(transaction).find(|session| session.name == name.as_bytes())
 }
 
 fn lives_left_alone(name: &str, live: &LiveSession) -> Failure {
@@ -279,18 +287,19 @@ fn bring_back(
         validate_name(name)?;
     }
     for record in &mut records {
-        changes.name.inspect(|name| record.name = (*name).to_owned());
-        changes.mode.inspect(|mode| record.mode = (*mode).to_owned());
+        if let Some(name) = changes.name {
+            name.clone_into(&mut record.name);
+        }
+        if let Some(mode) = changes.mode {
+            mode.clone_into(&mut record.mode);
+        }
     }
     let mut next = transaction.remembered.clone();
-    let live = transaction.live();
     let mut closed = Vec::new();
     for (record, before) in records.iter().zip(&before) {
         let taken = next.registry.sessions.get(&record.name);
         // One that is left alone stands in no record.
-        let is_left_alone = transaction.answer.snapshot.sessions.iter().any(|session| {
-            session.name == record.name.as_bytes() && !live.contains_key(&session.id)
-        });
+        let is_left_alone = named_left_alone(transaction, &record.name).is_some();
         if transaction.is_ignored(&record.name) {
             return Err(ignored(&record.name));
         }
@@ -423,10 +432,7 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
         if transaction.is_ignored(&name) {
             return Err(ignored(&name));
         }
-        let live = transaction.live();
-        let sessions = transaction.answer.snapshot.sessions.iter();
-        let mut others = sessions.filter(|session| !live.contains_key(&session.id));
-        if let Some(other) = others.find(|session| session.name == name.as_bytes()) {
+        if let Some(other) = named_left_alone(transaction, &name) {
             return Err(lives_left_alone(&name, other));
         }
         if let Some(mode) = &args.mode {

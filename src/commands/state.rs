@@ -319,21 +319,17 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
             let rows = super::list::without_server(sync::peek(&place)?).rows;
             let lost = rows.into_iter().filter(|row| row.state == State::Lost);
-            let sessions: Vec<Session> = lost.map(|row| row.session).collect();
-            let wanted = args
-                .name
-                .as_ref()
-                .map(|name| Target::parse(name).among(sessions.iter(), |session| session).cloned());
-            for session in sessions {
-                if wanted.as_ref().is_none_or(|wanted| wanted.as_ref() == Some(&session)) {
-                    checked.push(Checked {
-                        name: session.name,
-                        status: health::NO_SERVER.into(),
-                        workdir: session.workdir,
-                        checked_at: now,
-                    });
-                }
+            let mut sessions: Vec<Session> = lost.map(|row| row.session).collect();
+            if let Some(name) = &args.name {
+                let wanted = Target::parse(name).among(sessions.iter(), |session| session);
+                sessions = wanted.cloned().into_iter().collect();
             }
+            checked.extend(sessions.into_iter().map(|session| Checked {
+                name: session.name,
+                status: health::NO_SERVER.into(),
+                workdir: session.workdir,
+                checked_at: now,
+            }));
             if let (Some(name), true) = (&args.name, checked.is_empty()) {
                 return Err(not_found(name, std::iter::empty()));
             }
