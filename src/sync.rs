@@ -213,6 +213,9 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
         return Ok(Report::default());
     }
     let mut transaction = Transaction::begin_locked(place, locked, trigger)?;
+    if transaction.is_of_another_server() {
+        return Ok(Report::default());
+    }
     let mut report = match trigger {
         Trigger::Reader => transaction.bring_into_step()?,
         _ => transaction.bring_into_step_and_restore()?,
@@ -360,14 +363,19 @@ impl<'a> Transaction<'a> {
     }
 
     /// Whether the server has sessions, and its configuration was read: before 3.2 a session may
-    /// stand first, and whoever asks then, as a job that the server before left, sees no options.
+    /// stand first, and whoever asks then sees no options.
     fn is_configured(&self) -> bool {
-        let snapshot = &self.answer.snapshot;
-        let is_read = match self.trigger {
-            Trigger::Hook { .. } => job_server() == Some(snapshot.server.pid),
-            Trigger::Person | Trigger::Reader => self.settings.plugin_is_loaded,
-        };
-        is_read && !snapshot.sessions.is_empty()
+        let is_read =
+            matches!(self.trigger, Trigger::Hook { .. }) || self.settings.plugin_is_loaded;
+        is_read && !self.answer.snapshot.sessions.is_empty()
+    }
+
+    /// Whether a hook's job met another server than the one that started it. That one may still be
+    /// reading its configuration, so that its options say nothing; once it has loaded the plugin, a
+    /// job of its own sees it.
+    fn is_of_another_server(&self) -> bool {
+        matches!(self.trigger, Trigger::Hook { .. })
+            && job_server().is_some_and(|pid| pid != self.answer.snapshot.server.pid)
     }
 
     /// Notes in the snapshot what tmux was just told: else what a command changes next would be

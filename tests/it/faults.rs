@@ -1082,6 +1082,25 @@ fn a_server_that_restarts_after_the_snapshot_gets_no_effects_meant_for_the_old_o
     assert_eq!((server.uuid("one"), server.uuid("two")), (one, two));
 }
 
+/// Whose configuration may not be read yet: what it has is not to be recorded by the defaults.
+#[test]
+fn a_job_that_the_server_before_left_changes_nothing() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
+    // No job but ours.
+    server.tmux(&["set-option", "-g", "@roster_run", ":"]);
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    let own = server.tmux(&["display-message", "-p", "-t", &server.id("one"), "#{pid}"]);
+    for (pid, names) in [("1", &["one"][..]), (&own, &["one", "two"])] {
+        let mut job = hook_job(&server, &tmux_program());
+        let job = job.env("TMUX", format!("/s,{pid},0")).output().unwrap();
+        assert!(job.status.success() && job.stderr.is_empty(), "{job:?}");
+        assert_eq!(server.names(), names, "a job of {pid}");
+    }
+}
+
 /// Ends the server and starts another, whose `$0` and `$1` are sessions of other people's choice.
 /// (One that is about to exit lists nothing any more, and takes the first call.)
 const RESTART: &str = "tmux kill-server; while tmux list-sessions; do :; done\n\
