@@ -266,7 +266,13 @@ impl Settings {
             let value = at.and_then(|at| values.get(at)).map(Vec::as_slice).unwrap_or_default();
             String::from_utf8_lossy(value).into_owned()
         };
-        let defaults = Policy::default();
+        let plugin_is_loaded = !text("@roster_run").is_empty();
+        let mut defaults = Policy::default();
+        if !plugin_is_loaded {
+            // The user's configuration may not be read yet: nothing is dropped by what these are
+            // where nobody sets them.
+            (defaults.closed_limit, defaults.lost_days) = (u32::MAX as usize, 0);
+        }
         let mut complaints = Vec::new();
         let mut number = |name: &str, default: u32| -> u32 {
             let value = text(name);
@@ -304,9 +310,6 @@ impl Settings {
         if !matches!(restore.as_str(), "" | "on" | "off") {
             complaints.push(format!("@roster-restore is {restore:?}, not on or off: taken as off"));
         }
-        // Where the options are not known, nothing is dropped by what they are by default.
-        let (closed_limit, lost_days) =
-            if values.is_empty() { (usize::MAX, 0) } else { (closed_limit, lost_days) };
         let default_mode = Some(text("@roster-default-mode").trim().to_owned());
         let dir = PathBuf::from(text("@roster_dir"));
         Settings {
@@ -322,7 +325,7 @@ impl Settings {
             modes: modes(&text("@roster-modes")),
             restore_at_start: restore == "on" && text("@continuum-restore") != "on",
             scripts,
-            plugin_is_loaded: !text("@roster_run").is_empty(),
+            plugin_is_loaded,
             dir: Some(dir).filter(|dir| dir.is_absolute()),
             complaints,
         }
@@ -354,11 +357,22 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_dropped_by_options_that_are_not_known() {
-        let policy = Settings::parse(&[]).policy;
-        assert_eq!((policy.closed_limit, policy.lost_days), (usize::MAX, 0));
-        let policy = Settings::parse(&vec![Vec::new(); OPTIONS.len()]).policy;
-        assert_eq!((policy.closed_limit, policy.lost_days), (50, 30));
+    fn nothing_is_dropped_by_options_that_may_not_be_known_yet() {
+        let kept = |values: &[Vec<u8>]| {
+            let policy = Settings::parse(values).policy;
+            (policy.closed_limit, policy.lost_days)
+        };
+        assert_eq!(kept(&[]), (u32::MAX as usize, 0));
+        let mut values = vec![Vec::new(); OPTIONS.len()];
+        assert_eq!(kept(&values), (u32::MAX as usize, 0));
+        let mut set = |option: &str, value: &str| {
+            let at = OPTIONS.iter().position(|known| *known == option).unwrap();
+            values[at] = value.into();
+            kept(&values)
+        };
+        assert_eq!(set("@roster-closed-limit", "7"), (7, 0));
+        assert_eq!(set("@roster_run", "x"), (7, 30));
+        assert_eq!(set("@roster-closed-limit", "x"), (50, 30));
     }
 
     #[test]

@@ -269,7 +269,14 @@ fn blueprint(
         }
     }
     let words = profiles.get(&record.mode).map_or(&[][..], Vec::as_slice);
-    let command = launch_command(words, &record);
+    let command = launch_command(words, &record).unwrap_or_else(|variable| {
+        warnings.push(format!(
+            "@roster-command-{} is for another machine, whose shell would take the value of \
+             ${variable} of {:?} apart: not started",
+            record.mode, record.name
+        ));
+        Vec::new()
+    });
     Blueprint { name, workdir, displaced, command, record }
 }
 
@@ -330,41 +337,71 @@ pub fn variables(record: &Session) -> [(&'static str, &str); 4] {
     ]
 }
 
-/// Programs that make one line of their arguments for a shell.
-const JOINING: [&str; 3] = ["ssh", "mosh", "watch"];
+/// Programs that make one line of their arguments for a shell of another machine.
+const REMOTE: [&str; 7] = ["ssh", "autossh", "mosh", "rsh", "slogin", "pdsh", "dsh"];
 
-/// Programs that take a script, beside what is called `sh` or something with it.
-const SCRIPTED: [&str; 2] = ["su", "script"];
+/// The same for a shell of this one.
+const JOINING: [&str; 3] = ["watch", "hwatch", "viddy"];
+
+/// Programs that take a script.
+const SCRIPTED: [&str; 24] = [
+    "sh", "ash", "bash", "dash", "zsh", "ksh", "ksh93", "mksh", "oksh", "loksh", "pdksh", "yash",
+    "rbash", "rksh", "csh", "tcsh", "fish", "nu", "xonsh", "elvish", "osh", "ysh", "su", "script",
+];
 
 /// The words of a launch command, with our variables expanded: what may come to a shell gets only
 /// values that are nothing to it. Any other is left to that shell, which has it in its environment:
-/// a session may be named `$(reboot)`.
-fn launch_command(words: &[String], record: &Session) -> Vec<String> {
+/// a session may be named `$(reboot)`. The shell of another machine has not; then it is the name
+/// of the variable that is the error.
+fn launch_command(words: &[String], record: &Session) -> Result<Vec<String>, &'static str> {
     let programs = || words.iter().map(|word| word.rsplit('/').next().unwrap_or_default());
-    let is_line = programs().any(|program| JOINING.contains(&program));
-    let is_scripted = programs().any(|p| p.ends_with("sh") || SCRIPTED.contains(&p));
-    let expanded = words.iter().map(|word| {
-        let around = replace_variables(word, record, |_| Some(""));
+    let has_one_of = |those: &[&str]| programs().any(|program| those.contains(&program));
+    let is_remote = has_one_of(&REMOTE);
+    let is_line = is_remote || has_one_of(&JOINING);
+    let is_shell = |program: &str| program.ends_with("sh") && !program.ends_with(".sh");
+    let is_scripted = has_one_of(&SCRIPTED) || programs().next().is_some_and(is_shell);
+    let mut left = None;
+    let expanded = words.iter().enumerate().map(|(at, word)| {
+        let around = replace_variables(word, record, |_, _| Some(""));
         // Text with spaces or quotes in it is a script, whatever program it is for.
-        let is_script = is_scripted && !around.is_empty() || !is_plain(&around);
-        replace_variables(word, record, |value| {
-            (is_plain(value) || !is_line && !is_script).then_some(value)
+        let is_script = !is_plain(&around)
+            || is_scripted && (!around.is_empty() || is_after_option(&words[..at]));
+        replace_variables(word, record, |name, value| {
+            let value = (is_plain(value) || !is_line && !is_script).then_some(value);
+            if value.is_none() {
+                left = Some(name);
+            }
+            value
         })
     });
-    expanded.collect()
+    let expanded = expanded.collect();
+    left.filter(|_| is_remote).map_or(Ok(expanded), Err)
+}
+
+/// Whether what comes after these words may be what an option such as `-c` takes, after others
+/// such as the two words of `-o errexit`.
+fn is_after_option(before: &[String]) -> bool {
+    let is_option = |word: &str| word.starts_with(['-', '+']);
+    match before {
+        [.., option, _] if is_option(option) && option.ends_with(['o', 'O']) => true,
+        [.., option] => is_option(option),
+        [] => false,
+    }
 }
 
 /// Whether a text is one word to any shell, and no more than a part of one.
 fn is_plain(text: &str) -> bool {
-    text.chars().all(|c| c.is_alphanumeric() || "_./@%+,:=-".contains(c))
+    // To zsh `=ls` is a path, to fish `%self` a process.
+    !text.starts_with(['=', '%'])
+        && text.chars().all(|c| c.is_alphanumeric() || "_./@%+,:=-".contains(c))
 }
 
 /// Replaces `$NAME` and `${NAME}` of our four variables, and nothing else, by what is made of their
-/// values; those for which that is nothing stay.
+/// names and values; those for which that is nothing stay.
 fn replace_variables<'a>(
     word: &str,
     record: &'a Session,
-    by: impl Fn(&'a str) -> Option<&'a str>,
+    mut by: impl FnMut(&'static str, &'a str) -> Option<&'a str>,
 ) -> String {
     let variables = variables(record);
     let mut replaced = String::new();
@@ -372,13 +409,14 @@ fn replace_variables<'a>(
     while let Some(at) = rest.find('$') {
         replaced.push_str(&rest[..at]);
         let tail = &rest[at + 1..];
-        let found = variables.iter().find_map(|(name, value)| {
+        let found = variables.iter().find_map(|&(name, value)| {
             let braced =
                 tail.strip_prefix('{').and_then(|t| t.strip_prefix(name)?.strip_prefix('}'));
             let bare = tail
                 .strip_prefix(name)
                 .filter(|t| !t.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'));
-            Some((by(value)?, braced.or(bare)?))
+            let after = braced.or(bare)?;
+            Some((by(name, value)?, after))
         });
         let (text, after) = found.unwrap_or(("$", tail));
         replaced.push_str(text);
@@ -538,7 +576,10 @@ mod tests {
         let mut record = Session::with("n", "/w x", "safe", "u".into(), Timestamp::ZERO);
         record.name = name.into();
         let words = shell_words::split(command).unwrap();
-        launch_command(&words, &record).join("|")
+        match launch_command(&words, &record) {
+            Ok(words) => words.join("|"),
+            Err(name) => format!("not with {name}"),
+        }
     }
 
     #[test]
@@ -550,14 +591,17 @@ mod tests {
             "fish --command='x $ROSTER_SESSION'",
             "zsh -c a/$ROSTER_SESSION",
             "env nice su -c a/$ROSTER_SESSION",
-            "ssh host tmux attach -t $ROSTER_SESSION",
+            "sh -c $ROSTER_SESSION",
+            "env bash -lc $ROSTER_SESSION",
+            "bash -c -O extglob $ROSTER_SESSION",
+            "newsh -c $ROSTER_SESSION",
             "watch -n 5 x $ROSTER_SESSION",
             r#"python3 -c 'print("$ROSTER_SESSION")'"#,
             r#"sh -c 'eval "$1"' x 'x $ROSTER_SESSION'"#,
         ] {
             let as_it_is = shell_words::split(script).unwrap().join("|");
             for hostile in
-                ["$(reboot)", "a b", "a;b", "\"", "'", "a\nb", "~", "*", "#", "\\", "a`b`"]
+                ["$(reboot)", "a b", "a;b", "\"", "'", "a\nb", "~", "*", "#", "\\", "a`b`", "=ls"]
             {
                 assert_eq!(launched(script, hostile), as_it_is, "{hostile}");
             }
@@ -565,6 +609,16 @@ mod tests {
             let harmless = harmless.replace("$ROSTER_SESSION", "a-1.é");
             assert_eq!(launched(script, "a-1.é"), harmless);
         }
+    }
+
+    #[test]
+    fn another_machine_gets_no_value_that_its_shell_would_take_apart() {
+        for command in ["ssh host x -t", "env autossh host 'x' ", "/usr/bin/mosh host --"] {
+            let command = format!("{command} $ROSTER_SESSION $ROSTER_UUID");
+            assert_eq!(launched(&command, "a b"), "not with ROSTER_SESSION");
+            assert!(launched(&command, "a").ends_with("|a|u"));
+        }
+        assert_eq!(launched("ssh host x $ROSTER_UUID", "a b"), "ssh|host|x|u");
     }
 
     #[test]
@@ -577,6 +631,10 @@ mod tests {
             launched("sh -c 'x \"$1\"' x $ROSTER_SESSION", name),
             format!("sh|-c|x \"$1\"|x|{name}")
         );
+        for word in ["push", "./x.sh", "~/.ssh", "stash", "refresh"] {
+            let command = format!("x {word} --dir=$ROSTER_SESSION/y");
+            assert_eq!(launched(&command, name), format!("x|{word}|--dir={name}/y"));
+        }
         let others = "x $ROSTER_UUIDS $HOME $ ${ROSTER_UUID $(x)";
         assert_eq!(launched(others, name), others.replace(' ', "|"));
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
@@ -13,6 +13,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -269,11 +271,16 @@ impl<'a> Transaction<'a> {
         };
         let mark = query::new_mark();
         let query = Query { mark: &mark, clear, hooks, options: &OPTIONS };
-        let running = place.tmux.start(&query::args(query))?;
+        let running = if has_outlived_its_server(trigger) {
+            Err(TmuxError::NoServer { socket: place.tmux.socket.clone() })
+        } else {
+            Ok(place.tmux.start(&query::args(query))?)
+        };
         // Reading the files and the work of tmux overlap; both come after the lock.
         let remembered = load(place, &locked);
         let is_whole = |output: &[u8]| query::looks_whole(query, output);
-        let answered = running.finish_or(is_whole, trigger.deadline()).and_then(|output| {
+        let answered = running.and_then(|running| {
+            let output = running.finish_or(is_whole, trigger.deadline())?;
             query::parse(query, &output.stdout).ok_or_else(|| incomplete(place, &output))
         });
         let (remembered, mended) = remembered?;
@@ -761,6 +768,28 @@ fn empty_answer(
         hooks: String::new(),
         options: options.unwrap_or_default(),
     })
+}
+
+/// Whether the server of a hook's job has ended. Another that starts in its place is not to be
+/// asked: before tmux 3.2 one that meets a second client in its first moment does not load its
+/// configuration.
+fn has_outlived_its_server(trigger: Trigger) -> bool {
+    matches!(trigger, Trigger::Hook { .. }) && job_server().is_some_and(has_ended)
+}
+
+fn has_ended(pid: u32) -> bool {
+    match fs::read_link(format!("/proc/{pid}/exe")) {
+        Ok(_) => false,
+        // Linux tells of one as well that ended and whose parent did not ask for it yet, as in a
+        // container whose first process is no init.
+        Err(error) if error.kind() == ErrorKind::NotFound && Path::new("/proc/self").exists() => {
+            true
+        }
+        Err(_) => {
+            let pid = pid.try_into().ok().and_then(Pid::from_raw);
+            pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+        }
+    }
 }
 
 /// The process id of the server that started this job.

@@ -84,7 +84,7 @@ fn all_left_alone<'a>(transaction: &'a Transaction<'_>) -> impl Iterator<Item = 
     sessions.filter(move |session| !live.contains_key(&session.id))
 }
 
-fn left_alone<'a>(transaction: &'a Transaction<'_>, uuid: &str) -> Option<&'a LiveSession> {
+pub fn left_alone<'a>(transaction: &'a Transaction<'_>, uuid: &str) -> Option<&'a LiveSession> {
     all_left_alone(transaction).find(|session| session.stamp == uuid)
 }
 
@@ -92,7 +92,7 @@ fn named_left_alone<'a>(transaction: &'a Transaction<'_>, name: &str) -> Option<
     all_left_alone(transaction).find(|session| session.name == name.as_bytes())
 }
 
-fn lives_left_alone(name: &str, live: &LiveSession) -> Failure {
+pub fn lives_left_alone(name: &str, live: &LiveSession) -> Failure {
     let now = String::from_utf8_lossy(&live.name);
     let now = if now == name { String::new() } else { format!(" as {now:?}") };
     format!(

@@ -14,7 +14,8 @@ use tmux_roster::sync::{self, SyncError, Transaction, Trigger};
 use tmux_roster::tmux::TmuxError;
 use tmux_roster::{Session, Store, StoreError, Timestamp, migration_plan};
 
-use super::list::{State, visible};
+use super::life::{left_alone, lives_left_alone};
+use super::list::{Row, State, View, visible};
 use super::store::json;
 use super::{
     Context, Failure, Outcome, Target, count, not_found, print, print_path, store_of, to_paste,
@@ -178,7 +179,7 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
             let mode = args.mode.as_ref().ok_or("no tmux server runs that knows @roster-modes")?;
             let mut found = Ok(());
             sync::change_offline(&place, |next| {
-                let session = named(next, &args.name);
+                let session = named(next, None, &args.name);
                 found = session.map(|session| session.mode.clone_from(mode));
                 found.is_ok()
             })?;
@@ -189,7 +190,7 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
     };
     transaction.bring_into_step()?;
     let mut next = transaction.remembered.clone();
-    let session = named(&mut next, &args.name)?;
+    let session = named(&mut next, Some(&transaction), &args.name)?;
     let mode = match &args.mode {
         Some(mode) => {
             warn_of_mode(mode, &transaction.settings.modes);
@@ -209,25 +210,40 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
 /// The mode of a live or lost session, without the lock.
 fn mode_of(place: &Place, name: &str) -> Result<String, Failure> {
     let view = super::list::view(place)?;
+    Ok(lost_or_live(&view, name)?.session.mode.clone())
+}
+
+fn lost_or_live<'a>(view: &'a View, name: &str) -> Result<&'a Row, Failure> {
     let row = view.named(name).ok_or_else(|| not_found(name, view.names()))?;
     match row.state {
-        State::Closed => Err(is_closed(&row.session.name)),
-        State::Live | State::Lost => Ok(row.session.mode.clone()),
+        State::Closed => Err(is_closed(&row.session, name)),
+        State::Live | State::Lost => Ok(row),
     }
 }
 
-fn is_closed(name: &str) -> Failure {
-    format!("session {name:?} is closed: roster reopen {}", to_paste(name)).into()
+/// What is said of a closed session: how it is come by is as the user called it, since its name may
+/// be another's by now.
+fn is_closed(session: &Session, called: &str) -> Failure {
+    format!("session {:?} is closed: roster reopen {}", session.name, to_paste(called)).into()
 }
 
 /// A live or lost session.
-fn named<'a>(next: &'a mut Remembered, name: &str) -> Result<&'a mut Session, Failure> {
+fn named<'a>(
+    next: &'a mut Remembered,
+    transaction: Option<&Transaction<'_>>,
+    name: &str,
+) -> Result<&'a mut Session, Failure> {
     let sessions = &mut next.registry.sessions;
     let key = Target::parse(name).among(sessions.iter(), |(_, session)| session);
     let key = key.map(|(key, _)| key.clone());
     let closed = Target::parse(name).among(next.closed.closed.iter(), |entry| &entry.session);
     let error = match closed {
-        Some(entry) => is_closed(&entry.session.name),
+        Some(ClosedSession { session, .. }) => {
+            match transaction.and_then(|transaction| left_alone(transaction, &session.uuid)) {
+                Some(live) => lives_left_alone(&session.name, live),
+                None => is_closed(session, name),
+            }
+        }
         None => not_found(name, sessions.keys().map(String::as_str)),
     };
     key.and_then(|key| sessions.get_mut(&key)).ok_or(error)
@@ -270,7 +286,7 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
             let mut next = transaction.remembered.clone();
             let live = transaction.live();
             let wanted = match (&args.name, args.all) {
-                (Some(name), _) => Some(named(&mut next, name)?.uuid.clone()),
+                (Some(name), _) => Some(named(&mut next, Some(&transaction), name)?.uuid.clone()),
                 (None, false) if context.is_inside() => {
                     let client = super::life::client(context, &place, None)?;
                     let uuid = client.map(|client| live.get(&client.session).cloned());
@@ -317,22 +333,18 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
             transaction.bring_into_step()?;
         }
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            let rows = super::list::without_server(sync::peek(&place)?).rows;
+            let view = super::list::without_server(sync::peek(&place)?);
+            let rows = match &args.name {
+                Some(name) => vec![lost_or_live(&view, name)?.clone()],
+                None => view.rows,
+            };
             let lost = rows.into_iter().filter(|row| row.state == State::Lost);
-            let mut sessions: Vec<Session> = lost.map(|row| row.session).collect();
-            if let Some(name) = &args.name {
-                let wanted = Target::parse(name).among(sessions.iter(), |session| session);
-                sessions = wanted.cloned().into_iter().collect();
-            }
-            checked.extend(sessions.into_iter().map(|session| Checked {
+            checked.extend(lost.map(|Row { session, .. }| Checked {
                 name: session.name,
                 status: health::NO_SERVER.into(),
                 workdir: session.workdir,
                 checked_at: now,
             }));
-            if let (Some(name), true) = (&args.name, checked.is_empty()) {
-                return Err(not_found(name, std::iter::empty()));
-            }
         }
         Err(error) => return Err(error.into()),
     }

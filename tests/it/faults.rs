@@ -1101,6 +1101,43 @@ fn a_job_that_the_server_before_left_changes_nothing() {
     }
 }
 
+fn wait_for_zombie(pid: u32) {
+    let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    wait_for(|| state().contains(") Z ").then_some(()), state);
+}
+
+/// Before 3.2 a server that meets a second client in its first moment does not load its
+/// configuration.
+#[test]
+fn a_job_whose_server_has_ended_asks_no_other() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
+    let (stub, asked) = (server.path("stub"), server.path("asked"));
+    let tmux = tmux_program();
+    script(&stub, &format!("touch '{}'\nexec '{}' \"$@\"", asked.display(), tmux.display()));
+    let own = server.tmux(&["display-message", "-p", "-t", &server.id("one"), "#{pid}"]);
+    let [mut ended, mut unasked] = [(); 2].map(|()| Command::new("true").spawn().unwrap());
+    ended.wait().unwrap();
+    let mut all = vec![(ended.id().to_string(), false), (own, true)];
+    if cfg!(target_os = "linux") {
+        // Ended, and its parent has not asked how.
+        wait_for_zombie(unasked.id());
+        all.push((unasked.id().to_string(), false));
+    }
+    for (pid, asks) in all {
+        let _ = fs::remove_file(&asked);
+        let mut job = hook_job(&server, &stub);
+        let job = job.env("TMUX", format!("/s,{pid},0")).output().unwrap();
+        assert!(job.status.success() && job.stderr.is_empty(), "{job:?}");
+        assert_eq!(asked.exists(), asks, "a job of {pid}");
+    }
+    unasked.wait().unwrap();
+    assert_eq!(server.names(), ["one"]);
+    assert!(!server.registry_path().with_file_name("roster.log").exists());
+}
+
 /// Ends the server and starts another, whose `$0` and `$1` are sessions of other people's choice.
 /// (One that is about to exit lists nothing any more, and takes the first call.)
 const RESTART: &str = "tmux kill-server; while tmux list-sessions; do :; done\n\

@@ -561,6 +561,21 @@ fn a_kill_counts_by_what_tmux_did_and_not_by_its_answer() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains("session \"w\" is closed: roster reopen w"), "{args:?}: {said}");
     }
+    // Its name may be another's by now.
+    let closed: Value = serde_json::from_str(&server.roster(&["closed", "--json"])).unwrap();
+    let uuid = closed[0]["uuid"].as_str().unwrap();
+    server.tmux(&["new-session", "-d", "-s", "w"]);
+    server.wait_until_quiet();
+    let reopen = format!("session \"w\" is closed: roster reopen {uuid}");
+    let is_told = |args: &[&str]| {
+        let output = server.try_roster(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains(&reopen), "{args:?}: {said}");
+    };
+    let all = [&["mode", uuid][..], &["mode", uuid, "yolo"], &["health", uuid]];
+    all.iter().for_each(|args| is_told(args));
+    server.crash();
+    all.iter().for_each(|args| is_told(args));
 }
 
 /// In the file the key is the name.
@@ -638,6 +653,8 @@ fn reopen_passes_over_a_session_that_is_left_alone_and_every_command_says_so() {
         &["kill", "v"],
         &["rename", "v", "vv"],
         &["new", "-d", "v"],
+        &["mode", "v", "yolo"],
+        &["health", "v"],
     ] {
         let output = server.try_roster(command);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
