@@ -582,6 +582,21 @@ fn a_lock_that_a_crash_left_is_taken() {
 }
 
 #[test]
+fn who_waits_for_another_installation_ends_where_the_folder_goes() {
+    let installation = Installation::new("");
+    std::fs::create_dir_all(installation.data()).unwrap();
+    let holder = std::process::id().to_string();
+    symlink(holder, installation.data().join("install.lock")).unwrap();
+    let mut install = installation.server.command(installation.plugin().join("scripts/install"));
+    let mut install = install.spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(install.try_wait().unwrap().is_none(), "it waits");
+    std::fs::remove_dir_all(installation.data()).unwrap();
+    let ended = wait_for(|| install.try_wait().unwrap(), || "the end of the installation".into());
+    assert_eq!(ended.code(), Some(1));
+}
+
+#[test]
 fn an_older_compatible_program_works_while_the_new_one_is_fetched() {
     let release = Release::serve(Answer::Missing);
     let installation = Installation::new(&release.option());
