@@ -782,14 +782,17 @@ fn has_ended(pid: u32) -> bool {
         Ok(_) => false,
         // Linux tells of one as well that ended and whose parent did not ask for it yet, as in a
         // container whose first process is no init.
-        Err(error) if error.kind() == ErrorKind::NotFound && Path::new("/proc/self").exists() => {
-            true
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound && is_our_proc() => true,
         Err(_) => {
             let pid = pid.try_into().ok().and_then(Pid::from_raw);
             pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
         }
     }
+}
+
+/// Whether /proc knows processes by the same ids as we do: it may be another container's.
+fn is_our_proc() -> bool {
+    fs::read_link("/proc/self").is_ok_and(|own| own == Path::new(&std::process::id().to_string()))
 }
 
 /// The process id of the server that started this job.

@@ -300,10 +300,19 @@ impl Server {
     pub fn roster<S: AsRef<OsStr>>(&self, args: &[S]) -> String {
         let shown: Vec<_> =
             args.iter().map(|a| a.as_ref().to_string_lossy().into_owned()).collect();
-        let output = self.try_roster(args);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "roster {shown:?}: {stderr}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let start = Instant::now();
+        loop {
+            let output = self.try_roster(args);
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            // A loaded machine may take longer than a person waits; these two can be asked again.
+            let is_late = stderr.contains("tmux did not answer within")
+                && matches!(shown[0].as_str(), "sync" | "list");
+            if is_late && start.elapsed() < PATIENCE {
+                continue;
+            }
+            assert!(output.status.success(), "roster {shown:?}: {stderr}");
+            return String::from_utf8_lossy(&output.stdout).into_owned();
+        }
     }
 
     /// Where the registry is.

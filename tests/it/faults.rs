@@ -1101,6 +1101,27 @@ fn a_job_that_the_server_before_left_changes_nothing() {
     }
 }
 
+/// There the server's process id is nobody's, or another's.
+#[test]
+fn a_proc_that_is_another_containers_tells_nothing_of_a_server() {
+    let mut trial = Command::new("unshare");
+    if !can("a /proc of another container", trial.args(["--pid", "--fork", "true"])) {
+        return;
+    }
+    let server = Server::with_plugin("");
+    let mut inside = server.command("unshare");
+    inside.args(["--pid", "--fork", "--kill-child", "sh", "-c", "\"$@\" && exec sleep 60", "sh"]);
+    inside.arg(tmux_program()).args(["-L", "s", "-f"]).arg(server.path("tmux.conf"));
+    inside.args(["new-session", "-d", "-s", "one"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut inside = inside.spawn().unwrap();
+    server.wait_for_names(&["one"]);
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    inside.kill().unwrap();
+    inside.wait().unwrap();
+    server.wait_for_end();
+}
+
 fn wait_for_zombie(pid: u32) {
     let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     wait_for(|| state().contains(") Z ").then_some(()), state);
