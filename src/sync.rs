@@ -2,10 +2,11 @@
 //! lock → load → snapshot → reconcile → commit if changed → effects → unlock.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -265,9 +266,8 @@ impl<'a> Transaction<'a> {
         let (times, hooks) = begin_query(&locked, trigger);
         let clear = match trigger {
             Trigger::Hook { mark, .. } => Some(mark),
-            // A job that was killed left its mark, which would hide what comes in its second.
-            // (Before 3.2 there is none of this kind, and the other kind redraws every client.)
-            Trigger::Person | Trigger::Reader => Some(Mark::Environment),
+            // The job that is on its way clears it.
+            Trigger::Person | Trigger::Reader => None,
         };
         let mark = query::new_mark();
         let query = Query { mark: &mark, clear, hooks, options: &OPTIONS };
@@ -833,13 +833,19 @@ pub fn start_server(place: &Place) -> Result<bool, SyncError> {
     let printed = place.tmux.run(&args, Instant::now() + Duration::from_secs(30))?;
     let ends = String::from_utf8_lossy(&printed).lines().any(|line| line == "on");
     if ends {
-        // Were we interrupted before that, tmux does it by itself (before 3.2 it has no such timer).
-        // It expands the command now, and the condition then.
-        let then = "if-shell -F '##{@roster_starting}' 'set-option -s exit-empty on ; \
-                    set-option -gu @roster_starting'";
-        let later = ["run-shell", "-b", "-d", "20", "-C", then];
-        let mark = [";", "set-option", "-g", "@roster_starting", "1"];
-        let _ = place.tmux.run(&[&later[..], &mark].concat(), Instant::now() + TYPED_LIMIT);
+        // Were we interrupted before that, a job does it (before 3.2 there is no such timer). It is
+        // a call of its own, since commands that tmux runs by itself are answered to whichever
+        // client is in control mode.
+        let mut then = command::quote_sh(place.tmux.program.as_os_str().as_bytes());
+        then.extend_from_slice(
+            b" if-shell -F '#{@roster_starting}' 'set-option -s exit-empty on ; \
+              set-option -gu @roster_starting' >/dev/null 2>&1 || :",
+        );
+        let then = OsString::from_vec(command::escape_format(&then));
+        let mut later: Vec<OsString> = ["run-shell", "-b", "-d", "20"].map(Into::into).into();
+        later.push(then);
+        later.extend([";", "set-option", "-g", "@roster_starting", "1"].map(Into::into));
+        let _ = place.tmux.run(&later, Instant::now() + TYPED_LIMIT);
     }
     Ok(ends)
 }

@@ -387,8 +387,13 @@ fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, settings: &
         let index = format!("{hook}[{HOOK_INDEX}]");
         let found =
             format!("session {name:?} ({id}) has a hook {hook} of its own, which hides ours");
-        let words: [&[u8]; 5] =
-            [b"set-hook", b"-t", id.as_bytes(), index.as_bytes(), hook_line(hidden).as_bytes()];
+        let words: [&[u8]; 5] = [
+            b"set-hook",
+            b"-t",
+            id.as_bytes(),
+            index.as_bytes(),
+            hook_line(hook, hidden).as_bytes(),
+        ];
         exam.mendable(
             "hooks",
             &found,

@@ -65,7 +65,12 @@ pub fn args(query: Query<'_>) -> Vec<String> {
         words.extend(parts.iter().map(|part| (*part).to_owned()));
     };
     match query.clear {
-        Some(Mark::Environment) => command(&["set-environment", "-gu", "ROSTER_DUE"]),
+        // No time, and another text each time: the next job's differs by it. (Not the mark whole,
+        // which a hook of the user's may print.)
+        Some(Mark::Environment) => {
+            let random = n.get(1..6).unwrap_or_default();
+            command(&["set-environment", "-gh", "ROSTER_DUE", &format!("r{random}")])
+        }
         Some(Mark::Option) => command(&["set-option", "-gu", "@roster_due"]),
         None => {}
     }
