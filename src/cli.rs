@@ -55,7 +55,7 @@ impl<'a> Line<'a> {
 
     /// Whether its verb is one of [`Internal`].
     pub fn is_internal(&self) -> bool {
-        matches!(self.verb, "load" | "run-scripts" | "key")
+        matches!(self.verb, "load" | "look" | "run-scripts" | "key")
     }
 
     /// Understands it as a [`Cli`] or an [`Internal`].
@@ -105,6 +105,7 @@ pub struct Internal {
 #[argh(subcommand)]
 pub enum InternalVerb {
     Load(Load),
+    Look(Look),
     RunScripts(RunScripts),
     Key(Key),
 }
@@ -598,6 +599,21 @@ pub struct Load {
     /// the user chose this program by @roster-binary: servers call it by its own path
     #[argh(switch)]
     pub chosen: bool,
+}
+
+/// take the second look at what closed, on a tmux that has no timers
+#[derive(FromArgs)]
+#[argh(subcommand, name = "look", help_triggers("-h", "--help"))]
+pub struct Look {
+    /// in so many milliseconds
+    #[argh(option)]
+    pub after: u64,
+    /// the folder of the registry
+    #[argh(option)]
+    pub dir: String,
+    /// the tmux program
+    #[argh(option)]
+    pub tmux: String,
 }
 
 /// run the user's scripts for events, as standard input has them

@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::{OPTIONS, Place, REGISTRY, Settings};
 use crate::health;
 use crate::model::in_step::is_in_step;
-use crate::model::memory::{Closed, MEMORY_VERSION, Memory};
+use crate::model::memory::{Closed, ClosedSession, MEMORY_VERSION, Memory};
 use crate::model::reconcile::{
-    self, Effect, EffectKind, Event, EventKind, LOOK_AFTER, Plan, Remembered, reconcile,
+    self, Effect, EffectKind, Event, EventKind, Plan, Remembered, reconcile,
 };
 use crate::model::registry::{FileVersion, Registry};
 use crate::model::session::{Session, new_uuid};
@@ -354,8 +354,12 @@ impl<'a> Transaction<'a> {
         let mut lines: Vec<Vec<u8>> = plan.effects.iter().map(command::effect).collect();
         lines.extend(self.missing_hooks());
         self.hooks_asked = false;
-        if plan.look && self.version().at_least(3, 2) {
-            lines.push(look_line(LOOK_AFTER));
+        if let Some(delay) = plan.look {
+            if self.version().at_least(3, 2) {
+                lines.push(look_line(delay));
+            } else {
+                look_by_ourselves(self.place, self.answer.snapshot.server, delay);
+            }
         }
         let effects = plan.effects.len();
         let told = self.tell(&lines, &plan.effects, &plan.memory_after);
@@ -914,13 +918,11 @@ fn note_last_sign(place: &Place, remembered: &Remembered, trigger: Trigger) {
     let age = started.elapsed().as_secs().saturating_add(1) as i64;
     let then = Timestamp::now().plus_seconds(-age);
     let mut closed = remembered.closed.clone();
-    let mut settled = false;
-    for entry in &mut closed.closed {
-        let same = entry.unproven.is_some_and(|server| Some(server.pid) == job_server());
-        if same && reconcile::is_proven(entry, then) {
-            entry.unproven = None;
-            settled = true;
-        }
+    let is_ours = |server: ServerId| Some(server.pid) == job_server();
+    let is_loss = |entry: &ClosedSession| entry.unproven.is_some_and(is_ours);
+    let settled = reconcile::is_outlived(&closed, is_loss, then);
+    for entry in closed.closed.iter_mut().filter(|_| settled) {
+        entry.unproven = entry.unproven.filter(|server| !is_ours(*server));
     }
     if settled {
         let _ = write_json(&place.closed(), &closed, Sync::Yes);
@@ -1152,10 +1154,46 @@ fn write_json<T: Serialize>(path: &Path, value: &T, sync: Sync) -> Result<(), St
     file::replace(path, &bytes, PRIVATE, sync)
 }
 
-/// The command that takes another look in `seconds`. Its timer does not delay tmux's exit.
-fn look_line(seconds: i64) -> Vec<u8> {
-    let delay = seconds.to_string();
+/// The command that takes another look after `delay`. Its timer does not delay tmux's exit.
+fn look_line(delay: Duration) -> Vec<u8> {
+    let delay = format!("{}.{:03}", delay.as_secs(), delay.subsec_millis());
     command::line(&[b"run-shell", b"-b", b"-d", delay.as_bytes(), b"#{@roster_run}"])
+}
+
+/// The same before 3.2, where tmux has no such timer: a process of our own, which is no job of
+/// tmux's, since its exit would wait for that.
+fn look_by_ourselves(place: &Place, server: ServerId, delay: Duration) {
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut tmux = place.tmux.socket.clone().into_os_string();
+    tmux.push(format!(",{},-1", server.pid));
+    let _ = Command::new(program)
+        .args(["look", "--after", &delay.as_millis().to_string(), "--dir"])
+        .arg(&place.dir)
+        .arg("--tmux")
+        .arg(&place.tmux.program)
+        .env("TMUX", tmux)
+        .env_remove("TMUX_PANE")
+        .env_remove(RETRY_VARIABLE)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .current_dir("/")
+        .process_group(0)
+        .spawn();
+}
+
+/// Waits before a look of [`look_by_ourselves`]; tells whether there is still something to look at:
+/// the server lives, and calls us.
+pub fn wait_for_look(place: &Place, delay: Duration) -> bool {
+    let due = Instant::now() + delay;
+    while let Some(left) = due.checked_duration_since(Instant::now()) {
+        if job_server().is_none_or(has_ended) {
+            return false;
+        }
+        std::thread::sleep(left.min(Duration::from_secs(1)));
+    }
+    let run = options(place, &["@roster_run"], Instant::now() + TYPED_LIMIT);
+    run.is_ok_and(|values| values.iter().any(|value| !value.is_empty()))
 }
 
 /// Sends commands to tmux by `source-file`, in pieces; gives what they print. If `server` is

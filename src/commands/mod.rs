@@ -21,7 +21,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use argh::{ArgsInfo, EarlyExit};
 use tmux_roster::config::{Environment, Place, one_spelling};
@@ -32,7 +32,7 @@ use tmux_roster::tmux::query::{Mark, unescape_dollars};
 use tmux_roster::tmux::{Tmux, TmuxError, is_exiting};
 use tmux_roster::{Session, Store, StoreError};
 
-use crate::cli::{Cli, Internal, InternalVerb, Line, Sync, Verb};
+use crate::cli::{self, Cli, Internal, InternalVerb, Line, Sync, Verb};
 
 /// Why a command did not end well.
 pub enum Failure {
@@ -158,6 +158,7 @@ fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant)
 fn dispatch_internal(context: &Context, verb: InternalVerb) -> Outcome {
     match verb {
         InternalVerb::Load(args) => load::load(context, &args),
+        InternalVerb::Look(args) => Ok(look(context, args)),
         InternalVerb::Key(args) => key::key(context, &args),
         InternalVerb::RunScripts(_) => Ok(script::supervise()),
     }
@@ -206,6 +207,13 @@ impl Context {
             .ok_or("there is no folder for the registry: neither HOME nor XDG_STATE_HOME is set to a whole path")?)
     }
 
+    /// The place that a job was told.
+    fn place_of_job(&self, dir: &str, program: &str) -> Place {
+        let (program, socket) = (PathBuf::from(program), self.socket());
+        let tmux = Tmux { program, socket, outwaits_exit: false };
+        Place { tmux, dir: PathBuf::from(dir) }
+    }
+
     /// The place as the plugin settled it in the server, if one runs.
     pub fn place(&self) -> Result<Place, Failure> {
         let tmux = self.tmux();
@@ -243,24 +251,36 @@ fn sync_for_hook(context: &Context, args: &Sync, started: Instant) -> ExitCode {
     // The plugin settled both for this server: a job's environment may be any session's, and
     // looking for either would cost every event something.
     let place = match (&args.dir, &args.tmux) {
-        (Some(dir), Some(program)) => {
-            let (program, socket) = (PathBuf::from(program), context.socket());
-            let tmux = Tmux { program, socket, outwaits_exit: false };
-            Ok(Place { tmux, dir: PathBuf::from(dir) })
-        }
+        (Some(dir), Some(program)) => Ok(context.place_of_job(dir, program)),
         _ => context.place_without_tmux(),
     };
-    let Ok(place) = place else { return ExitCode::SUCCESS };
-    match sync::sync(&place, trigger) {
-        Ok(report) if report.unfinished => sync::look_later(&place, mark, None),
-        Ok(_) => sync::end_look(&place),
+    if let Ok(place) = place {
+        sync_silently(&place, trigger, mark);
+    }
+    ExitCode::SUCCESS
+}
+
+fn sync_silently(place: &Place, trigger: Trigger, mark: Mark) {
+    match sync::sync(place, trigger) {
+        Ok(report) if report.unfinished => sync::look_later(place, mark, None),
+        Ok(_) => sync::end_look(place),
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
         // What the server's end interrupts is found at the next start.
         Err(SyncError::Tmux(TmuxError::Failed { message })) if is_exiting(&message) => {}
         Err(error) => {
-            sync::log(&place, &format!("sync: {error}"));
-            sync::look_later(&place, mark, Some(&error));
+            sync::log(place, &format!("sync: {error}"));
+            sync::look_later(place, mark, Some(&error));
         }
+    }
+}
+
+/// The second look at what closed, by a process of ours that waits for it.
+fn look(context: &Context, args: cli::Look) -> ExitCode {
+    let place = context.place_of_job(&args.dir, &args.tmux);
+    if sync::wait_for_look(&place, Duration::from_millis(args.after)) {
+        let started = Instant::now();
+        let trigger = Trigger::Hook { mark: Mark::Option, started, session: None };
+        sync_silently(&place, trigger, Mark::Option);
     }
     ExitCode::SUCCESS
 }

@@ -3,6 +3,7 @@
 //! A pure function. Applying its plan and reconciling again plans nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use super::memory::{Closed, ClosedSession, Exact, Known, Memory, to_hex};
 use super::name::is_given_by_tmux;
@@ -11,13 +12,16 @@ use super::session::{Session, is_uuid};
 use super::snapshot::{LiveSession, SessionId, Snapshot, Workdir};
 use super::time::Timestamp;
 
-/// Seconds that a server must outlive a close before it is believed: at a shutdown panes die
-/// one by one before the server does.
-pub const CLOSE_GRACE: i64 = 3;
+/// Seconds from the last loss of a burst to the second look at it, by which it is believed. At a
+/// shutdown sessions die one by one, for seconds or minutes, before the server does: each that
+/// closes less than this after the one before starts the time anew for all.
+pub const LOOK_AFTER: f64 = 10.0;
 
-/// Seconds from a close to the second look at it. What closes within the difference to
-/// [`CLOSE_GRACE`] is covered by the same look.
-pub const LOOK_AFTER: i64 = 4;
+/// How long a server must have outlived its last loss for that. It is less than [`LOOK_AFTER`] by
+/// what a timer may be early.
+const CLOSE_GRACE: f64 = LOOK_AFTER - TIMER_SLACK;
+
+const TIMER_SLACK: f64 = 0.1;
 
 /// Everything that is remembered: three files.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -123,8 +127,8 @@ pub struct Plan {
     pub effects: Vec<Effect>,
     /// What happened.
     pub events: Vec<Event>,
-    /// Whether a second look is to be scheduled, in [`LOOK_AFTER`] seconds.
-    pub look: bool,
+    /// In how long a second look at closes is to be taken, if one is to be scheduled.
+    pub look: Option<Duration>,
     /// The live sessions whose health is due, just attached to.
     pub health_due: Vec<SessionId>,
     /// For the log.
@@ -161,9 +165,10 @@ pub fn reconcile(
         notes: Vec::new(),
     };
     work.fill_pool(new_uuid);
-    work.settle_closes();
+    work.return_losses();
     let tracked = work.tracked();
     let live = work.identify(&tracked, new_uuid);
+    work.believe_closes(&live);
     let names = display_names(&tracked);
     work.record(&tracked, &live, &names)
 }
@@ -225,33 +230,45 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Closes that their server has outlived are believed; those that it has not are losses.
-    fn settle_closes(&mut self) {
+    /// Closes that their server did not outlive were losses.
+    fn return_losses(&mut self) {
         let mut kept = Vec::with_capacity(self.closed.closed.len());
         for mut entry in std::mem::take(&mut self.closed.closed) {
-            // A crash between two files left it in both: the registry is right, as far as the
-            // record stays there.
-            let is_recorded = self.pool.contains_key(&entry.session.uuid);
             match entry.unproven {
-                _ if is_recorded => entry.unproven = None,
+                // A crash between two files left it in both: the registry is right, as far as the
+                // record stays there.
+                _ if self.pool.contains_key(&entry.session.uuid) => entry.unproven = None,
                 Some(server) if server != self.snapshot.server => {
                     self.event(EventKind::Lost, &entry.session, None);
                     self.returned.push((entry.session.uuid.clone(), entry.closed_at));
                     self.pool.insert(entry.session.uuid.clone(), entry.session);
                     continue;
                 }
-                Some(_) if is_proven(&entry, self.now) => {
-                    entry.unproven = None;
-                    self.event(EventKind::Closed, &entry.session, None);
-                }
                 // The clock was set back. Until it caught up nothing could be proven, and the
                 // server's end would make losses of closes that it outlived by hours.
-                Some(_) if entry.closed_at > self.now => entry.closed_at = self.now,
-                _ => {}
+                Some(_) => entry.closed_at = entry.closed_at.min(self.now),
+                None => {}
             }
             kept.push(entry);
         }
         self.closed.closed = kept;
+    }
+
+    /// Closes that their server has outlived are believed.
+    fn believe_closes(&mut self, live: &BTreeMap<SessionId, String>) {
+        let here: HashSet<&String> = live.values().collect();
+        let is_loss = |e: &ClosedSession| e.unproven.is_some() && !here.contains(&e.session.uuid);
+        if !is_outlived(&self.closed, is_loss, self.now) {
+            return;
+        }
+        for at in 0..self.closed.closed.len() {
+            let entry = &mut self.closed.closed[at];
+            if is_loss(entry) {
+                entry.unproven = None;
+                let session = entry.session.clone();
+                self.event(EventKind::Closed, &session, None);
+            }
+        }
     }
 
     /// Whether it is one of those whose close turned out to be a loss.
@@ -630,7 +647,7 @@ impl<'a> Work<'a> {
         live: &BTreeMap<SessionId, String>,
         present: &HashSet<SessionId>,
         memory: &mut Memory,
-    ) -> bool {
+    ) -> Option<Duration> {
         let here: HashSet<&String> = live.values().collect();
         for (id, known) in &self.before.memory.sessions {
             if here.contains(&known.uuid) {
@@ -651,16 +668,17 @@ impl<'a> Work<'a> {
             }
         }
         memory.look_at = memory.look_at.filter(|at| is_awaited(*at, self.now));
-        // Those that a sync recorded which was cut off before it could ask for the look, too.
-        let waits = |entry: &&ClosedSession| entry.unproven == Some(self.snapshot.server);
-        let last = self.closed.closed.iter().filter(waits).map(|entry| entry.closed_at).max();
-        let Some(closed_at) = last else { return false };
-        let covered =
-            memory.look_at.is_some_and(|at| at.seconds_since(closed_at) >= CLOSE_GRACE as f64);
-        if !covered {
-            memory.look_at = Some(self.now.plus_seconds(LOOK_AFTER));
+        // Also of those that a sync recorded which was cut off before it could ask for the look.
+        let is_loss = |e: &ClosedSession| e.unproven.is_some() && !here.contains(&e.session.uuid);
+        let last = last_loss(&self.closed, is_loss)?;
+        if memory.look_at.is_some() {
+            // It comes too early for what closed meanwhile, and then asks for the next.
+            return None;
         }
-        !covered
+        let left = (LOOK_AFTER - self.now.seconds_since(last)).clamp(TIMER_SLACK, LOOK_AFTER);
+        let left = Duration::from_secs_f64(left);
+        memory.look_at = Some(self.now.plus(left));
+        Some(left)
     }
 
     /// Records without a session stay, unless their name is taken or they are too old.
@@ -737,16 +755,26 @@ pub fn end_with_server(remembered: &mut Remembered) {
     });
 }
 
-/// Whether the server has outlived the close long enough, given that it lives at `now`.
-pub fn is_proven(entry: &ClosedSession, now: Timestamp) -> bool {
-    now.seconds_since(entry.closed_at) >= CLOSE_GRACE as f64
+/// When the last of these losses was.
+fn last_loss(closed: &Closed, is_loss: impl Fn(&ClosedSession) -> bool) -> Option<Timestamp> {
+    closed.closed.iter().filter(|entry| is_loss(entry)).map(|entry| entry.closed_at).max()
+}
+
+/// Whether the server of these losses has outlived the last of them by long enough, given that it
+/// lives at `now`: then they were closes.
+pub fn is_outlived(
+    closed: &Closed,
+    is_loss: impl Fn(&ClosedSession) -> bool,
+    now: Timestamp,
+) -> bool {
+    last_loss(closed, is_loss).is_some_and(|last| now.seconds_since(last) >= CLOSE_GRACE)
 }
 
 /// Whether the second look that is due then is still to come. One that is further away than any
 /// look is ever scheduled is from before the clock was set back, and covers nothing.
 pub(super) fn is_awaited(look_at: Timestamp, now: Timestamp) -> bool {
     let left = look_at.seconds_since(now);
-    left > 0.0 && left <= LOOK_AFTER as f64
+    left > TIMER_SLACK && left <= LOOK_AFTER
 }
 
 /// Bytes as text, with replacement characters for what is not UTF-8.

@@ -107,6 +107,12 @@ impl Timestamp {
         (self.0 - earlier.0).as_seconds_f64()
     }
 
+    /// This time and so much more, kept within the years that the format can hold.
+    pub fn plus(self, more: std::time::Duration) -> Timestamp {
+        let moved = self.0.checked_add(Duration::try_from(more).unwrap_or(Duration::MAX));
+        moved.and_then(Self::in_range).unwrap_or(self)
+    }
+
     /// This time moved by `seconds`, kept within the years that the format can hold.
     pub fn plus_seconds(self, seconds: i64) -> Timestamp {
         self.0.checked_add(Duration::seconds(seconds)).and_then(Self::in_range).unwrap_or(self)

@@ -1,6 +1,7 @@
 //! The pure heart: tables of cases, and the properties that hold for any registry and any tmux.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tmux_roster::model::in_step::is_in_step;
@@ -102,7 +103,7 @@ impl World {
             assert_eq!(plan.memory_after, self.remembered.memory);
             assert_eq!((&plan.effects[..], &plan.events[..]), (&[][..], &[][..]));
             assert_eq!((&plan.health_due[..], &plan.notes[..]), (&[][..], &[][..]));
-            assert!(!plan.look);
+            assert_eq!(plan.look, None);
         }
         plan
     }
@@ -186,11 +187,12 @@ fn created_renamed_closed() {
     world.sessions.remove(0);
     let plan = world.sync(&mut fresh());
     assert_eq!((world.names(), world.closed()), (vec!["c"], vec!["b"]));
-    assert!(plan.look, "the sync that records a close schedules a second look");
+    let ten_seconds = Some(Duration::from_secs(10));
+    assert_eq!(plan.look, ten_seconds, "the sync that records a close schedules a second look");
     world.check_settled();
-    world.now += 2;
+    world.now += 9;
     world.check_settled();
-    world.now += 2;
+    world.now += 1;
     let plan = world.sync(&mut fresh());
     assert_eq!(plan.events.iter().map(|e| e.kind).collect::<Vec<_>>(), [EventKind::Closed]);
     world.restart(vec![]);
@@ -213,6 +215,48 @@ fn closes_that_the_server_did_not_outlive_are_losses() {
     assert_eq!(plan.events.iter().filter(|e| e.kind == EventKind::Lost).count(), 2);
     assert_eq!(world.lost_shown, "2");
     world.check_settled();
+}
+
+/// At a shutdown shells end one by one, and the server last.
+#[test]
+fn each_loss_within_ten_seconds_of_the_one_before_starts_the_time_anew_for_all() {
+    for gap in [1, 5, 9] {
+        let names: Vec<String> = (1..=8).map(|n| format!("s{n}")).collect();
+        let sessions = (1..).zip(&names).map(|(id, name)| live(id, name)).collect();
+        let mut world = World::settled(sessions);
+        // A person closed this one well before.
+        world.sessions.remove(0);
+        world.sync(&mut fresh());
+        world.now += 10;
+        world.sync(&mut fresh());
+        let mut looks = Vec::new();
+        while world.sessions.len() > 1 {
+            world.now += gap;
+            // The look that is due comes as well.
+            while world.remembered.memory.look_at.is_some_and(|at_| at_ <= at(world.now)) {
+                let now = world.now;
+                world.now = world.remembered.memory.look_at.unwrap().unix() - at(0).unix();
+                looks.extend(world.sync(&mut fresh()).look);
+                world.now = now;
+            }
+            world.sessions.remove(0);
+            looks.extend(world.sync(&mut fresh()).look);
+            world.check_settled();
+        }
+        assert!(looks.len() <= 8, "one look at a time: {looks:?}");
+        let mut outlived = world.clone();
+        world.restart(vec![]);
+        world.sync(&mut fresh());
+        assert_eq!(world.names(), names[1..], "{gap}");
+        assert_eq!(world.closed(), ["s1"]);
+
+        // Once the server has outlived the last, each of them was closed.
+        outlived.now += 10;
+        outlived.sync(&mut fresh());
+        outlived.restart(vec![]);
+        outlived.sync(&mut fresh());
+        assert_eq!((outlived.names(), outlived.closed().len()), (vec!["s8"], 7));
+    }
 }
 
 #[test]
@@ -289,12 +333,12 @@ fn a_close_whose_sync_was_cut_off_gets_its_look_from_the_next_one_and_only_one()
     world.remembered.closed = plan.next.closed;
     world.now += 1;
     let plan = world.sync(&mut fresh());
-    assert!(plan.look);
+    assert_eq!(plan.look, Some(Duration::from_secs(9)));
     assert_eq!((world.names(), world.closed()), (vec!["b"], vec!["a"]));
     world.check_settled();
     world.now += 1;
-    assert!(!world.sync(&mut fresh()).look, "one look for both");
-    world.now += 3;
+    assert_eq!(world.sync(&mut fresh()).look, None, "one look for both");
+    world.now += 8;
     let plan = world.sync(&mut fresh());
     assert_eq!(plan.events.iter().map(|e| e.kind).collect::<Vec<_>>(), [EventKind::Closed]);
 }
@@ -303,11 +347,12 @@ fn a_close_whose_sync_was_cut_off_gets_its_look_from_the_next_one_and_only_one()
 fn a_clock_that_was_set_back_keeps_no_close_from_being_believed() {
     let mut world = World::settled(vec![live(1, "a"), live(2, "b"), live(3, "c")]);
     world.sessions.remove(0);
-    assert!(world.sync(&mut fresh()).look);
+    assert!(world.sync(&mut fresh()).look.is_some());
     world.now = -3500;
     world.sessions.remove(0);
-    assert!(world.sync(&mut fresh()).look, "the look at the first would come in an hour");
-    assert!(!world.sync(&mut fresh()).look, "nobody looks again and again");
+    let plan = world.sync(&mut fresh());
+    assert!(plan.look.is_some(), "the look at the first would come in an hour");
+    assert_eq!(world.sync(&mut fresh()).look, None, "nobody looks again and again");
     world.check_settled();
     world.now += 10;
     let plan = world.sync(&mut fresh());
