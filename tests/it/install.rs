@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use tmux_roster::tmux::command::HOOKS;
+
 use crate::env::{Folder, ROSTER, Server, tmux_program, wait_for};
 use crate::plugin::copy_plugin;
 
@@ -1016,7 +1018,7 @@ fn uninstalling_tells_which_server_was_not_cleared_and_leaves_it_the_program() {
     ] {
         write_executable(&tmux, &format!("#!/bin/sh\n{client}\n"));
         check_kept(uninstall(&["--purge"]), &["s", "other"]);
-        assert_eq!(hooks(), 5);
+        assert_eq!(hooks(), HOOKS.len());
     }
     std::fs::remove_file(&tmux).unwrap();
     let pid = server.tmux(&["list-sessions", "-F", "#{pid}"]).parse().unwrap();
@@ -1025,7 +1027,7 @@ fn uninstalling_tells_which_server_was_not_cleared_and_leaves_it_the_program() {
     let stopped = uninstall(&["--purge"]);
     kill_process(pid, Signal::CONT).unwrap();
     check_kept(stopped, &["s"]);
-    assert_eq!(hooks(), 5);
+    assert_eq!(hooks(), HOOKS.len());
     assert!(!set(other(&["show-options", "-gqv", "@roster_run"])));
     // The server's own program is asked where the one on PATH gets no answer.
     std::fs::remove_file(&ps).unwrap();
@@ -1335,7 +1337,7 @@ fn among_neighbours(clones: &Path, ours_at: usize, sesh_is_last: bool) {
     let wait_for_ours = || {
         server.tmux(&["switch-client", "-c", &client.name(), "-t", "one"]);
         let count = || server.tmux(&["show-hooks", "-g"]).matches("[4242]").count();
-        wait_for(|| (count() == 5).then_some(()), || "our hooks".into());
+        wait_for(|| (count() == HOOKS.len()).then_some(()), || "our hooks".into());
         let keys = server.tmux(&["list-keys", "-T", "prefix"]);
         assert_eq!(keys.matches("#{@roster_program}").count(), 3, "{keys}");
         let right = || server.tmux(&["show-options", "-gv", "status-right"]);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tmux_roster::tmux::command::HOOK_INDEX;
+use tmux_roster::tmux::command::{HOOK_INDEX, HOOKS};
 
 use crate::env::{Folder, ROSTER, Server, kill_at, tmux_program};
 use crate::faults::{can_trace, hit_the_heart, json, kill_at_every_call, leftovers, stderr, uuids};
@@ -338,7 +338,7 @@ fn a_load_killed_at_any_system_call_is_made_good_by_the_next() {
         let hooks = server.tmux(&["show-hooks", "-g"]);
         assert_eq!(
             hooks.matches(&format!("[{HOOK_INDEX}] ")).count(),
-            5,
+            HOOKS.len(),
             "at call {call}: {hooks}"
         );
     });

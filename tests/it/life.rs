@@ -120,10 +120,43 @@ fn what_the_server_outlived_is_closed_and_the_rest_lost() {
     server.wait_for_names(&["w", "y", "z"]);
     // The server outlives the close; only time can show it.
     let closed_at = std::time::Instant::now();
-    wait_for(|| (closed_at.elapsed().as_secs() >= 5).then_some(()), || "five seconds".into());
+    // (What this test waits for is believed after ten.)
+    wait_for(|| (closed_at.elapsed().as_secs() >= 11).then_some(()), || "the time".into());
     server.kill_server();
     check_all_come_back(&server, &before, &["w", "y", "z"]);
     assert_eq!(names_in(&server, "closed"), ["v", "x"]);
+}
+
+/// The end of a machine as it often goes: the shells one by one, and then the server. What a person
+/// closed well before that stays closed.
+#[test]
+fn sessions_whose_shells_end_one_by_one_before_the_server_does_are_lost() {
+    for gap in [1, 4] {
+        let server = five();
+        let before = server.registry();
+        server.tmux(&["kill-session", "-t", &server.id("v")]);
+        server.wait_for_names(&["w", "x", "y", "z"]);
+        let list = server.registry_path().with_file_name("closed.json");
+        let is_believed = || {
+            let list: Value = serde_json::from_slice(&std::fs::read(&list).ok()?).ok()?;
+            list["closed"][0]["unproven"].is_null().then_some(())
+        };
+        wait_for(is_believed, || "the look that believes the close".into());
+        for name in ["w", "x", "y"] {
+            let pid =
+                server.tmux(&["display-message", "-p", "-t", &format!("={name}:"), "#{pane_pid}"]);
+            let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+            std::thread::sleep(std::time::Duration::from_secs(gap));
+        }
+        assert_eq!(server.names(), ["z"]);
+        let pid = server.tmux(&["list-sessions", "-F", "#{pid}"]).parse().unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        server.wait_for_end();
+        check_all_come_back(&server, &before, &["w", "x", "y", "z"]);
+        assert_eq!(names_in(&server, "closed"), ["v"]);
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use tmux_roster::tmux::command::HOOKS;
+
 use crate::env::{Client, ROSTER, Server, tmux_version, wait_for};
 
 const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
@@ -209,9 +211,9 @@ fn hooks_that_the_rest_of_the_configuration_wiped_are_back_for_the_first_client(
         server.tmux(&["set-hook", "-g", hook, "set -g @theirs 1"]);
     }
     let ours = || server.tmux(&["show-hooks", "-g"]).matches("[4242]").count();
-    assert_eq!(ours(), 3);
+    assert_eq!(ours(), HOOKS.len() - 2);
     let _client = server.attach("one");
-    wait_for(|| (ours() == 5).then_some(()), || "our hooks".into());
+    wait_for(|| (ours() == HOOKS.len()).then_some(()), || "our hooks".into());
     server.tmux(&["new-session", "-d", "-s", "two"]);
     server.wait_for_names(&["one", "two"]);
     assert_eq!(server.tmux(&["show-options", "-gqv", "@theirs"]), "1");
