@@ -295,6 +295,12 @@ pub struct Restore {
     /// under this name, where its own is taken
     #[argh(option, long = "as", arg_name = "new")]
     pub new_name: Option<String>,
+    /// also those that live where nobody can reach them, as new sessions
+    #[argh(switch)]
+    pub force: bool,
+    /// those that are recorded for another host, which does not run them any more
+    #[argh(option, arg_name = "host")]
+    pub from: Option<String>,
     /// the sessions
     #[argh(positional)]
     pub names: Vec<String>,
@@ -310,6 +316,9 @@ pub struct Reopen {
     /// under this name, where its own is taken
     #[argh(option, long = "as", arg_name = "new")]
     pub new_name: Option<String>,
+    /// though tmux still runs where nobody can reach it
+    #[argh(switch)]
+    pub force: bool,
     /// the session
     #[argh(positional)]
     pub name: Option<String>,

@@ -47,6 +47,8 @@ impl Place {
 pub struct Environment {
     /// The socket that TMUX names, and the id of the session after it.
     pub tmux: Option<(PathBuf, String)>,
+    /// The process of the server that TMUX names.
+    pub server: Option<u32>,
     /// The pane that the command was typed in.
     pub pane: Option<String>,
     tmux_tmpdir: Option<PathBuf>,
@@ -67,6 +69,7 @@ impl Environment {
             (absolute("ROSTER_SOCKET"), absolute("ROSTER_DIR"), absolute("ROSTER_TMUX"));
         Environment {
             tmux: env::var_os("TMUX").and_then(|value| split_tmux(&value)),
+            server: env::var("TMUX").ok().and_then(|value| value.rsplit(',').nth(1)?.parse().ok()),
             pane: env::var("TMUX_PANE").ok().filter(|pane| pane.starts_with('%')),
             tmux_tmpdir: path("TMUX_TMPDIR"),
             home: absolute("HOME"),

@@ -12,6 +12,7 @@ pub use model::time::Timestamp;
 
 pub mod config;
 pub mod health;
+pub mod host;
 pub mod restore;
 pub mod store;
 pub mod sync;

@@ -21,6 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{OPTIONS, Place, REGISTRY, Settings};
 use crate::health;
+use crate::host;
+use crate::model::host::{Whereabouts, whereabouts};
 use crate::model::in_step::is_in_step;
 use crate::model::memory::{Closed, ClosedSession, MEMORY_VERSION, Memory};
 use crate::model::reconcile::{
@@ -84,6 +86,13 @@ pub enum SyncError {
     Store(StoreError),
     /// The server.
     Tmux(TmuxError),
+    /// The folder is another host's, whose server may run there.
+    Elsewhere {
+        /// The folder.
+        dir: PathBuf,
+        /// What that host is called.
+        node: String,
+    },
 }
 
 impl fmt::Display for SyncError {
@@ -91,6 +100,12 @@ impl fmt::Display for SyncError {
         match self {
             SyncError::Store(error) => error.fmt(f),
             SyncError::Tmux(error) => error.fmt(f),
+            SyncError::Elsewhere { dir, node } => write!(
+                f,
+                "{} is the registry of the host {node:?}: load the plugin anew, and this one gets \
+                 its own (roster doctor --fix)",
+                dir.display()
+            ),
         }
     }
 }
@@ -100,6 +115,7 @@ impl std::error::Error for SyncError {
         match self {
             SyncError::Store(error) => Some(error),
             SyncError::Tmux(error) => Some(error),
+            SyncError::Elsewhere { .. } => None,
         }
     }
 }
@@ -291,7 +307,7 @@ impl<'a> Transaction<'a> {
                 Some(answer) => (answer, false),
                 None => {
                     note_last_sign(place, &remembered, trigger);
-                    return Err(error.into());
+                    return Err(without_socket(error, &remembered.memory).into());
                 }
             },
         };
@@ -326,14 +342,21 @@ impl<'a> Transaction<'a> {
     /// right and the next sync tells tmux again.
     pub fn bring_into_step(&mut self) -> Result<Report, SyncError> {
         self.wait_for_directories()?;
+        let server = self.answer.snapshot.server;
+        tell_servers_apart(self.place, &mut self.remembered.memory, server)?;
         let now = Timestamp::now();
         let policy = &self.settings.policy;
-        if !self.hooks_asked && is_in_step(&self.remembered, &self.answer.snapshot, policy, now) {
+        let is_host_known = self.remembered.memory.host.is_some();
+        if !self.hooks_asked
+            && is_host_known
+            && is_in_step(&self.remembered, &self.answer.snapshot, policy, now)
+        {
             return Ok(Report::default());
         }
         let mut plan =
             reconcile(&self.remembered, &self.answer.snapshot, policy, now, &mut new_uuid);
         self.check_health(&mut plan, now);
+        self.note_host(&mut plan);
         for note in &plan.notes {
             log(self.place, note);
         }
@@ -371,6 +394,17 @@ impl<'a> Transaction<'a> {
         run_scripts(self.place, &self.settings, &plan.events);
         told?;
         Ok(Report { events: plan.events, changed, effects, ..Report::default() })
+    }
+
+    /// Notes where the server runs, if that is not known yet.
+    fn note_host(&self, plan: &mut Plan) {
+        let (before, server) = (&self.remembered.memory, self.answer.snapshot.server);
+        if before.server != Some(server) || before.host.is_none() {
+            let (host, started) = (Some(host::here()), host::started(server.pid));
+            for memory in [&mut plan.next.memory, &mut plan.memory_after] {
+                (memory.host, memory.started) = (host.clone(), started);
+            }
+        }
     }
 
     /// Whether the server has sessions, and its configuration was read: before 3.2 a session may
@@ -543,8 +577,33 @@ impl<'a> Transaction<'a> {
     /// The records that can be restored: those of the registry that do not live.
     pub fn lost(&self) -> Vec<Session> {
         let live: HashSet<String> = self.live().into_values().collect();
-        let sessions = self.remembered.registry.sessions.values();
-        sessions.filter(|session| !live.contains(&session.uuid)).cloned().collect()
+        let memory = &self.remembered.memory;
+        let is_lost = |s: &&Session| !live.contains(&s.uuid) && !memory.is_unreachable(&s.uuid);
+        self.remembered.registry.sessions.values().filter(is_lost).cloned().collect()
+    }
+
+    /// Gives records of sessions that live out of reach (those of these names, or all) to new ones,
+    /// which are lost and can be restored. What lives keeps its UUID: its record is closed.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn part_from_unreachable(&mut self, names: Option<&[String]>) -> Result<(), SyncError> {
+        let now = Timestamp::now();
+        let mut next = self.remembered.clone();
+        for record in next.registry.sessions.values_mut() {
+            let is_wanted = names.is_none_or(|names| names.contains(&record.name));
+            if !is_wanted || !next.memory.is_unreachable(&record.uuid) {
+                continue;
+            }
+            let lives = record.clone();
+            record.uuid = new_uuid();
+            if let Some(exact) = next.memory.exact.get(&lives.uuid).cloned() {
+                next.memory.exact.insert(record.uuid.clone(), exact);
+            }
+            next.closed.push(ClosedSession { session: lives, closed_at: now, unproven: None });
+        }
+        self.commit(next, None)?;
+        self.bring_into_step().map(drop)
     }
 
     /// Until when tmux may take for its next answer.
@@ -739,6 +798,51 @@ fn incomplete(place: &Place, output: &Output) -> TmuxError {
         TmuxError::Incomplete { message: stderr.to_owned() }
     } else {
         place.tmux.failure(stderr)
+    }
+}
+
+/// Before what lives on `server` is compared with what another one had: whether that one still
+/// runs. Only the memory changes, and nothing is written.
+///
+/// # Errors
+/// The folder is another host's, whose server may still run: nothing in it may be changed.
+pub fn tell_servers_apart(
+    place: &Place,
+    memory: &mut Memory,
+    server: ServerId,
+) -> Result<(), SyncError> {
+    let is_another = memory.server.is_some_and(|before| before != server);
+    if !is_another && memory.unreachable.is_empty() {
+        return Ok(());
+    }
+    let here = host::here();
+    if is_another {
+        let runs = host::runs_here(memory, &here);
+        match whereabouts(memory.host.as_ref(), &here, runs) {
+            Whereabouts::Here => {}
+            Whereabouts::WithoutSocket => memory.leave_running(),
+            Whereabouts::Elsewhere => {
+                let node = memory.host.as_ref().map_or("", |host| &host.node).to_owned();
+                return Err(SyncError::Elsewhere { dir: place.dir.clone(), node });
+            }
+        }
+    }
+    memory.unreachable.retain(|other| {
+        let runs = host::is_running(other.server, other.started, None, &here);
+        runs && other.server != server && !other.uuids.is_empty()
+    });
+    Ok(())
+}
+
+/// What it means that no server answers: the one that is remembered may still run.
+pub fn without_socket(error: TmuxError, memory: &Memory) -> TmuxError {
+    match (error, memory.server) {
+        (TmuxError::NoServer { socket }, Some(server))
+            if host::runs_here(memory, &host::here()) =>
+        {
+            TmuxError::Unreachable { socket, pid: server.pid }
+        }
+        (error, _) => error,
     }
 }
 

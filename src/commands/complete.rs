@@ -217,12 +217,13 @@ fn candidates(words: &[String], current: &str) -> Offer {
     if !takes_more {
         return Offer::Words(Vec::new());
     }
-    use State::{Closed, Live, Lost};
+    use State::{Closed, Live, Lost, Unreachable};
     let states: &[State] = match (verb, at) {
         ("kill", 0) => &[Live],
         ("restore", _) => &[Lost],
         ("reopen", 0) => &[Closed],
-        ("go" | "show", 0) => &[Live, Lost, Closed],
+        ("go", 0) => &[Live, Lost, Closed],
+        ("show", 0) => &[Live, Lost, Closed, Unreachable],
         ("rename" | "mode" | "health", 0) => &[Live, Lost],
         ("forget", 0) => &[Lost, Closed],
         ("mode", 1) => return modes(&context),
@@ -256,7 +257,7 @@ fn takes_value(flag: &FlagInfo<'_>) -> bool {
 
 fn value_of(flag: &str) -> Offer {
     match flag {
-        "--state" => one_of(&["live", "lost", "closed"]),
+        "--state" => one_of(&["live", "lost", "closed", "unreachable"]),
         "--sort" => one_of(&["name", "created", "attached"]),
         "--directory" => Offer::Directories,
         "--socket-path" | "--file" | "--tmux" => Offer::Files,

@@ -1,16 +1,18 @@
 //! `roster doctor`: looks at everything that has to work and tells what does not, with its
 //! remedy. Changes nothing but with `--fix`, waits for nothing without a limit.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::StatVfsMountFlags;
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
-use tmux_roster::config::{Environment, OPTIONS, Place, Settings};
+use tmux_roster::config::{Environment, OPTIONS, Place, REGISTRY, Settings};
+use tmux_roster::host;
 use tmux_roster::model::reconcile::{Remembered, reconcile};
 use tmux_roster::model::registry::{FileVersion, RegistryFile, SCHEMA_VERSION};
 use tmux_roster::model::session::new_uuid;
@@ -25,7 +27,7 @@ use tmux_roster::{Store, StoreError, Timestamp};
 use super::list::{age, cut, terminal_columns, visible};
 use super::load::{self, KeyState};
 use super::store::json;
-use super::{Context, Failure, Outcome, count, options, print};
+use super::{Context, Failure, Outcome, count, options, print, to_paste};
 use crate::cli;
 
 /// How long the lock may be held by others before that is worth telling: syncs are far quicker.
@@ -80,6 +82,8 @@ enum Repair {
     Load,
     /// Brings registry and tmux into step, which also mends a damaged file.
     Sync,
+    /// Has a server that runs without its socket make it again.
+    Socket,
 }
 
 #[derive(Debug, Default)]
@@ -178,6 +182,8 @@ fn examine(context: &Context) -> Examination {
         check_keys(&mut exam, &tmux, answer, settings);
     }
     if let Some(place) = &place {
+        check_socket(&mut exam, place, asked.is_some());
+        check_hosts(&mut exam, place);
         check_permissions(&mut exam, place);
         let is_free = !check_disk(&mut exam, place) || check_lock(&mut exam, place);
         check_registry(&mut exam, place, asked.as_ref(), settings.as_ref(), is_free);
@@ -223,7 +229,7 @@ fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
         exam.problem("tmux", &format!("{found} is not supported"), "install tmux 3.0 or newer");
     } else if !version.at_least(3, 2) {
         let lacks = "has no popups, no timers, and does not tell a session's directory: menus \
-                     are used, a close counts with the next event, directories are guessed";
+                     are used, directories are guessed";
         exam.note("tmux", &format!("{found} {lacks}"), "tmux 3.2 or newer has all");
     } else if matches!(name.as_str(), "3.6" | "3.6a" | "3.6b") {
         let crashes = "ends, with all sessions, when a format has a comma inside #{S:…} and \
@@ -286,6 +292,53 @@ fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Option<An
         );
     }
     Some(answer)
+}
+
+/// Whether a server runs that nobody reaches: its socket was removed, by a cleaner of /tmp say.
+fn check_socket(exam: &mut Examination, place: &Place, is_answered: bool) {
+    let Ok(remembered) = sync::peek(place) else { return };
+    let memory = remembered.memory;
+    for other in &memory.unreachable {
+        let found = format!(
+            "{} in another tmux (process {}), whose socket is gone",
+            count(other.uuids.len(), "session"),
+            other.server.pid
+        );
+        let remedy = "end this server, then roster doctor --fix reaches that one; or roster \
+                      restore --all --force makes new sessions of theirs";
+        exam.problem("socket", &found, remedy);
+    }
+    let none = TmuxError::NoServer { socket: place.tmux.socket.clone() };
+    if is_answered || exam.findings.iter().any(|f| f.check == "server" && f.level != Level::Note) {
+        return;
+    }
+    if let TmuxError::Unreachable { socket, pid } = sync::without_socket(none, &memory) {
+        // No server answers, but that is not all there is to say.
+        exam.findings.retain(|finding| finding.check != "server");
+        let sessions = count(memory.sessions.len(), "session");
+        let found = format!(
+            "tmux runs with {sessions} (process {pid}), but its socket {} is gone",
+            socket.display()
+        );
+        exam.mendable("server", &found, Repair::Socket);
+    }
+}
+
+/// What is recorded here for other hosts that share this home.
+fn check_hosts(exam: &mut Examination, place: &Place) {
+    for other in host::siblings(&place.dir) {
+        let store = Store::new(other.dir.join(REGISTRY));
+        let sessions = count(store.names().map_or(0, |names| names.len()), "session");
+        let now = Timestamp::now();
+        let seen = store.peek_times().and_then(|times| times.queried.elapsed().ok());
+        let seen = seen.map_or("never".to_owned(), |since| {
+            format!("{} ago", age(now.plus_seconds(-(since.as_secs() as i64)), now))
+        });
+        let found = format!("{sessions} recorded for the host {}, last seen {seen}", other.node);
+        let node = to_paste(&other.node);
+        let remedy = format!("if it runs them no more: roster restore --from {node}");
+        exam.note("hosts", &found, &remedy);
+    }
 }
 
 /// The folder of the files, as the server has it, this shell, and at last our environment.
@@ -818,7 +871,7 @@ fn mend(examined: &Examination) -> Vec<Finding> {
         // Whoever holds the lock clears away temporary files, those for source-file among them.
         let held = match repair {
             Repair::Tell(..) | Repair::Load => store.lock().ok(),
-            Repair::Private(..) | Repair::Sync => None,
+            Repair::Private(..) | Repair::Sync | Repair::Socket => None,
         };
         let (what, done) = match repair {
             Repair::Private(path, mode) => {
@@ -845,6 +898,7 @@ fn mend(examined: &Examination) -> Vec<Finding> {
                 let _ = sync::sync(place, Trigger::Person);
                 ("loaded the plugin".to_owned(), loaded)
             }
+            Repair::Socket => ("reached the server by a new socket".to_owned(), make_socket(place)),
             Repair::Sync => {
                 let synced = sync::sync(place, Trigger::Person).map(drop);
                 let synced = match synced {
@@ -866,6 +920,37 @@ fn mend(examined: &Examination) -> Vec<Finding> {
         }
     }
     exam.findings
+}
+
+/// Has the server make its socket again, unless another server answers there by now.
+fn make_socket(place: &Place) -> Result<(), String> {
+    let answers = || sync::ask(place, Instant::now() + TYPED_LIMIT);
+    if let Some(folder) = place.tmux.socket.parent() {
+        // tmux does not make it, and takes no other's.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| format!("could not make {}: {error}", folder.display()))?;
+    }
+    let none = match answers() {
+        Err(none @ TmuxError::NoServer { .. }) => none,
+        Err(error) => return Err(error.to_string()),
+        Ok(_) => return Err("a server answers there now".into()),
+    };
+    let memory = sync::peek(place).map_err(|error| error.to_string())?.memory;
+    let TmuxError::Unreachable { pid, .. } = sync::without_socket(none, &memory) else {
+        return Err("it has ended meanwhile".into());
+    };
+    let process = pid.try_into().ok().and_then(Pid::from_raw).ok_or("it has no process")?;
+    kill_process(process, Signal::USR1).map_err(|error| error.to_string())?;
+    let until = Instant::now() + TYPED_LIMIT;
+    loop {
+        match answers() {
+            Ok(_) => return Ok(()),
+            Err(TmuxError::NoServer { .. }) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
 }
 
 fn make_private(path: &Path, mode: u32) -> Result<(), String> {

@@ -12,8 +12,9 @@ use std::time::Instant;
 
 use tmux_roster::config::Place;
 use tmux_roster::health;
+use tmux_roster::host;
 use tmux_roster::model::memory::ClosedSession;
-use tmux_roster::model::reconcile::{Event, EventKind};
+use tmux_roster::model::reconcile::{self, Event, EventKind};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId};
 use tmux_roster::restore::{self, Restored, escape_name};
@@ -70,6 +71,9 @@ fn find(transaction: &Transaction<'_>, name: &str) -> Result<Found, Failure> {
             let id = live.iter().find(|(_, uuid)| **uuid == session.uuid).map(|(id, _)| *id);
             match id {
                 Some(id) => Found::Live(id, session.clone()),
+                None if transaction.remembered.memory.is_unreachable(&session.uuid) => {
+                    return Err(out_of_reach(transaction, session));
+                }
                 None => Found::Lost(session.clone()),
             }
         }
@@ -90,6 +94,20 @@ pub fn left_alone<'a>(transaction: &'a Transaction<'_>, uuid: &str) -> Option<&'
 
 fn named_left_alone<'a>(transaction: &'a Transaction<'_>, name: &str) -> Option<&'a LiveSession> {
     all_left_alone(transaction).find(|session| session.name == name.as_bytes())
+}
+
+/// What is said of a session whose server runs while another answers in its place.
+fn out_of_reach(transaction: &Transaction<'_>, session: &Session) -> Failure {
+    let servers = &transaction.remembered.memory.unreachable;
+    let server = servers.iter().find(|server| server.uuids.contains(&session.uuid));
+    let pid = server.map_or(0, |server| server.server.pid);
+    let name = to_paste(&session.name);
+    format!(
+        "session {:?} lives in a tmux whose socket is gone (process {pid}): once this server has \
+         ended, roster doctor --fix reaches it; roster restore {name} --force makes another",
+        session.name
+    )
+    .into()
 }
 
 pub fn lives_left_alone(name: &str, live: &LiveSession) -> Failure {
@@ -120,8 +138,18 @@ fn with_server<T>(
     needed: &[&String],
     act: impl FnOnce(&mut Transaction<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    with_any_server(place, needed, false, act)
+}
+
+/// The same; with `force` also where one runs that cannot be reached.
+fn with_any_server<T>(
+    place: &Place,
+    needed: &[&String],
+    force: bool,
+    act: impl FnOnce(&mut Transaction<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let store = store_of(place);
-    let (begun, ends) = begin_or_start(place, &store, needed)?;
+    let (begun, ends) = begin_or_start(place, &store, needed, force)?;
     let done = begun.and_then(|mut transaction| act(&mut transaction));
     if ends {
         sync::let_server_end(place);
@@ -134,9 +162,11 @@ fn begin_or_start<'a>(
     place: &'a Place,
     store: &'a Store,
     needed: &[&String],
+    force: bool,
 ) -> Result<(Result<Transaction<'a>, Failure>, bool), Failure> {
     match begin(place, store) {
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
+        Err(SyncError::Tmux(TmuxError::Unreachable { .. })) if force => {}
         begun => return Ok((begun.map_err(Failure::from), false)),
     }
     let there = sync::peek(place)?;
@@ -174,6 +204,9 @@ fn require_server(place: &Place) -> impl FnOnce(SyncError) -> Failure + use<> {
 }
 
 pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
+    if let Some(host) = &args.from {
+        return restore_from(context, args, host);
+    }
     if args.all != args.names.is_empty() {
         return Err(Failure::Usage("restore takes the names of lost sessions, or --all".into()));
     }
@@ -181,7 +214,12 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         return Err(Failure::Usage("--as goes with one name".into()));
     }
     let place = context.place()?;
-    let done = with_server(&place, &args.names.iter().collect::<Vec<_>>(), |transaction| {
+    let needed = args.names.iter().collect::<Vec<_>>();
+    let done = with_any_server(&place, &needed, args.force, |transaction| {
+        if args.force {
+            let names = (!args.all).then_some(args.names.as_slice());
+            transaction.part_from_unreachable(names)?;
+        }
         if args.all {
             let done = restore::restore_all(transaction)?;
             transaction.run_scripts(&done.events);
@@ -226,10 +264,94 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
     report(&done, "restored")
 }
 
+/// Takes over what is recorded for another host that shares this home, as sessions of this one.
+fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
+    let place = context.place()?;
+    let others = host::siblings(&place.dir);
+    let is_named = |other: &&host::Sibling| other.node == host;
+    let places: Vec<Place> = (others.iter().filter(is_named))
+        .map(|other| Place { dir: other.dir.clone(), tmux: place.tmux.clone() })
+        .collect();
+    if places.is_empty() {
+        let mut known: Vec<&str> = others.iter().map(|other| other.node.as_str()).collect();
+        known.dedup();
+        let known = match known.as_slice() {
+            [] => "nothing is recorded for any other".to_owned(),
+            known => format!("there is something for {}", known.join(", ")),
+        };
+        return Err(format!("nothing is recorded for the host {host:?}: {known}").into());
+    }
+    let (mut entries, mut is_there) = (Vec::new(), Vec::new());
+    for other in &places {
+        let mut theirs = sync::peek(other)?;
+        if let (true, Some(server)) =
+            (host::runs_here(&theirs.memory, &host::here()), theirs.memory.server)
+        {
+            return Err(format!(
+                "the sessions of {host:?} live: tmux runs there (process {})",
+                server.pid
+            )
+            .into());
+        }
+        reconcile::end_with_server(&mut theirs);
+        let sessions = theirs.registry.sessions.into_values();
+        let wanted =
+            sessions.filter(|session| args.names.is_empty() || args.names.contains(&session.name));
+        for session in wanted {
+            is_there.push(session.name.clone());
+            let exact = theirs.memory.exact.get(&session.uuid).cloned();
+            entries.push((session, exact));
+        }
+    }
+    if let Some(name) = args.names.iter().find(|name| !is_there.contains(name)) {
+        return Err(not_found(name, is_there.iter().map(String::as_str)));
+    }
+    let taken: Vec<String> = entries.iter().map(|(session, _)| session.uuid.clone()).collect();
+    let done = with_server(&place, &[], |transaction| {
+        let mut next = transaction.remembered.clone();
+        let mut records = Vec::new();
+        for (session, exact) in entries {
+            if next.registry.by_uuid(&session.uuid).is_some() {
+                continue;
+            }
+            exact.map(|exact| next.memory.exact.insert(session.uuid.clone(), exact));
+            let closed_at = Timestamp::now();
+            next.closed.push(ClosedSession { session: session.clone(), closed_at, unproven: None });
+            records.push(session);
+        }
+        // They stand here before they leave the other folder.
+        transaction.commit(next, None)?;
+        let mut done = Restored::default();
+        for record in records {
+            let name = record.name.clone();
+            match bring_back(transaction, vec![record], Changes::default(), &[]) {
+                Ok(mut made) => {
+                    done.sessions.append(&mut made.sessions);
+                    done.warnings.append(&mut made.warnings);
+                    done.failed |= made.failed;
+                }
+                Err(failure) => {
+                    let why = failure.text();
+                    done.warnings.push(format!("{name:?} is among the closed ones now: {why}"));
+                    done.failed = true;
+                }
+            }
+        }
+        Ok(done)
+    })?;
+    for other in &places {
+        sync::change_offline(other, |theirs| {
+            theirs.registry.sessions.retain(|_, session| !taken.contains(&session.uuid));
+            true
+        })?;
+    }
+    report(&done, "restored")
+}
+
 pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
     let place = context.place()?;
     let needed: Vec<&String> = args.name.iter().collect();
-    let (done, seat) = with_server(&place, &needed, |transaction| {
+    let (done, seat) = with_any_server(&place, &needed, args.force, |transaction| {
         let closed = &transaction.remembered.closed.closed;
         let entry = match &args.name {
             None => closed
@@ -251,9 +373,15 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
                     ),
                 })?,
         };
-        let entry = entry.clone();
+        let mut session = entry.session.clone();
+        if transaction.remembered.memory.is_unreachable(&session.uuid) {
+            if !args.force {
+                return Err(out_of_reach(transaction, &session));
+            }
+            session.uuid = new_uuid();
+        }
         let changes = Changes { name: args.new_name.as_deref(), mode: None };
-        let done = bring_back(transaction, vec![entry.session], changes, &[])?;
+        let done = bring_back(transaction, vec![session], changes, &[])?;
         let seat = done.sessions.first().map(|(id, _)| seat(transaction, *id));
         Ok((done, seat))
     })?;
@@ -305,6 +433,9 @@ fn bring_back(
         }
         if let Some(live) = left_alone(transaction, &record.uuid) {
             return Err(lives_left_alone(&before.name, live));
+        }
+        if next.memory.is_unreachable(&record.uuid) {
+            return Err(out_of_reach(transaction, before));
         }
         if is_left_alone || taken.is_some_and(|other| other.uuid != record.uuid) {
             let is_lost = next.registry.by_uuid(&record.uuid).is_some();
@@ -543,7 +674,12 @@ pub fn last(context: &Context, args: &cli::Last) -> Outcome {
         let current = current.and_then(|client| live.get(&client.session).cloned());
         let mut sessions: Vec<Session> =
             transaction.remembered.registry.sessions.values().cloned().collect();
-        sessions.retain(|s| Some(&s.uuid) != current.as_ref() && !s.last_attached_at.is_zero());
+        let memory = &transaction.remembered.memory;
+        sessions.retain(|s| {
+            Some(&s.uuid) != current.as_ref()
+                && !s.last_attached_at.is_zero()
+                && !memory.is_unreachable(&s.uuid)
+        });
         let before = sessions.into_iter().max_by_key(|session| session.last_attached_at);
         let before = before.ok_or("no other session was attached before")?;
         if let Some((id, _)) = live.iter().find(|(_, uuid)| **uuid == before.uuid) {

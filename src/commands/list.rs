@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 use tmux_roster::config::{Place, REGISTRY, Settings};
+use tmux_roster::host;
+use tmux_roster::model::memory::Memory;
 use tmux_roster::model::reconcile::{Plan, Remembered, end_with_server, reconcile};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
@@ -29,6 +31,8 @@ pub enum State {
     Live,
     Lost,
     Closed,
+    /// It lives in a server whose socket is gone.
+    Unreachable,
 }
 
 impl State {
@@ -37,6 +41,7 @@ impl State {
             State::Live => "live",
             State::Lost => "lost",
             State::Closed => "closed",
+            State::Unreachable => "unreachable",
         }
     }
 }
@@ -77,8 +82,15 @@ pub fn view(place: &Place) -> Result<View, Failure> {
             let socket = place.tmux.socket.display();
             warn(&format!("no tmux server is running on {socket}, and it has no registry"));
         }
+        let none = TmuxError::NoServer { socket: place.tmux.socket.clone() };
+        if let error @ TmuxError::Unreachable { .. } =
+            sync::without_socket(none, &remembered.memory)
+        {
+            warn(&error.to_string());
+        }
         return Ok(without_server(remembered));
     };
+    sync::tell_servers_apart(place, &mut remembered.memory, answer.snapshot.server)?;
     let settings = Settings::parse(&answer.options);
     let mut planned = plan(&remembered, &answer, &settings);
     if planned.0.next.registry != remembered.registry {
@@ -135,13 +147,17 @@ fn plan(remembered: &Remembered, answer: &Answer, settings: &Settings) -> (Plan,
 fn rows((planned, given): (Plan, HashSet<String>), answer: &Answer) -> Vec<Row> {
     let ids: HashMap<&String, &SessionId> =
         planned.live.iter().map(|(id, uuid)| (uuid, id)).collect();
+    let memory = &planned.next.memory;
     let mut rows: Vec<Row> = (planned.next.registry.sessions.values())
         .map(|session| {
             let id = ids.get(&session.uuid);
             let live = id.and_then(|id| answer.snapshot.sessions.iter().find(|l| l.id == **id));
             Row {
                 session: session.clone(),
-                state: if live.is_some() { State::Live } else { State::Lost },
+                state: match live {
+                    Some(_) => State::Live,
+                    None => state_without_server(memory, session),
+                },
                 live: live.cloned(),
                 closed_at: None,
             }
@@ -160,12 +176,23 @@ fn rows((planned, given): (Plan, HashSet<String>), answer: &Answer) -> Vec<Row> 
     rows
 }
 
-/// Nothing lives: closes that the server did not outlive were losses.
+fn state_without_server(memory: &Memory, session: &Session) -> State {
+    if memory.is_unreachable(&session.uuid) { State::Unreachable } else { State::Lost }
+}
+
+/// No server answers: closes that the last one did not outlive were losses, unless it still runs.
 pub fn without_server(mut remembered: Remembered) -> View {
-    end_with_server(&mut remembered);
-    let lost = remembered.registry.sessions.into_values();
-    let mut rows: Vec<Row> = lost
-        .map(|session| Row { session, state: State::Lost, live: None, closed_at: None })
+    if host::runs_here(&remembered.memory, &host::here()) {
+        remembered.memory.leave_running();
+    } else {
+        end_with_server(&mut remembered);
+    }
+    let memory = &remembered.memory;
+    let mut rows: Vec<Row> = (remembered.registry.sessions.into_values())
+        .map(|session| {
+            let state = state_without_server(memory, &session);
+            Row { session, state, live: None, closed_at: None }
+        })
         .collect();
     rows.extend(remembered.closed.closed.into_iter().map(|entry| Row {
         session: entry.session,
@@ -217,8 +244,9 @@ pub fn list(context: &Context, args: &cli::List) -> Outcome {
         Some("live") => Some(State::Live),
         Some("lost") => Some(State::Lost),
         Some("closed") => Some(State::Closed),
+        Some("unreachable") => Some(State::Unreachable),
         Some(other) => {
-            let message = format!("--state is live, lost or closed, not {other:?}");
+            let message = format!("--state is live, lost, closed or unreachable, not {other:?}");
             return Err(Failure::Usage(message));
         }
     };
@@ -279,7 +307,7 @@ fn print_rows(context: &Context, rows: &[Row], last: &str, as_json: bool) -> Out
     let styles: Vec<&str> = std::iter::once("1")
         .chain(rows.iter().map(|row| match row.state {
             State::Live => "",
-            State::Lost => "33",
+            State::Lost | State::Unreachable => "33",
             State::Closed => "2",
         }))
         .collect();
@@ -435,7 +463,7 @@ pub fn names(context: &Context) -> Outcome {
         store_of(&context.place()?)
     } else {
         let socket = context.socket();
-        let own = Store::new(context.dir_without_tmux(&socket)?.join(REGISTRY));
+        let own = Store::new(context.dir_at_once(&socket)?.join(REGISTRY));
         // Its server may keep it elsewhere, or be another user's.
         let is_elsewhere = !file::exists(own.path()) && file::exists(&socket);
         if is_elsewhere { store_of(&context.place()?) } else { own }

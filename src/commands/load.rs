@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tmux_roster::config::{Environment, Place};
+use tmux_roster::host;
 use tmux_roster::store::file;
 use tmux_roster::sync;
 use tmux_roster::tmux::command::{HOOKS, line, quote_sh, set_hook};
@@ -38,6 +39,22 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
         sync::log(&place, &format!("load: {error}"));
     }
     loaded.map(|()| ExitCode::SUCCESS)
+}
+
+/// Loads the plugin anew into the server of a job, where the folder that it was told turned out to
+/// be another host's.
+pub fn load_here(environment: &Environment, place: &Place) {
+    let own = environment.own_dir(&place.tmux.socket);
+    let Some(dir) = own.map(|dir| host::settle(dir, environment.server)) else { return };
+    if dir == place.dir {
+        return;
+    }
+    let new = Place { dir, tmux: place.tmux.clone() };
+    let chosen = sync::options(place, &["@roster-binary"], Instant::now() + LIMIT);
+    let chosen = chosen.is_ok_and(|values| values.iter().any(|value| !value.is_empty()));
+    if let Err(Failure::Error(error)) = load_into(environment, &new, false, chosen) {
+        sync::log(&new, &format!("load: {error}"));
+    }
 }
 
 /// Loads the plugin, with the program that runs now, where the place is settled already; or only

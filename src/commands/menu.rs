@@ -205,6 +205,9 @@ pub fn actions(row: &Row) -> Menu {
             item("t", &format!("next mode ({})", session.mode), "key mode --next");
             item("x", "forget (it can be reopened)", "key forget");
         }
+        State::Unreachable => {
+            item("t", &format!("next mode ({})", session.mode), "key mode --next");
+        }
         State::Closed => {
             item("g", "reopen and go there", "key go");
             item("o", "reopen", "key reopen");
@@ -239,7 +242,9 @@ pub fn question(row: &Row) -> (String, &'static str) {
     let name = &row.session.name;
     match row.state {
         State::Live => (format!("Kill {name}?"), "kill"),
-        State::Lost | State::Closed => (format!("Forget {name} for good?"), "forget"),
+        State::Lost | State::Closed | State::Unreachable => {
+            (format!("Forget {name} for good?"), "forget")
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use argh::{ArgsInfo, EarlyExit};
 use tmux_roster::config::{Environment, Place, one_spelling};
+use tmux_roster::host;
 use tmux_roster::model::session::is_uuid;
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
@@ -40,6 +41,16 @@ pub enum Failure {
     Usage(String),
     /// It could not be done.
     Error(Box<dyn std::error::Error>),
+}
+
+impl Failure {
+    /// What is said of it.
+    fn text(&self) -> String {
+        match self {
+            Failure::Usage(message) => message.clone(),
+            Failure::Error(error) => error.to_string(),
+        }
+    }
 }
 
 impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
@@ -200,9 +211,27 @@ impl Context {
     }
 
     /// The folder of that place: to find the tmux program takes longer than to read a registry.
-    pub fn dir_without_tmux(&self, socket: &Path) -> Result<PathBuf, Failure> {
+    fn dir_without_tmux(&self, socket: &Path) -> Result<PathBuf, Failure> {
+        self.dir_by(socket, |dir| host::settle(dir, self.own_server()))
+    }
+
+    /// The same where milliseconds count.
+    pub fn dir_at_once(&self, socket: &Path) -> Result<PathBuf, Failure> {
+        self.dir_by(socket, host::settle_quickly)
+    }
+
+    /// The process of the server that we were started in.
+    fn own_server(&self) -> Option<u32> {
+        self.environment.server.filter(|_| self.is_inside())
+    }
+
+    fn dir_by(
+        &self,
+        socket: &Path,
+        settle: impl FnOnce(PathBuf) -> PathBuf,
+    ) -> Result<PathBuf, Failure> {
         let published = self.environment.published_dir(socket).map(PathBuf::from);
-        let dir = published.or_else(|| self.environment.own_dir(socket));
+        let dir = published.or_else(|| self.environment.own_dir(socket).map(settle));
         Ok(dir
             .ok_or("there is no folder for the registry: neither HOME nor XDG_STATE_HOME is set to a whole path")?)
     }
@@ -264,7 +293,9 @@ fn sync_silently(place: &Place, trigger: Trigger, mark: Mark) {
     match sync::sync(place, trigger) {
         Ok(report) if report.unfinished => sync::look_later(place, mark, None),
         Ok(_) => sync::end_look(place),
-        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
+        Err(SyncError::Tmux(TmuxError::NoServer { .. } | TmuxError::Unreachable { .. })) => {}
+        // Another host came first to a folder that both had used until then.
+        Err(SyncError::Elsewhere { .. }) => load::load_here(&Environment::read(), place),
         // What the server's end interrupts is found at the next start.
         Err(SyncError::Tmux(TmuxError::Failed { message })) if is_exiting(&message) => {}
         Err(error) => {

@@ -513,7 +513,7 @@ fn lines(context: &Context, view: &View, current: Option<SessionId>) -> String {
             _ if plain => "",
             State::Live if line.starts_with('*') => "1",
             State::Live => "",
-            State::Lost => "2;33",
+            State::Lost | State::Unreachable => "2;33",
             State::Closed => "2",
         };
         let (line, uuid) = (line.trim_end(), &row.session.uuid);
@@ -553,6 +553,9 @@ fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
     let mut text = format!("{}\n\n", visible(&session.name));
     let state = match closed {
         Some(entry) if lost.is_none() => format!("closed {}", ago(entry.closed_at)),
+        _ if remembered.memory.is_unreachable(uuid) => {
+            "unreachable: it lives in a tmux whose socket is gone".into()
+        }
         _ => "lost: it ended with its server".into(),
     };
     let workdir = visible(&tilde(context, &session.workdir));

@@ -217,7 +217,7 @@ fn lost_or_live<'a>(view: &'a View, name: &str) -> Result<&'a Row, Failure> {
     let row = view.named(name).ok_or_else(|| not_found(name, view.names()))?;
     match row.state {
         State::Closed => Err(is_closed(&row.session, name)),
-        State::Live | State::Lost => Ok(row),
+        State::Live | State::Lost | State::Unreachable => Ok(row),
     }
 }
 

@@ -1,10 +1,11 @@
 //! What is remembered beside the registry: the server and its sessions as last seen, and the
 //! sessions that were closed. Losing either costs convenience, never a record of the registry.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::host::Host;
 use super::session::Session;
 use super::snapshot::{ServerId, SessionId};
 use super::time::Timestamp;
@@ -20,6 +21,15 @@ pub struct Memory {
     /// The server that the rest is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerId>,
+    /// The host that it runs on; `None` until somebody noted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Host>,
+    /// When its process started, as the system of that host counts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<u64>,
+    /// Servers of this host that still run, though another stands behind their socket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<Unreachable>,
     /// The sessions that it was last seen to have.
     #[serde(default)]
     pub sessions: BTreeMap<SessionId, Known>,
@@ -54,6 +64,9 @@ impl Default for Memory {
         Memory {
             version: MEMORY_VERSION,
             server: None,
+            host: None,
+            started: None,
+            unreachable: Vec::new(),
             sessions: BTreeMap::new(),
             lost_since: BTreeMap::new(),
             exact: BTreeMap::new(),
@@ -67,11 +80,38 @@ impl Default for Memory {
 }
 
 impl Memory {
+    /// Notes that the server still runs, though another answers now.
+    pub fn leave_running(&mut self) {
+        let sessions = std::mem::take(&mut self.sessions).into_values();
+        let uuids = sessions.filter(|known| !known.clone).map(|known| known.uuid).collect();
+        let started = self.started.take();
+        if let Some(server) = self.server.take() {
+            self.unreachable.push(Unreachable { server, started, uuids });
+        }
+    }
+
+    /// Whether a session lives in a server that cannot be reached.
+    pub fn is_unreachable(&self, uuid: &str) -> bool {
+        self.unreachable.iter().any(|server| server.uuids.contains(uuid))
+    }
+
     /// Whether `directory` is the one that a session was in before it was displaced.
     pub fn is_where_it_belongs(&self, session: &Session, directory: &str) -> bool {
         let displaced = self.displaced.get(&session.uuid);
         displaced.is_some_and(|d| d.to == session.workdir && d.from == directory)
     }
+}
+
+/// A server that runs and cannot be reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unreachable {
+    /// Which.
+    pub server: ServerId,
+    /// When its process started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<u64>,
+    /// The UUIDs of its sessions, which live: they are neither lost, nor to be made again.
+    pub uuids: BTreeSet<String>,
 }
 
 /// A session as last seen, and what tmux was last told of it.

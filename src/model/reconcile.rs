@@ -9,7 +9,7 @@ use super::memory::{Closed, ClosedSession, Exact, Known, Memory, to_hex};
 use super::name::is_given_by_tmux;
 use super::registry::Registry;
 use super::session::{Session, is_uuid};
-use super::snapshot::{LiveSession, SessionId, Snapshot, Workdir};
+use super::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use super::time::Timestamp;
 
 /// Seconds from the last loss of a burst to the second look at it, by which it is believed. At a
@@ -238,6 +238,7 @@ impl<'a> Work<'a> {
                 // A crash between two files left it in both: the registry is right, as far as the
                 // record stays there.
                 _ if self.pool.contains_key(&entry.session.uuid) => entry.unproven = None,
+                Some(server) if self.still_runs(server) => {}
                 Some(server) if server != self.snapshot.server => {
                     self.event(EventKind::Lost, &entry.session, None);
                     self.returned.push((entry.session.uuid.clone(), entry.closed_at));
@@ -252,6 +253,11 @@ impl<'a> Work<'a> {
             kept.push(entry);
         }
         self.closed.closed = kept;
+    }
+
+    /// Whether it runs where nobody can reach it.
+    fn still_runs(&self, server: ServerId) -> bool {
+        self.before.memory.unreachable.iter().any(|other| other.server == server)
     }
 
     /// Closes that their server has outlived are believed.
@@ -350,6 +356,7 @@ impl<'a> Work<'a> {
                 !is_given_by_tmux(&name)
                     && !is_clone
                     && !taken.contains(&session.uuid)
+                    && !self.before.memory.is_unreachable(&session.uuid)
                     && !of_this_server.contains(session.uuid.as_str())
                     && self.is_same_directory(live, session)
             });
@@ -398,6 +405,10 @@ impl<'a> Work<'a> {
             sessions: BTreeMap::new(),
             ..self.before.memory.clone()
         };
+        // One that bears its stamp here was reached after all.
+        for server in &mut memory.unreachable {
+            server.uuids.retain(|uuid| live.values().all(|here| here != uuid));
+        }
         if !self.same_server {
             memory.untracked.clear();
             memory.look_at = None;
@@ -708,9 +719,12 @@ impl<'a> Work<'a> {
         lost_since: &mut BTreeMap<String, Timestamp>,
     ) {
         let since = *self.before.memory.lost_since.get(&session.uuid).unwrap_or(&self.now);
-        if self.policy.is_too_old(since, self.now) || registry.sessions.contains_key(&session.name)
-        {
+        let is_unreachable = self.before.memory.is_unreachable(&session.uuid);
+        let is_taken = registry.sessions.contains_key(&session.name);
+        if is_taken || !is_unreachable && self.policy.is_too_old(since, self.now) {
             self.step_aside(session);
+        } else if is_unreachable {
+            registry.sessions.insert(session.name.clone(), session);
         } else {
             lost_since.insert(session.uuid.clone(), since);
             registry.sessions.insert(session.name.clone(), session);

@@ -25,6 +25,13 @@ pub enum TmuxError {
         /// The socket.
         socket: PathBuf,
     },
+    /// The server runs, but no socket leads to it.
+    Unreachable {
+        /// The socket that it had.
+        socket: PathBuf,
+        /// The server's process.
+        pid: u32,
+    },
     /// The server's socket, or the folder of sockets, is another user's: whoever listens there
     /// could choose by its options what we run.
     NotOurs {
@@ -63,6 +70,12 @@ impl fmt::Display for TmuxError {
             TmuxError::NoServer { socket } => {
                 write!(f, "no tmux server is running on {}", socket.display())
             }
+            TmuxError::Unreachable { socket, pid } => write!(
+                f,
+                "tmux still runs (process {pid}), but its socket {} is gone: \
+                 roster doctor --fix has it made again",
+                socket.display()
+            ),
             TmuxError::NotOurs { path } => write!(
                 f,
                 "{} belongs to another user: only servers of your own are spoken to",

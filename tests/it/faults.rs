@@ -34,7 +34,7 @@ fn can_mount(test: &str) -> bool {
     can(test, Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]))
 }
 
-fn can(test: &str, trial: &mut Command) -> bool {
+pub fn can(test: &str, trial: &mut Command) -> bool {
     try_out(trial).map_err(|(lack, said)| skip(test, lack, &said)).is_ok()
 }
 

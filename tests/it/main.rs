@@ -10,6 +10,7 @@ mod events;
 mod faults;
 mod golden;
 mod hostile;
+mod hosts;
 mod install;
 mod killed;
 mod life;

@@ -1,0 +1,433 @@
+//! A server that runs without its socket, and hosts and containers that share a home: what lives
+//! where we cannot see it is neither lost nor made a second time.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::env::{ROSTER, Server, tmux_program, wait_for};
+use crate::faults::{can, json, stderr};
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn state_of(listed: &str, name: &str) -> String {
+    let rows: Value = serde_json::from_str(listed).unwrap();
+    let row = rows.as_array().unwrap().iter().find(|row| row["name"] == name);
+    row.map_or("none".into(), |row| row["state"].as_str().unwrap().to_owned())
+}
+
+/// A server with the sessions `one` and `two`, whose socket somebody removed.
+fn without_socket(config: &str, with_folder: bool) -> (Server, u32) {
+    let server = Server::with_plugin(config);
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("b")]);
+    server.wait_for_names(&["one", "two"]);
+    server.wait_until_idle();
+    let pid = server.tmux(&["list-sessions", "-F", "#{pid}"]);
+    let pid = pid.lines().next().unwrap().parse().unwrap();
+    let socket = socket(&server);
+    if with_folder {
+        fs::remove_dir_all(socket.parent().unwrap()).unwrap();
+    } else {
+        fs::remove_file(socket).unwrap();
+    }
+    (server, pid)
+}
+
+fn socket(server: &Server) -> PathBuf {
+    let user = rustix::process::getuid().as_raw();
+    server.path("tmp").join(format!("tmux-{user}/s"))
+}
+
+fn end(pid: u32) {
+    let process = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+    wait_for(
+        || (!Path::new(&format!("/proc/{pid}/exe")).exists()).then_some(()),
+        || "its end".into(),
+    );
+}
+
+fn files(server: &Server) -> Vec<Option<Vec<u8>>> {
+    let file = |name| fs::read(server.registry_path().with_file_name(name)).ok();
+    ["sessions.json", "closed.json", "server.json"].map(file).into()
+}
+
+#[test]
+fn a_server_whose_socket_is_gone_is_said_to_run_and_none_is_started_beside_it() {
+    if !Path::new("/proc/self/stat").exists() {
+        return;
+    }
+    for with_folder in [false, true] {
+        let (server, pid) = without_socket("", with_folder);
+        let (uuids, before) = ((server.uuid("one"), server.uuid("two")), files(&server));
+        for args in [
+            &["restore", "--all"][..],
+            &["restore", "one"],
+            &["reopen"],
+            &["new", "-d", "three"],
+            &["rename", "one", "uno"],
+            &["mode", "one", "yolo"],
+            &["forget", "one"],
+            &["clear"],
+            &["kill", "one"],
+            &["health", "one"],
+            &["sync"],
+        ] {
+            let output = server.try_roster(args);
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+            assert!(said.contains(&format!("process {pid}")), "{args:?}: {said}");
+            assert!(said.contains("roster doctor --fix") && !said.contains("kill "), "{said}");
+            assert!(!socket(&server).exists(), "{args:?} started a server");
+        }
+        let listed = server.roster(&["list", "--json"]);
+        assert_eq!(state_of(&listed, "one"), "unreachable");
+        assert_eq!(server.roster(&["list", "--state", "lost", "--json"]), "[]\n");
+        assert_eq!(files(&server), before);
+
+        let doctor = server.try_roster(&["doctor"]);
+        assert_eq!(doctor.status.code(), Some(1));
+        assert!(stdout(&doctor).contains("tmux runs with 2 sessions"), "{doctor:?}");
+        let fixed = server.try_roster(&["doctor", "--fix"]);
+        assert!(fixed.status.success(), "{fixed:?}");
+        assert!(stdout(&fixed).contains("reached the server by a new socket"), "{fixed:?}");
+        assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "one\ntwo");
+        server.wait_until_quiet();
+        assert_eq!((server.uuid("one"), server.uuid("two")), uuids);
+        server.tmux(&["new-session", "-d", "-s", "three"]);
+        server.wait_for_names(&["one", "three", "two"]);
+
+        // Once it has ended, its sessions are lost as ever.
+        fs::remove_file(socket(&server)).unwrap();
+        end(pid);
+        assert_eq!(state_of(&server.roster(&["list", "--json"]), "one"), "lost");
+        server.roster(&["restore", "one", "two"]);
+        assert_eq!((server.uuid("one"), server.uuid("two")), uuids);
+    }
+}
+
+/// People whose sessions seem to be gone start tmux anew.
+#[test]
+fn a_new_server_beside_one_that_nobody_reaches_doubles_nothing() {
+    if !Path::new("/proc/self/stat").exists() {
+        return;
+    }
+    let (server, pid) = without_socket("set -g @roster-restore on", true);
+    let (one, two) = (server.uuid("one"), server.uuid("two"));
+    server.tmux(&["new-session", "-d", "-s", "mine"]);
+    server.wait_for_name("mine");
+    // Under the name and in the directory of one that lives.
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_until_idle();
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "mine\none");
+    let new = server.uuid("one");
+    assert_ne!(new, one);
+    assert_eq!(server.tmux(&["show-options", "-gqv", "@roster_lost"]), "0");
+    let listed = server.roster(&["list", "--json"]);
+    assert_eq!(state_of(&listed, "two"), "unreachable");
+    for args in [&["restore", "two"][..], &["go", "two"], &["kill", "two"], &["reopen", "one"]] {
+        let output = server.try_roster(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+        assert!(
+            !args.contains(&"two")
+                || stderr(&output).contains(&format!("process {pid}"))
+                || stderr(&output).contains("terminal"),
+            "{output:?}"
+        );
+    }
+    server.roster(&["restore", "--all"]);
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "mine\none");
+    let doctor = server.try_roster(&["doctor"]);
+    let found = stdout(&doctor);
+    assert!(found.contains(&format!("in another tmux (process {pid})")), "{found}");
+
+    // Asked to all the same, it makes another.
+    server.roster(&["restore", "two", "--force"]);
+    let twin = server.uuid("two");
+    assert_ne!(twin, two);
+    server.wait_until_idle();
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "mine\none\ntwo");
+
+    // The first one is reached again, with its own.
+    server.kill_server();
+    fs::remove_file(socket(&server)).unwrap();
+    let process = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::USR1).unwrap();
+    wait_for(
+        || server.try_tmux(&["list-sessions"]).status.success().then_some(()),
+        || "its socket".into(),
+    );
+    server.tmux(&["rename-session", "-t", "=two:", "zwei"]);
+    server.wait_for_name("zwei");
+    server.wait_until_idle();
+    assert_eq!(server.uuid("zwei"), two);
+    let own = server.tmux(&["show-options", "-qv", "-t", &server.id("one"), "@roster_uuid"]);
+    assert_eq!(own, one);
+    assert_eq!(server.uuid("one"), one);
+    let all: Vec<String> =
+        [server.registry(), json(&server.registry_path().with_file_name("closed.json"))]
+            .iter()
+            .flat_map(|file| {
+                file.to_string()
+                    .split("\"uuid\":\"")
+                    .skip(1)
+                    .map(|rest| rest[..36].to_owned())
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+    for uuid in [&one, &two, &new, &twin] {
+        assert_eq!(all.iter().filter(|found| *found == uuid).count(), 1, "{uuid} in {all:?}");
+    }
+}
+
+#[test]
+fn what_nobody_reaches_is_made_again_only_by_force_and_as_another() {
+    if !Path::new("/proc/self/stat").exists() {
+        return;
+    }
+    let (server, pid) = without_socket("", false);
+    let (one, two) = (server.uuid("one"), server.uuid("two"));
+    server.roster(&["restore", "--all", "--force"]);
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "one\ntwo");
+    let now = BTreeSet::from([server.uuid("one"), server.uuid("two")]);
+    assert!(now.len() == 2 && !now.contains(&one) && !now.contains(&two));
+    assert_eq!(server.field("two", "workdir"), server.dir("b"));
+    end(pid);
+    // What lived there alone is not lost: it was made again.
+    server.wait_until_quiet();
+    assert_eq!(server.roster(&["list", "--state", "lost", "--json"]), "[]\n");
+}
+
+/// A host of its own: another name, private sockets, and if wanted other process ids, another
+/// machine id or boot.
+struct Host<'a> {
+    server: &'a Server,
+    holder: Child,
+    enter: Vec<String>,
+}
+
+/// What is another there than here.
+#[derive(Default, Clone, Copy)]
+struct Other<'a> {
+    machine: Option<&'a str>,
+    boot: Option<&'a str>,
+    is_container: bool,
+}
+
+fn can_be_hosts(test: &str) -> bool {
+    let mut trial = Command::new("unshare");
+    can(test, trial.args(["-m", "-u", "-p", "-f", "--mount-proc", "hostname", "trial"]))
+}
+
+impl<'a> Host<'a> {
+    fn new(server: &'a Server, name: &str, other: Other<'_>) -> Host<'a> {
+        let body = "
+            set -e
+            hostname \"$1\"
+            mount -t tmpfs none \"$2\"
+            [ -z \"$3\" ] || { echo \"$3\" >\"$2/machine\"; mount --bind \"$2/machine\" /etc/machine-id; }
+            [ -z \"$4\" ] || { echo \"$4\" >\"$2/boot\"; mount --bind \"$2/boot\" /proc/sys/kernel/random/boot_id; }
+            echo ready
+            exec sleep 600";
+        let mut command = server.command("unshare");
+        command.args(["-m", "-u"]);
+        if other.is_container {
+            command.args(["-p", "-f", "--mount-proc", "--kill-child"]);
+        }
+        command.args(["sh", "-c", body, "sh", name]).arg(server.path("tmp"));
+        command.args([other.machine.unwrap_or_default(), other.boot.unwrap_or_default()]);
+        let mut holder = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = String::new();
+        let mut said = BufReader::new(holder.stdout.take().unwrap());
+        said.read_line(&mut ready).unwrap();
+        assert_eq!(ready, "ready\n");
+        let mut pid = holder.id();
+        if other.is_container {
+            let children = format!("/proc/{pid}/task/{pid}/children");
+            pid = fs::read_to_string(children).unwrap().trim().parse().unwrap();
+        }
+        let mut enter = vec!["-t".to_owned(), pid.to_string(), "-m".into(), "-u".into()];
+        if other.is_container {
+            enter.push("-p".into());
+        }
+        Host { server, holder, enter }
+    }
+
+    fn run(&self, program: &Path, args: &[&str]) -> Output {
+        let mut command = self.server.command("nsenter");
+        command.args(&self.enter).args(["sh", "-c", "cd \"$0\"; exec \"$@\""]);
+        command.arg(self.server.path("a")).arg(program).args(args).output().unwrap()
+    }
+
+    fn tmux(&self, args: &[&str]) -> String {
+        let config = self.server.dir("tmux.conf");
+        let output = self.run(&tmux_program(), &[&["-u", "-L", "s", "-f", &config], args].concat());
+        assert!(output.status.success(), "tmux {args:?}: {output:?}");
+        stdout(&output)
+    }
+
+    fn try_roster(&self, args: &[&str]) -> Output {
+        self.run(Path::new(ROSTER), &[&["-L", "s"], args].concat())
+    }
+
+    fn roster(&self, args: &[&str]) -> String {
+        let output = self.try_roster(args);
+        assert!(output.status.success(), "roster {args:?}: {output:?}");
+        stdout(&output)
+    }
+
+    fn state(&self, name: &str) -> String {
+        state_of(&self.roster(&["list", "--json"]), name)
+    }
+
+    fn wait_for_live(&self, name: &str) {
+        wait_for(|| (self.state(name) == "live").then_some(()), || format!("{name} live"));
+        wait_for(
+            || (self.roster(&["sync"]) == "nothing to change\n").then_some(()),
+            || "a sync that changes nothing".into(),
+        );
+    }
+
+    fn uuid(&self, name: &str) -> String {
+        let rows: Value = serde_json::from_str(&self.roster(&["list", "--json"])).unwrap();
+        let row = rows.as_array().unwrap().iter().find(|row| row["name"] == name);
+        row.unwrap()["uuid"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Host<'_> {
+    fn drop(&mut self) {
+        let _ = self.run(&tmux_program(), &["-L", "s", "kill-server"]);
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+const RESTORES: &str = "set -g @roster-restore on";
+
+#[test]
+fn two_hosts_that_share_a_home_leave_each_other_alone() {
+    if !can_be_hosts("two hosts") {
+        return;
+    }
+    // On one kernel, in two containers of it, and on two machines.
+    for (at, (a, b)) in [
+        (Other::default(), Other::default()),
+        (
+            Other { is_container: true, ..Other::default() },
+            Other { is_container: true, ..Other::default() },
+        ),
+        (
+            Other { machine: Some("aaaa"), boot: Some("1"), is_container: true },
+            Other { machine: Some("bbbb"), boot: Some("2"), is_container: true },
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let server = Server::with_plugin(RESTORES);
+        let (a, b) = (Host::new(&server, "alpha", a), Host::new(&server, "beta", b));
+        a.tmux(&["new-session", "-d", "-s", "work"]);
+        a.wait_for_live("work");
+        let work = a.uuid("work");
+        b.tmux(&["new-session", "-d", "-s", "mine"]);
+        b.wait_for_live("mine");
+        // The same name in the same directory is another session there.
+        b.tmux(&["new-session", "-d", "-s", "work"]);
+        b.wait_for_live("work");
+        assert_ne!(b.uuid("work"), work, "{at}");
+        b.tmux(&["kill-session", "-t", "=work"]);
+        b.roster(&["sync"]);
+        assert_eq!(b.state("work"), "none");
+        assert_eq!(a.state("mine"), "none");
+        a.tmux(&["rename-session", "-t", "=work:", "job"]);
+        a.wait_for_live("job");
+        assert_eq!(a.uuid("job"), work);
+        let doctor = stdout(&b.try_roster(&["doctor"]));
+        assert!(doctor.contains("1 session recorded for the host alpha"), "{doctor}");
+        assert!(doctor.contains("roster restore --from alpha"), "{doctor}");
+        // The first host has the folder that it always had.
+        assert!(server.names().contains(&"job".into()), "{}", server.registry());
+
+        // Each has its own back after its own end.
+        b.tmux(&["kill-server"]);
+        assert_eq!(b.state("mine"), "lost");
+        a.roster(&["sync"]);
+        assert_eq!(a.state("job"), "live");
+        b.roster(&["restore", "mine"]);
+        assert_eq!(b.state("mine"), "live");
+
+        // Taken over by name alone, and not while they live in our sight.
+        let no = b.try_roster(&["restore", "--from", "gamma"]);
+        assert!(stderr(&no).contains("there is something for alpha"), "{no:?}");
+        if at == 0 {
+            let live = b.try_roster(&["restore", "--from", "alpha"]);
+            assert!(stderr(&live).contains("live: tmux runs there"), "{live:?}");
+        }
+        a.tmux(&["kill-server"]);
+        b.roster(&["sync"]);
+        if at > 0 {
+            b.roster(&["restore", "--from", "alpha"]);
+            assert_eq!(b.state("job"), "live");
+            assert_eq!(b.uuid("job"), work);
+            assert_eq!(server.names(), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn a_host_that_is_renamed_or_boots_anew_has_its_sessions_lost_as_ever() {
+    if !can_be_hosts("a host renamed") {
+        return;
+    }
+    let server = Server::with_plugin("");
+    let machine = Other { machine: Some("aaaa"), boot: Some("1"), is_container: false };
+    let before = Host::new(&server, "before", machine);
+    before.tmux(&["new-session", "-d", "-s", "work"]);
+    before.wait_for_live("work");
+    let work = before.uuid("work");
+    drop(before);
+    let renamed = Host::new(&server, "renamed", machine);
+    assert_eq!(renamed.state("work"), "lost");
+    renamed.roster(&["restore", "work"]);
+    assert_eq!(renamed.uuid("work"), work);
+    drop(renamed);
+    let booted = Other { boot: Some("2"), is_container: true, ..machine };
+    let booted = Host::new(&server, "again", booted);
+    assert_eq!(booted.state("work"), "lost");
+    booted.roster(&["restore", "work"]);
+    assert_eq!(booted.uuid("work"), work);
+}
+
+#[test]
+fn a_container_made_anew_with_its_home_takes_over_what_is_asked_for() {
+    if !can_be_hosts("a container made anew") {
+        return;
+    }
+    let server = Server::with_plugin(RESTORES);
+    let container = Other { is_container: true, ..Other::default() };
+    let mut uuids = BTreeSet::new();
+    for round in 0..3 {
+        let host = Host::new(&server, "box", container);
+        host.tmux(&["new-session", "-d", "-s", &format!("n{round}")]);
+        host.wait_for_live(&format!("n{round}"));
+        if round > 0 {
+            // It cannot be seen that what ran there has ended.
+            assert_eq!(host.state("n0"), "none");
+            host.roster(&["restore", "--from", "box"]);
+            for earlier in 0..round {
+                assert_eq!(host.state(&format!("n{earlier}")), "live");
+            }
+        }
+        let now: BTreeSet<String> = (0..=round).map(|n| host.uuid(&format!("n{n}"))).collect();
+        assert!(now.is_superset(&uuids) && now.len() == round + 1, "{now:?} {uuids:?}");
+        uuids = now;
+    }
+}
