@@ -28,13 +28,33 @@ pub fn here() -> Host {
         let word = text.trim().to_owned();
         Some(word).filter(|word| word != "uninitialized").unwrap_or_default()
     };
-    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     Host {
         machine: line("/etc/machine-id"),
         boot: line("/proc/sys/kernel/random/boot_id"),
         node: node(),
-        pid_namespace: namespace.to_string_lossy().into_owned(),
+        pid_namespace: pid_namespace(),
     }
+}
+
+/// Whether this is that host, by what can be told in two system calls.
+pub fn is_here(host: &Host) -> bool {
+    host.pid_namespace == pid_namespace() && host.node == node()
+}
+
+/// Whether a memory whose server seems to be ours by process id and start is another's.
+pub fn is_of_another(memory: &Memory, here: &Host) -> bool {
+    let differs = |a: &str, b: &str| !a.is_empty() && !b.is_empty() && a != b;
+    let (Some(host), Some(server)) = (&memory.host, memory.server) else { return false };
+    let is_other_process = memory.started.zip(started(server.pid)).is_some_and(|(a, b)| a != b);
+    differs(&host.machine, &here.machine)
+        || differs(&host.boot, &here.boot)
+        || differs(&host.pid_namespace, &here.pid_namespace)
+        || is_other_process
+}
+
+fn pid_namespace() -> String {
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    namespace.to_string_lossy().into_owned()
 }
 
 fn node() -> String {
@@ -70,7 +90,7 @@ pub fn is_running(
     let is_out_of_sight = host.is_some_and(|host| {
         differs(&host.boot, &here.boot) || differs(&host.pid_namespace, &here.pid_namespace)
     });
-    if is_out_of_sight || !is_ours(server.pid) {
+    if is_out_of_sight || !is_ours(server.pid) || !has_program(server.pid) {
         return false;
     }
     match (started(server.pid), started_then) {
@@ -83,6 +103,11 @@ pub fn is_running(
 fn is_ours(pid: u32) -> bool {
     let owner = fs::metadata(format!("/proc/{pid}")).map(|found| found.uid());
     owner.is_ok_and(|owner| owner == rustix::process::geteuid().as_raw())
+}
+
+/// One that is just ending, or has ended and was not asked for yet, has none.
+fn has_program(pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok()
 }
 
 fn is_tmux(pid: u32) -> bool {

@@ -343,10 +343,9 @@ impl<'a> Transaction<'a> {
     pub fn bring_into_step(&mut self) -> Result<Report, SyncError> {
         self.wait_for_directories()?;
         let server = self.answer.snapshot.server;
-        tell_servers_apart(self.place, &mut self.remembered.memory, server)?;
+        let is_host_known = tell_servers_apart(self.place, &mut self.remembered.memory, server)?;
         let now = Timestamp::now();
         let policy = &self.settings.policy;
-        let is_host_known = self.remembered.memory.host.is_some();
         if !self.hooks_asked
             && is_host_known
             && is_in_step(&self.remembered, &self.answer.snapshot, policy, now)
@@ -356,7 +355,12 @@ impl<'a> Transaction<'a> {
         let mut plan =
             reconcile(&self.remembered, &self.answer.snapshot, policy, now, &mut new_uuid);
         self.check_health(&mut plan, now);
-        self.note_host(&mut plan);
+        if !is_host_known || plan.next.memory.server != self.remembered.memory.server {
+            let (host, started) = (Some(host::here()), host::started(server.pid));
+            for memory in [&mut plan.next.memory, &mut plan.memory_after] {
+                (memory.host, memory.started) = (host.clone(), started);
+            }
+        }
         for note in &plan.notes {
             log(self.place, note);
         }
@@ -394,17 +398,6 @@ impl<'a> Transaction<'a> {
         run_scripts(self.place, &self.settings, &plan.events);
         told?;
         Ok(Report { events: plan.events, changed, effects, ..Report::default() })
-    }
-
-    /// Notes where the server runs, if that is not known yet.
-    fn note_host(&self, plan: &mut Plan) {
-        let (before, server) = (&self.remembered.memory, self.answer.snapshot.server);
-        if before.server != Some(server) || before.host.is_none() {
-            let (host, started) = (Some(host::here()), host::started(server.pid));
-            for memory in [&mut plan.next.memory, &mut plan.memory_after] {
-                (memory.host, memory.started) = (host.clone(), started);
-            }
-        }
     }
 
     /// Whether the server has sessions, and its configuration was read: before 3.2 a session may
@@ -801,8 +794,9 @@ fn incomplete(place: &Place, output: &Output) -> TmuxError {
     }
 }
 
-/// Before what lives on `server` is compared with what another one had: whether that one still
-/// runs. Only the memory changes, and nothing is written.
+/// Before what lives on `server` is compared with what is remembered: whether that is of this very
+/// server, and if not, whether the other one still runs. Only the memory changes, and nothing is
+/// written. Tells whether the memory has our host as it is now.
 ///
 /// # Errors
 /// The folder is another host's, whose server may still run: nothing in it may be changed.
@@ -810,15 +804,22 @@ pub fn tell_servers_apart(
     place: &Place,
     memory: &mut Memory,
     server: ServerId,
-) -> Result<(), SyncError> {
-    let is_another = memory.server.is_some_and(|before| before != server);
-    if !is_another && memory.unreachable.is_empty() {
-        return Ok(());
+) -> Result<bool, SyncError> {
+    let is_current = memory.host.as_ref().is_some_and(host::is_here);
+    if memory.server == Some(server) && is_current && memory.unreachable.is_empty() {
+        return Ok(true);
     }
     let here = host::here();
+    // In another container one may have the same process id, and have started in the same second.
+    let is_another = memory.server.is_some_and(|before| before != server)
+        || !is_current && host::is_of_another(memory, &here);
     if is_another {
         let runs = host::runs_here(memory, &here);
         match whereabouts(memory.host.as_ref(), &here, runs) {
+            Whereabouts::Here if memory.server == Some(server) => {
+                memory.server = None;
+                memory.sessions.clear();
+            }
             Whereabouts::Here => {}
             Whereabouts::WithoutSocket => memory.leave_running(),
             Whereabouts::Elsewhere => {
@@ -831,7 +832,7 @@ pub fn tell_servers_apart(
         let runs = host::is_running(other.server, other.started, None, &here);
         runs && other.server != server && !other.uuids.is_empty()
     });
-    Ok(())
+    Ok(is_current)
 }
 
 /// What it means that no server answers: the one that is remembered may still run.

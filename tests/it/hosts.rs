@@ -287,12 +287,15 @@ impl<'a> Host<'a> {
         state_of(&self.roster(&["list", "--json"]), name)
     }
 
+    /// Waits until a session lives and all is in step. (For a moment the folder may be another's.)
     fn wait_for_live(&self, name: &str) {
-        wait_for(|| (self.state(name) == "live").then_some(()), || format!("{name} live"));
-        wait_for(
-            || (self.roster(&["sync"]) == "nothing to change\n").then_some(()),
-            || "a sync that changes nothing".into(),
-        );
+        let lives = || {
+            let listed = self.try_roster(&["list", "--json"]);
+            let is_live = listed.status.success() && state_of(&stdout(&listed), name) == "live";
+            let synced = self.try_roster(&["sync"]);
+            (is_live && stdout(&synced) == "nothing to change\n").then_some(())
+        };
+        wait_for(lives, || format!("{name} live"));
     }
 
     fn uuid(&self, name: &str) -> String {
@@ -430,4 +433,35 @@ fn a_container_made_anew_with_its_home_takes_over_what_is_asked_for() {
         assert!(now.is_superset(&uuids) && now.len() == round + 1, "{now:?} {uuids:?}");
         uuids = now;
     }
+}
+
+/// The version before knew nothing of hosts: both used one folder, and the one that comes second
+/// now gets its own without being asked.
+#[test]
+fn hosts_that_used_one_folder_part_by_themselves() {
+    if !can_be_hosts("hosts that used one folder") {
+        return;
+    }
+    let server = Server::with_plugin("");
+    let container = Other { is_container: true, ..Other::default() };
+    let a = Host::new(&server, "alpha", container);
+    a.tmux(&["new-session", "-d", "-s", "work"]);
+    a.wait_for_live("work");
+    let work = a.uuid("work");
+    server.wait_for_jobs();
+    let memory = server.registry_path().with_file_name("server.json");
+    let mut old = json(&memory);
+    for key in ["host", "started"] {
+        assert!(old.as_object_mut().unwrap().remove(key).is_some(), "{old}");
+    }
+    fs::write(&memory, old.to_string()).unwrap();
+    let b = Host::new(&server, "beta", container);
+    b.tmux(&["new-session", "-d", "-s", "mine"]);
+    b.wait_for_live("mine");
+    assert!(server.names().contains(&"mine".into()));
+    a.tmux(&["new-session", "-d", "-s", "more"]);
+    a.wait_for_live("more");
+    assert_eq!((a.state("work"), a.uuid("work")), ("live".into(), work));
+    assert_eq!(a.state("mine"), "none");
+    assert!(!server.names().contains(&"more".into()));
 }
