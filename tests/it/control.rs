@@ -66,11 +66,12 @@ impl ControlClient {
     }
 
     /// All that was said so far, less what differs from run to run: times and numbers of replies,
-    /// what panes print, and names that follow the program in front.
+    /// what panes print, names that follow the program in front, and how fast a client gets its size.
     pub fn transcript(&self) -> Vec<String> {
-        let kept = |line: &&str| {
-            !line.starts_with("%output") && !line.contains("window-renamed") && !line.is_empty()
-        };
+        let varies =
+            ["%output ", "%layout-change ", "%window-renamed ", "%unlinked-window-renamed "];
+        let kept =
+            |line: &&str| !line.is_empty() && !varies.iter().any(|start| line.starts_with(start));
         let plain = |line: &str| match line.split_once(' ') {
             Some((word @ ("%begin" | "%end" | "%error"), _)) => word.to_owned(),
             // The name of the client.
