@@ -99,6 +99,10 @@ impl ControlClient {
 /// clients come and go, and the plugin is loaded again.
 fn told(server: &Server, is_loaded: bool) -> Vec<String> {
     server.tmux(&["new-session", "-d", "-s", "one"]);
+    let clients = |count: usize| {
+        let listed = || server.tmux(&["list-clients", "-F", "x"]).lines().count();
+        wait_for(|| (listed() == count).then_some(()), || format!("{count} clients"));
+    };
     let settle = || {
         if is_loaded {
             server.wait_until_idle();
@@ -118,6 +122,7 @@ fn told(server: &Server, is_loaded: bool) -> Vec<String> {
     server.tmux(&["switch-client", "-c", &other.name(), "-t", &server.id("three")]);
     settle();
     server.tmux(&["detach-client", "-t", &other.name()]);
+    clients(1);
     settle();
     server.tmux(&["kill-session", "-t", &server.id("three")]);
     settle();
@@ -128,6 +133,7 @@ fn told(server: &Server, is_loaded: bool) -> Vec<String> {
     let other = ControlClient::attach(server, "=one");
     settle();
     other.leave();
+    clients(1);
     settle();
     assert_eq!(client.ask("display-message -p last"), "last");
     let transcript = client.transcript();
