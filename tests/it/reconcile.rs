@@ -91,7 +91,9 @@ impl World {
                 session.stamp.clone_from(mask);
             }
         }
-        Snapshot { server: self.server, sessions, lost_shown: self.lost_shown.clone() }
+        let same_directories = Vec::new();
+        let lost_shown = self.lost_shown.clone();
+        Snapshot { server: self.server, sessions, lost_shown, same_directories }
     }
 
     fn plan(&self, new_uuid: &mut dyn FnMut() -> String) -> Plan {
