@@ -387,6 +387,27 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_pane_of_each_session_counts_if_the_answer_is_whole_and_of_this_server() {
+        let pane = |session: u32, pane: u32, start: &str| {
+            let length = start.len();
+            format!("~x~${session}~x~%{pane}~x~{length}~x~{start}~x~2~x~/c~x~E\n")
+        };
+        let panes = [pane(1, 12, "/n"), pane(2, 7, ""), "foreign\n".into(), pane(1, 9, "/o\n")];
+        let whole = panes.concat() + "~x~end~x~12~x~34~x~E\n";
+        let server = ServerId { pid: 12, start_time: 34 };
+        let found = oldest_panes("~x~", server, whole.as_bytes()).unwrap();
+        let starts: Vec<(u32, u32, &[u8])> =
+            found.iter().map(|(id, pane)| (id.0, pane.number, pane.start.as_slice())).collect();
+        assert_eq!(starts, [(1, 9, &b"/o\n"[..]), (2, 7, b"")]);
+        for length in 0..whole.len() {
+            let cut = &whole.as_bytes()[..length];
+            assert!(oldest_panes("~x~", server, cut).is_none(), "{length}");
+        }
+        let other = ServerId { pid: 12, start_time: 35 };
+        assert!(oldest_panes("~x~", other, whole.as_bytes()).is_none());
+    }
+
+    #[test]
     fn what_a_hook_prints_hides_no_session() {
         let end = END.replace("~.~", "~..~");
         let (a, b) = (session("a", "1", "/w", "2"), session("b", "1", "/w", "2"));

@@ -3,6 +3,7 @@
 
 mod bytes;
 mod complete;
+mod directories;
 mod doctor;
 mod env;
 mod events;
