@@ -151,6 +151,7 @@ fn a_client_that_attaches_with_a_relative_directory_changes_no_record() {
     assert_eq!(server.field("proj", "workdir"), text(&real));
     let _control = attach("-C", "..");
     assert_eq!(server.field("proj", "workdir"), text(&real));
+    assert!(server.roster(&["doctor"]).contains("registry and tmux agree"));
     // Whoever does not remember the server asks the pane.
     let _ = fs::remove_file(&memory);
     server.roster(&["sync"]);
@@ -350,12 +351,11 @@ fn a_tmux_that_does_not_tell_of_panes_fails_no_sync() {
     let real = folder(&server, "real");
     let mute = server.path("mute");
     let tmux = tmux_program();
+    let (tmux, asked) = (tmux.display(), server.path("asked"));
+    let note = format!("echo x >>'{}'; exit 1", asked.display());
     script(
         &mute,
-        &format!(
-            "case \" $* \" in *' list-panes '*) exit 1 ;; esac\nexec '{}' \"$@\"",
-            tmux.display()
-        ),
+        &format!("case \" $* \" in *' list-panes '*) {note} ;; esac\nexec '{tmux}' \"$@\""),
     );
     start_in(&server, &real);
     server.wait_for_names(&["one"]);
@@ -371,6 +371,12 @@ fn a_tmux_that_does_not_tell_of_panes_fails_no_sync() {
     let uuid = server.uuid("dot");
     server.roster(&["sync"]);
     assert_eq!((server.uuid("dot"), server.field("dot", "workdir")), (uuid, text(&real)));
+    // Nobody asks for what is known.
+    assert_eq!(fs::read_to_string(&asked).unwrap().lines().count(), 1);
+    let job = hook_job(&server, &mute).output().unwrap();
+    assert!(job.status.success(), "{job:?}");
+    assert_eq!(fs::read_to_string(&asked).unwrap().lines().count(), 1);
+    assert_eq!(server.field("dot", "workdir"), text(&real));
 }
 
 /// A mode that is not the default, so that it shows whether a record is the same.
