@@ -1,7 +1,10 @@
 //! Whether a live session is well: its directory is there, and one of its panes lives.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -54,16 +57,64 @@ pub fn check(
     Some(OK.into())
 }
 
-/// Whether there is a directory that can be entered; `None` if that took too long to find out.
+/// Whether there is a directory that can be entered; `None` if that took too long to find out. One
+/// that is relative is nowhere: whoever asks may stand anywhere.
 pub fn is_directory(path: Vec<u8>) -> Option<bool> {
+    let path = from_home(&path).unwrap_or(path);
+    if !path.starts_with(b"/") {
+        return Some(false);
+    }
+    in_time(move || {
+        let path = Path::new(OsStr::from_bytes(&path));
+        fs::metadata(path).is_ok_and(|found| found.is_dir())
+            && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+    })
+}
+
+/// Whether two paths lead to one directory now; `None` if that took too long to find out.
+pub fn is_one_directory(one: &[u8], other: &[u8]) -> Option<bool> {
+    let absolute = |path: &[u8]| from_home(path).unwrap_or_else(|| path.to_vec());
+    let (one, other) = (absolute(one), absolute(other));
+    if !one.starts_with(b"/") || !other.starts_with(b"/") {
+        return Some(false);
+    }
+    in_time(move || {
+        let found = |path: &[u8]| fs::metadata(OsStr::from_bytes(path)).ok();
+        found(&one).zip(found(&other)).is_some_and(|(one, other)| is_same(&one, &other))
+    })
+}
+
+/// Whether both are of the same directory.
+pub(crate) fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    one.is_dir() && (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// What the file system says, in a thread of its own that is left behind if it hangs.
+pub(crate) fn in_time<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (answer, answered) = mpsc::channel();
     // Where no thread can be had, `thread::spawn` would panic.
     let looking = std::thread::Builder::new().spawn(move || {
-        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(&path));
-        let entered = fs::metadata(path).is_ok_and(|found| found.is_dir())
-            && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
-        let _ = answer.send(entered);
+        let _ = answer.send(ask());
     });
     looking.ok()?;
     answered.recv_timeout(DIRECTORY_LIMIT).ok()
+}
+
+/// The home folder.
+pub fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+}
+
+/// A path that begins in the home folder, `~` or `~/x`, with that written out.
+pub fn from_home(path: &[u8]) -> Option<Vec<u8>> {
+    let below = match path.strip_prefix(b"~")? {
+        b"" => b"",
+        below => below.strip_prefix(b"/")?,
+    };
+    let mut full = home()?.into_os_string().into_vec();
+    if !below.is_empty() {
+        full.push(b'/');
+        full.extend_from_slice(below);
+    }
+    Some(full)
 }

@@ -11,6 +11,7 @@ pub use model::session::Session;
 pub use model::time::Timestamp;
 
 pub mod config;
+pub mod directories;
 pub mod health;
 pub mod host;
 pub mod restore;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::health;
 use crate::model::memory::{ClosedSession, Displaced, Exact};
@@ -46,6 +46,8 @@ pub struct Blueprint {
     pub workdir: Vec<u8>,
     /// The one that it belongs in, if that is gone.
     pub displaced: Option<Displaced>,
+    /// Whether it starts somewhere else than where it belongs.
+    pub is_elsewhere: bool,
     /// The launch command; empty for tmux's default.
     pub command: Vec<String>,
 }
@@ -182,8 +184,10 @@ fn carry_out(
         if let Some(recorded) = recorded {
             let mut status = status;
             if let Some(displaced) = &blueprint.displaced {
-                status = health::WORKDIR_MISSING;
                 next.memory.displaced.insert(uuid.clone(), displaced.clone());
+            }
+            if blueprint.is_elsewhere {
+                status = health::WORKDIR_MISSING;
             }
             // That it is restored is told by who asked for it.
             next.memory.lost_since.remove(uuid);
@@ -246,9 +250,27 @@ fn blueprint(
         record.workdir.clone_from(&before.from);
         workdir = before.from.clone().into_bytes();
     }
-    let mut displaced = None;
+    let (mut displaced, mut is_elsewhere) = (None, false);
+    let from_home = health::from_home(&workdir);
+    if let Some(path) = from_home.filter(|path| health::is_directory(path.clone()) == Some(true)) {
+        record.workdir = String::from_utf8_lossy(&path).into_owned();
+        workdir = path;
+    }
     match health::is_directory(workdir.clone()) {
         Some(true) => {}
+        // To resolve it against where we happen to be would be a guess.
+        _ if !workdir.starts_with(b"/") => {
+            let home = home();
+            warnings.push(format!(
+                "the directory {} of {:?} is relative, to what is not known: started in {}",
+                record.workdir,
+                record.name,
+                home.display()
+            ));
+            record.workdir = home.to_string_lossy().into_owned();
+            workdir = home.into_os_string().into_encoded_bytes();
+            is_elsewhere = true;
+        }
         // It may only be slow: where the session belongs is not forgotten for that.
         None => warnings.push(format!(
             "the directory {} of {:?} does not answer: started there all the same",
@@ -266,6 +288,7 @@ fn blueprint(
             let to = String::from_utf8_lossy(&workdir).into_owned();
             let from = std::mem::replace(&mut record.workdir, to.clone());
             displaced = Some(Displaced { from, to });
+            is_elsewhere = true;
         }
     }
     let words = profiles.get(&record.mode).map_or(&[][..], Vec::as_slice);
@@ -277,7 +300,17 @@ fn blueprint(
         ));
         Vec::new()
     });
-    Blueprint { name, workdir, displaced, command, record }
+    Blueprint { name, workdir, displaced, is_elsewhere, command, record }
+}
+
+/// The home folder, or the nearest one above that is there.
+fn home() -> PathBuf {
+    let home = health::home().unwrap_or_else(|| "/".into());
+    let bytes = home.as_os_str().as_bytes();
+    match health::is_directory(bytes.to_vec()) {
+        Some(true) => home,
+        _ => nearest_directory(bytes).to_owned(),
+    }
 }
 
 /// The nearest folder above a path that is there; those above one that does not answer are not

@@ -20,14 +20,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{OPTIONS, Place, REGISTRY, Settings};
+use crate::directories;
 use crate::health;
 use crate::host;
 use crate::model::host::{Whereabouts, whereabouts};
 use crate::model::in_step::is_in_step;
 use crate::model::memory::{Closed, ClosedSession, MEMORY_VERSION, Memory};
-use crate::model::reconcile::{
-    self, Effect, EffectKind, Event, EventKind, Plan, Remembered, reconcile,
-};
+use crate::model::reconcile::{self, Effect, EffectKind, Event, EventKind, Plan, Remembered};
 use crate::model::registry::{FileVersion, Registry};
 use crate::model::session::{Session, new_uuid};
 use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
@@ -67,7 +66,7 @@ const LEAST_PACE: Duration = Duration::from_millis(30);
 
 /// How long a sync may take for the health of those that were come to: each of their directories
 /// may be on a network that hangs.
-const HEALTH_LIMIT: Duration = Duration::from_secs(1);
+pub(crate) const HEALTH_LIMIT: Duration = Duration::from_secs(1);
 
 /// How many seconds after a sync that failed the next look comes, and how many it is at most
 /// while one after another fails.
@@ -346,14 +345,16 @@ impl<'a> Transaction<'a> {
         let is_host_known = tell_servers_apart(self.place, &mut self.remembered.memory, server)?;
         let now = Timestamp::now();
         let policy = &self.settings.policy;
+        let (snapshot, deadline) = (&mut self.answer.snapshot, self.trigger.deadline());
+        directories::settle(&self.place.tmux, &self.remembered, snapshot, policy, deadline);
         if !self.hooks_asked
             && is_host_known
             && is_in_step(&self.remembered, &self.answer.snapshot, policy, now)
         {
             return Ok(Report::default());
         }
-        let mut plan =
-            reconcile(&self.remembered, &self.answer.snapshot, policy, now, &mut new_uuid);
+        let snapshot = &mut self.answer.snapshot;
+        let mut plan = directories::plan(&self.remembered, snapshot, policy, now, &mut new_uuid);
         self.check_health(&mut plan, now);
         if !is_host_known || plan.next.memory.server != self.remembered.memory.server {
             let (host, started) = (Some(host::here()), host::started(server.pid));
@@ -872,7 +873,12 @@ fn empty_answer(
         .then(|| options(place, &OPTIONS, trigger.deadline()).ok())
         .flatten();
     Some(Answer {
-        snapshot: Snapshot { server, sessions: Vec::new(), lost_shown: String::new() },
+        snapshot: Snapshot {
+            server,
+            sessions: Vec::new(),
+            lost_shown: String::new(),
+            same_directories: Vec::new(),
+        },
         version: "3.1".into(),
         hooks: String::new(),
         options: options.unwrap_or_default(),

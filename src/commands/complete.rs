@@ -301,7 +301,7 @@ fn asked(place: &Place) -> Result<Vec<Row>, Place> {
         place.dir.clone_from(dir);
     }
     let Ok(remembered) = sync::peek(&place) else { return Err(place) };
-    Ok(rows_of(&remembered, &answer, &settings))
+    Ok(rows_of(&remembered, answer, &settings))
 }
 
 fn without_tmux(place: &Place) -> Vec<Row> {

@@ -12,8 +12,9 @@ use rustix::fs::StatVfsMountFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use tmux_roster::config::{Environment, OPTIONS, Place, REGISTRY, Settings};
+use tmux_roster::directories;
 use tmux_roster::host;
-use tmux_roster::model::reconcile::{Remembered, reconcile};
+use tmux_roster::model::reconcile::Remembered;
 use tmux_roster::model::registry::{FileVersion, RegistryFile, SCHEMA_VERSION};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{ServerId, SessionId};
@@ -732,7 +733,10 @@ fn wait_for_step(
     let mut answer = answer.clone();
     loop {
         let now = Timestamp::now();
-        let plan = reconcile(&remembered, &answer.snapshot, &settings.policy, now, &mut new_uuid);
+        let (snapshot, policy) = (&mut answer.snapshot, &settings.policy);
+        let deadline = Instant::now() + TYPED_LIMIT;
+        directories::settle(&place.tmux, &remembered, snapshot, policy, deadline);
+        let plan = directories::plan(&remembered, snapshot, policy, now, &mut new_uuid);
         let (before, after) = (&remembered.registry.sessions, &plan.next.registry.sessions);
         let changed = after.iter().filter(|(name, record)| before.get(*name) != Some(record));
         let gone = before.keys().filter(|name| !after.contains_key(*name));

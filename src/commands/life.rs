@@ -13,7 +13,7 @@ use std::time::Instant;
 use tmux_roster::config::Place;
 use tmux_roster::health;
 use tmux_roster::host;
-use tmux_roster::model::memory::ClosedSession;
+use tmux_roster::model::memory::{ClosedSession, Exact};
 use tmux_roster::model::reconcile::{self, Event, EventKind};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId};
@@ -578,9 +578,7 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
                 .into());
             }
             Ok(Found::Lost(lost))
-                if args.directory.is_none()
-                    || lost.workdir == workdir
-                    || transaction.remembered.memory.is_where_it_belongs(&lost, &workdir) =>
+                if args.directory.is_none() || is_directory_of(transaction, &lost, &workdir) =>
             {
                 let changes = Changes { name: None, mode: args.mode.as_deref() };
                 let done = bring_back(transaction, vec![lost], changes, command)?;
@@ -600,6 +598,19 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     go_to(context, &place, seat, args.client.as_deref())
+}
+
+/// Whether a lost session belongs in this directory, however that is spelled.
+fn is_directory_of(transaction: &Transaction<'_>, lost: &Session, workdir: &str) -> bool {
+    let memory = &transaction.remembered.memory;
+    let exact = Exact::workdir_of(memory.exact.get(&lost.uuid), lost);
+    let displaced = memory.displaced.get(&lost.uuid).filter(|before| before.to == lost.workdir);
+    let belongs = displaced.map(|before| before.from.as_bytes());
+    let mut recorded = std::iter::once(exact.as_slice()).chain(belongs);
+    recorded.any(|recorded| {
+        recorded == workdir.as_bytes()
+            || health::is_one_directory(workdir.as_bytes(), recorded) == Some(true)
+    })
 }
 
 /// Where the program in a pane is.

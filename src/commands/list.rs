@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use serde::Serialize;
 use tmux_roster::config::{Place, REGISTRY, Settings};
+use tmux_roster::directories;
 use tmux_roster::host;
 use tmux_roster::model::memory::Memory;
-use tmux_roster::model::reconcile::{Plan, Remembered, end_with_server, reconcile};
+use tmux_roster::model::reconcile::{Plan, Remembered, end_with_server};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
 use tmux_roster::store::file;
@@ -92,7 +93,8 @@ pub fn view(place: &Place) -> Result<View, Failure> {
     };
     sync::tell_servers_apart(place, &mut remembered.memory, answer.snapshot.server)?;
     let settings = Settings::parse(&answer.options);
-    let mut planned = plan(&remembered, &answer, &settings);
+    settle(place, &remembered, &mut answer, &settings);
+    let mut planned = plan(&remembered, &mut answer, &settings);
     if planned.0.next.registry != remembered.registry {
         // The file is shown, not what it might become: so bring it into step first.
         match sync::sync(place, Trigger::Reader) {
@@ -109,7 +111,8 @@ pub fn view(place: &Place) -> Result<View, Failure> {
                 // What was made since the first answer is in the files, and not in that.
                 let Some(now) = asked(place)? else { return Ok(without_server(remembered)) };
                 answer = now;
-                planned = plan(&remembered, &answer, &settings);
+                settle(place, &remembered, &mut answer, &settings);
+                planned = plan(&remembered, &mut answer, &settings);
             }
         }
     }
@@ -127,20 +130,30 @@ fn asked(place: &Place) -> Result<Option<Answer>, Failure> {
 }
 
 /// What there is by this answer, whether or not the files are in step with it.
-pub fn rows_of(remembered: &Remembered, answer: &Answer, settings: &Settings) -> Vec<Row> {
-    rows(plan(remembered, answer, settings), answer)
+pub fn rows_of(remembered: &Remembered, mut answer: Answer, settings: &Settings) -> Vec<Row> {
+    let planned = plan(remembered, &mut answer, settings);
+    rows(planned, &answer)
+}
+
+fn settle(place: &Place, remembered: &Remembered, answer: &mut Answer, settings: &Settings) {
+    let deadline = Instant::now() + TYPED_LIMIT;
+    directories::settle(&place.tmux, remembered, &mut answer.snapshot, &settings.policy, deadline);
 }
 
 /// What both should say, and the UUIDs that sessions would be given which are not recorded yet.
-fn plan(remembered: &Remembered, answer: &Answer, settings: &Settings) -> (Plan, HashSet<String>) {
+fn plan(
+    remembered: &Remembered,
+    answer: &mut Answer,
+    settings: &Settings,
+) -> (Plan, HashSet<String>) {
     let mut given = HashSet::new();
     let mut give = || {
         let uuid = new_uuid();
         given.insert(uuid.clone());
         uuid
     };
-    let (snapshot, policy) = (&answer.snapshot, &settings.policy);
-    let plan = reconcile(remembered, snapshot, policy, Timestamp::now(), &mut give);
+    let (snapshot, policy) = (&mut answer.snapshot, &settings.policy);
+    let plan = directories::plan(remembered, snapshot, policy, Timestamp::now(), &mut give);
     (plan, given)
 }
 

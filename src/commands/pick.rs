@@ -579,6 +579,9 @@ fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
     let is_there = health::is_directory(session.workdir.clone().into_bytes()) == Some(true);
     let place = match is_there {
         true => workdir,
+        false if !session.workdir.starts_with('/') => {
+            "your home folder, since its own is relative".into()
+        }
         false => "the nearest folder above, since its own is gone".into(),
     };
     text.push_str(&format!(

@@ -9,7 +9,7 @@ use super::memory::{Closed, ClosedSession, Exact, Known, Memory, to_hex};
 use super::name::is_given_by_tmux;
 use super::registry::Registry;
 use super::session::{Session, is_uuid};
-use super::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
+use super::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Spellings, Workdir};
 use super::time::Timestamp;
 
 /// Seconds from the last loss of a burst to the second look at it, by which it is believed. At a
@@ -135,6 +135,9 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// The UUID of each live session that is recorded.
     pub live: BTreeMap<SessionId, String>,
+    /// Live sessions that were not taken for the lost ones of their names, only because the
+    /// directories are not spelled alike.
+    pub doubts: Vec<Spellings>,
 }
 
 /// Compares `before` with what lives and says what to do.
@@ -167,10 +170,24 @@ pub fn reconcile(
     work.fill_pool(new_uuid);
     work.return_losses();
     let tracked = work.tracked();
-    let live = work.identify(&tracked, new_uuid);
+    let (live, doubts) = work.identify(&tracked, new_uuid);
     work.believe_closes(&live);
     let names = display_names(&tracked);
-    work.record(&tracked, &live, &names)
+    let plan = work.record(&tracked, &live, &names);
+    Plan { doubts, ..plan }
+}
+
+/// Whether a live session is ours to record.
+pub fn is_tracked(
+    before: &Remembered,
+    snapshot: &Snapshot,
+    policy: &Policy,
+    live: &LiveSession,
+) -> bool {
+    let name = text(&live.name);
+    let is_untracked = before.memory.server == Some(snapshot.server)
+        && before.memory.untracked.get(&live.id).is_some_and(|untracked| *untracked == name);
+    !is_untracked && !is_ignored(&policy.ignore, &name)
 }
 
 /// The work in progress. `pool` holds every record by UUID until it finds its place.
@@ -284,20 +301,15 @@ impl<'a> Work<'a> {
 
     /// The live sessions that are ours to record, by id.
     fn tracked(&self) -> Vec<&'a LiveSession> {
-        let untracked = |live: &LiveSession| {
-            self.same_server
-                && (self.before.memory.untracked.get(&live.id))
-                    .is_some_and(|name| *name == text(&live.name))
-        };
         let mut tracked: Vec<&'a LiveSession> = (self.snapshot.sessions.iter())
-            .filter(|live| !is_ignored(&self.policy.ignore, &text(&live.name)) && !untracked(live))
+            .filter(|live| is_tracked(self.before, self.snapshot, self.policy, live))
             .collect();
         tracked.sort_unstable_by_key(|live| live.id);
         tracked
     }
 
     /// The UUID of each live session: by the memory of this very server, by its stamp, by name
-    /// and directory, or a new one.
+    /// and directory, or a new one. And the doubts: [`Plan::doubts`].
     ///
     /// Memory comes first because a stamp can be changed, copied or masked by anyone, and an id
     /// is never used twice by one server.
@@ -305,8 +317,9 @@ impl<'a> Work<'a> {
         &self,
         tracked: &[&'a LiveSession],
         new_uuid: &mut dyn FnMut() -> String,
-    ) -> BTreeMap<SessionId, String> {
+    ) -> (BTreeMap<SessionId, String>, Vec<Spellings>) {
         let mut found: BTreeMap<SessionId, String> = BTreeMap::new();
+        let mut doubts = Vec::new();
         let mut taken: HashSet<String> = HashSet::new();
         let remembered = &self.before.memory.sessions;
         if self.same_server {
@@ -352,14 +365,17 @@ impl<'a> Work<'a> {
             let name = text(&live.name);
             // A clone leaves no record: taken for a lost session, it would end that one's, too.
             let is_clone = groups.get(&live.group).is_some_and(|first| *first != live.id);
-            let returned = by_name.get(name.as_str()).filter(|session| {
+            let namesake = by_name.get(name.as_str()).filter(|session| {
                 !is_given_by_tmux(&name)
                     && !is_clone
                     && !taken.contains(&session.uuid)
                     && !self.before.memory.is_unreachable(&session.uuid)
                     && !of_this_server.contains(session.uuid.as_str())
-                    && self.is_same_directory(live, session)
             });
+            let returned = namesake.filter(|session| self.is_same_directory(live, session));
+            if returned.is_none() {
+                doubts.extend(namesake.into_iter().flat_map(|s| self.doubts(live, s)));
+            }
             let uuid = match returned {
                 Some(session) => session.uuid.clone(),
                 None => self.unused(new_uuid, &taken),
@@ -367,7 +383,7 @@ impl<'a> Work<'a> {
             taken.insert(uuid.clone());
             found.insert(live.id, uuid);
         }
-        found
+        (found, doubts)
     }
 
     fn unused(&self, new_uuid: &mut dyn FnMut() -> String, taken: &HashSet<String>) -> String {
@@ -388,9 +404,23 @@ impl<'a> Work<'a> {
                 self.before.memory.is_where_it_belongs(session, &text(path))
                     || plain(&exact) == plain(path)
                     || (exact == session.workdir.as_bytes() && session.workdir == text(path))
+                    || (self.doubts(live, session).iter())
+                        .any(|(path, recorded)| self.snapshot.is_one_directory(path, recorded))
             }
             Workdir::Guess(_) | Workdir::Unknown => true,
         }
+    }
+
+    /// What would make them one session if both led to the same directory: where the live one is,
+    /// and each place where the recorded one belongs.
+    fn doubts(&self, live: &LiveSession, session: &Session) -> Vec<Spellings> {
+        let Workdir::Known(path) = &live.workdir else { return Vec::new() };
+        let memory = &self.before.memory;
+        let exact = Exact::workdir_of(memory.exact.get(&session.uuid), session);
+        let displaced = memory.displaced.get(&session.uuid);
+        let before = displaced.filter(|before| before.to == session.workdir);
+        let recorded = [Some(exact), before.map(|before| before.from.clone().into_bytes())];
+        recorded.into_iter().flatten().map(|recorded| (path.clone(), recorded)).collect()
     }
 
     /// Puts every record in its place and says what tmux is to be told.
@@ -456,6 +486,13 @@ impl<'a> Work<'a> {
             registry.by_uuid(uuid).is_some()
                 || self.closed.closed.iter().any(|entry| entry.session.uuid == *uuid)
         });
+        for (uuid, displaced) in &mut memory.displaced {
+            let Some(session) = registry.by_uuid(uuid) else { continue };
+            let (path, to) = (session.workdir.as_bytes(), displaced.to.as_bytes());
+            if self.snapshot.is_one_directory(path, to) {
+                displaced.to.clone_from(&session.workdir);
+            }
+        }
         memory.displaced.retain(|uuid, displaced| {
             let closed = self.closed.closed.iter().map(|entry| &entry.session);
             let mut known = closed.chain(registry.by_uuid(uuid)).filter(|s| s.uuid == *uuid);
@@ -489,6 +526,7 @@ impl<'a> Work<'a> {
             health_due,
             notes: self.notes,
             live: live.clone(),
+            doubts: Vec::new(),
         }
     }
 

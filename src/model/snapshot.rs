@@ -97,6 +97,9 @@ pub struct LiveSession {
     pub pane_dead: bool,
 }
 
+/// How the directory of a live session is spelled, and how that of a record is.
+pub type Spellings = (Vec<u8>, Vec<u8>);
+
 /// Everything that lives on one server at one moment: a complete answer, never part of one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
@@ -106,4 +109,13 @@ pub struct Snapshot {
     pub sessions: Vec<LiveSession>,
     /// What the global option `@roster_lost` holds.
     pub lost_shown: String,
+    /// Those that were found to lead to one directory.
+    pub same_directories: Vec<Spellings>,
+}
+
+impl Snapshot {
+    /// Whether these spellings were found to lead to one directory.
+    pub fn is_one_directory(&self, live: &[u8], recorded: &[u8]) -> bool {
+        self.same_directories.iter().any(|(one, other)| one == live && other == recorded)
+    }
 }

@@ -6,6 +6,8 @@
 //! is no answer. What else stands between is of hooks of the user's that print something
 //! (`after-set-environment`, `after-list-sessions`), and passed over.
 
+use std::collections::BTreeMap;
+
 use crate::model::session::random_uuid;
 use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
@@ -150,7 +152,12 @@ pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
         return None;
     }
     Some(Answer {
-        snapshot: Snapshot { server, sessions, lost_shown: lossy(lost) },
+        snapshot: Snapshot {
+            server,
+            sessions,
+            lost_shown: lossy(lost),
+            same_directories: Vec::new(),
+        },
         version: lossy(version),
         hooks: lossy(&hooks),
         options: options.chunks(2).map(|pair| exact(pair[0], pair[1])).collect(),
@@ -197,6 +204,77 @@ fn record(fields: &[&[u8]]) -> Option<LiveSession> {
         group: group.to_vec(),
         pane_dead: *dead == b"1",
     })
+}
+
+/// Where a pane began and where its program is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pane {
+    /// Its number: the lower, the older.
+    pub number: u32,
+    /// What tmux was told to start it in (from 3.3; else empty).
+    pub start: Vec<u8>,
+    /// The directory of the program in front; empty if there is none.
+    pub current: Vec<u8>,
+}
+
+/// The arguments of the call that asks for panes: those of one session, or all.
+pub fn pane_args(mark: &str, session: Option<SessionId>) -> Vec<String> {
+    let n = mark;
+    let mut format = String::new();
+    for field in ["session_id", "pane_id"] {
+        format.push_str(&format!("{n}#{{{field}}}"));
+    }
+    for field in ["pane_start_path", "pane_current_path"] {
+        format.push_str(&format!("{n}#{{n:{field}}}{n}#{{{field}}}"));
+    }
+    format.push_str(&format!("{n}E"));
+    let end = format!("{n}end{n}#{{pid}}{n}#{{start_time}}{n}E");
+    let which = match session {
+        Some(id) => vec!["-s".to_owned(), "-t".to_owned(), id.to_string()],
+        None => vec!["-a".to_owned()],
+    };
+    let words = ["-F", &format, ";", "display-message", "-p", &end].map(str::to_owned);
+    std::iter::once("list-panes".to_owned()).chain(which).chain(words).collect()
+}
+
+/// Reads the answer to [`pane_args`], if it is whole and of this server: each session's oldest pane.
+pub fn oldest_panes(
+    mark: &str,
+    server: ServerId,
+    output: &[u8],
+) -> Option<BTreeMap<SessionId, Pane>> {
+    let n = mark.as_bytes();
+    let end_of_record = [n, b"E\n"].concat();
+    let number = |field: &[u8]| -> Option<i64> { std::str::from_utf8(field).ok()?.parse().ok() };
+    let mut oldest: BTreeMap<SessionId, Pane> = BTreeMap::new();
+    let mut rest = output;
+    loop {
+        // What a hook of the user's printed between is passed over.
+        rest = &rest[find(rest, n)? + n.len()..];
+        let length = find(rest, &end_of_record)?;
+        let fields = split(&rest[..length], n);
+        rest = &rest[length + end_of_record.len()..];
+        match fields.as_slice() {
+            [b"end", pid, start] => {
+                let is_it = number(pid) == Some(server.pid.into())
+                    && number(start) == Some(server.start_time);
+                return is_it.then_some(oldest);
+            }
+            [session, pane, start_len, start, current_len, current] => {
+                let pane = Pane {
+                    number: number(pane.strip_prefix(b"%")?)? as u32,
+                    start: exact(start_len, start),
+                    current: exact(current_len, current),
+                };
+                let session = SessionId::parse(std::str::from_utf8(session).ok()?)?;
+                match oldest.get(&session) {
+                    Some(other) if other.number < pane.number => {}
+                    _ => drop(oldest.insert(session, pane)),
+                }
+            }
+            _ => return None,
+        }
+    }
 }
 
 fn lossy(bytes: &[u8]) -> String {
@@ -311,6 +389,27 @@ mod tests {
         assert!(parse(QUERY, END.as_bytes()).is_none(), "there is a session");
         let empty = END.replace("~.~", "~~");
         assert!(parse(QUERY, empty.as_bytes()).unwrap().snapshot.sessions.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_pane_of_each_session_counts_if_the_answer_is_whole_and_of_this_server() {
+        let pane = |session: u32, pane: u32, start: &str| {
+            let length = start.len();
+            format!("~x~${session}~x~%{pane}~x~{length}~x~{start}~x~2~x~/c~x~E\n")
+        };
+        let panes = [pane(1, 12, "/n"), pane(2, 7, ""), "foreign\n".into(), pane(1, 9, "/o\n")];
+        let whole = panes.concat() + "~x~end~x~12~x~34~x~E\n";
+        let server = ServerId { pid: 12, start_time: 34 };
+        let found = oldest_panes("~x~", server, whole.as_bytes()).unwrap();
+        let starts: Vec<(u32, u32, &[u8])> =
+            found.iter().map(|(id, pane)| (id.0, pane.number, pane.start.as_slice())).collect();
+        assert_eq!(starts, [(1, 9, &b"/o\n"[..]), (2, 7, b"")]);
+        for length in 0..whole.len() {
+            let cut = &whole.as_bytes()[..length];
+            assert!(oldest_panes("~x~", server, cut).is_none(), "{length}");
+        }
+        let other = ServerId { pid: 12, start_time: 35 };
+        assert!(oldest_panes("~x~", other, whole.as_bytes()).is_none());
     }
 
     #[test]

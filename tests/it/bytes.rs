@@ -10,6 +10,7 @@ use tmux_roster::config::{OPTIONS, Settings};
 use tmux_roster::model::reconcile::{Policy, Remembered, reconcile};
 use tmux_roster::model::registry::Registry;
 use tmux_roster::model::session::new_uuid;
+use tmux_roster::model::snapshot::ServerId;
 use tmux_roster::store;
 use tmux_roster::tmux::Version;
 use tmux_roster::tmux::query::{self, Query};
@@ -172,6 +173,8 @@ proptest! {
     fn any_bytes_are_an_answer_or_none(bytes in pieces(ANSWER), hooks: bool) {
         let query = Query { mark: "~x~", clear: None, hooks, options: &["@o"] };
         let _ = query::parse(query, &bytes);
+        let server = ServerId { pid: 12, start_time: 34 };
+        let _ = query::oldest_panes("~x~", server, &bytes);
         let _ = Version::parse(&String::from_utf8_lossy(&bytes));
     }
 

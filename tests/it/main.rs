@@ -4,6 +4,7 @@
 mod bytes;
 mod complete;
 mod control;
+mod directories;
 mod doctor;
 mod env;
 mod events;

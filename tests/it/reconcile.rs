@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tmux_roster::model::in_step::is_in_step;
-use tmux_roster::model::memory::{Closed, ClosedSession, Known};
+use tmux_roster::model::memory::{Closed, ClosedSession, Displaced, Known};
 use tmux_roster::model::reconcile::{
     EffectKind, EventKind, Plan, Policy, Remembered, end_with_server, reconcile,
 };
 use tmux_roster::model::session::is_uuid;
-use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
+use tmux_roster::model::snapshot::{
+    LiveSession, ServerId, SessionId, Snapshot, Spellings, Workdir,
+};
 use tmux_roster::{Session, Timestamp};
 
 const SERVER: ServerId = ServerId { pid: 10, start_time: 1000 };
@@ -63,6 +65,7 @@ struct World {
     lost_shown: String,
     now: i64,
     policy: Policy,
+    same_directories: Vec<Spellings>,
 }
 
 impl World {
@@ -75,6 +78,7 @@ impl World {
             lost_shown: String::new(),
             now: 100,
             policy: Policy::default(),
+            same_directories: Vec::new(),
         }
     }
 
@@ -92,7 +96,9 @@ impl World {
                 session.stamp.clone_from(mask);
             }
         }
-        Snapshot { server: self.server, sessions, lost_shown: self.lost_shown.clone() }
+        let same_directories = self.same_directories.clone();
+        let lost_shown = self.lost_shown.clone();
+        Snapshot { server: self.server, sessions, lost_shown, same_directories }
     }
 
     fn plan(&self, new_uuid: &mut dyn FnMut() -> String) -> Plan {
@@ -106,6 +112,11 @@ impl World {
             assert_eq!(plan.look, None);
         }
         plan
+    }
+
+    fn plan_of(&self, remembered: &Remembered) -> Plan {
+        let (snapshot, now) = (self.snapshot(), at(self.now));
+        reconcile(remembered, &snapshot, &self.policy, now, &mut fresh())
     }
 
     fn sync(&mut self, new_uuid: &mut dyn FnMut() -> String) -> Plan {
@@ -598,6 +609,62 @@ fn after_a_restart_names_come_back_by_name_and_directory() {
 }
 
 #[test]
+fn two_spellings_of_a_directory_are_doubted_and_one_if_they_were_found_to_be() {
+    let mut world = World::settled(
+        ["a", "b", "c", "0"]
+            .map(|name| live(1, name))
+            .into_iter()
+            .zip(1..)
+            .map(|(session, id)| LiveSession { id: SessionId(id), ..session })
+            .collect(),
+    );
+    let a = world.uuid("a").to_owned();
+    let c = world.uuid("c").to_owned();
+    let known = |path: &str| Workdir::Known(path.as_bytes().to_vec());
+    let pair =
+        |live: &str, recorded: &str| (live.as_bytes().to_vec(), recorded.as_bytes().to_vec());
+    let displaced = Displaced { from: "/far".into(), to: "/c".into() };
+    world.remembered.memory.displaced.insert(c.clone(), displaced);
+    let at_path = |id, name, path| LiveSession { workdir: known(path), ..live(id, name) };
+    // A number is no identity, a slash at the end no other spelling, and `new` has no namesake.
+    world.restart(vec![
+        at_path(0, "a", "/link/a"),
+        at_path(1, "b", "/b/"),
+        at_path(2, "c", "/link/c"),
+        at_path(3, "0", "/link/0"),
+        at_path(4, "new", "/link/new"),
+    ]);
+    let plan = world.plan(&mut fresh());
+    let doubts = [pair("/link/a", "/a"), pair("/link/c", "/c"), pair("/link/c", "/far")];
+    assert_eq!(plan.doubts, doubts);
+    assert_ne!(plan.live[&SessionId(0)], a);
+    // Another pair is none of theirs.
+    world.same_directories = vec![pair("/link/a", "/c"), pair("/a", "/link/a")];
+    assert_ne!(world.plan(&mut fresh()).live[&SessionId(0)], a);
+
+    world.same_directories = vec![pair("/link/a", "/a"), pair("/link/c", "/c")];
+    world.sync(&mut fresh());
+    assert_eq!((world.uuid("a"), world.uuid("c")), (a.as_str(), c.as_str()));
+    let records = &world.remembered.registry.sessions;
+    assert_eq!((&*records["a"].workdir, &*records["b"].workdir), ("/link/a", "/b/"));
+    // Where it belongs is known by its new spelling, too.
+    let displaced = Displaced { from: "/far".into(), to: "/link/c".into() };
+    assert_eq!(world.remembered.memory.displaced[&c], displaced);
+    world.same_directories.clear();
+    world.check_settled();
+    assert_eq!(world.plan(&mut fresh()).doubts, []);
+    // What came back to where it belongs is there.
+    world.remembered.memory.server = None;
+    world.remembered.memory.sessions.clear();
+    world.restart(vec![at_path(0, "c", "/link/far")]);
+    world.same_directories = vec![pair("/link/far", "/far")];
+    world.sync(&mut fresh());
+    assert_eq!(world.uuid("c"), c);
+    assert!(world.remembered.memory.displaced.is_empty());
+    world.check_settled();
+}
+
+#[test]
 fn a_name_taken_again_within_one_server_is_a_new_session() {
     let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
     let a = world.uuid("a").to_owned();
@@ -852,8 +919,15 @@ proptest! {
     /// From any registry and any snapshot: one plan settles it, no UUID is given twice, every
     /// live session is recorded under its name, and no record leaves both files but clones.
     #[test]
-    fn any_world_settles_at_once(remembered in any_remembered(), sessions in any_sessions()) {
+    fn any_world_settles_at_once(
+        remembered in any_remembered(),
+        sessions in any_sessions(),
+        all_one in any::<bool>(),
+    ) {
         let mut world = World::new(sessions);
+        if all_one {
+            world.same_directories = world.plan_of(&remembered).doubts;
+        }
         world.remembered = remembered.clone();
         let mut new_uuid = fresh();
         let plan = world.sync(&mut new_uuid);
