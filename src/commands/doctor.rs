@@ -18,6 +18,7 @@ use tmux_roster::model::snapshot::{ServerId, SessionId};
 use tmux_roster::store::file;
 use tmux_roster::sync::{self, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::command::{HOOK_INDEX, HOOKS, hook_line, line, our_hook_in, set_hook};
+use tmux_roster::tmux::program::on_disk;
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{Running, Tmux, TmuxError, Version};
 use tmux_roster::{Store, StoreError, Timestamp};
@@ -218,6 +219,20 @@ fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
     };
     let name = printed.strip_prefix("tmux ").unwrap_or(&printed).to_owned();
     let version = Version::parse(&name);
+    if let Some(before) = on_disk(&tmux.program).filter(|before| *before != tmux.program) {
+        let mut command = Command::new(&before);
+        command.arg("-V");
+        let now = match first_line(command) {
+            Some(now) => format!("is {} now", now.strip_prefix("tmux ").unwrap_or(&now)),
+            None => "does not tell its version".to_owned(),
+        };
+        let found = format!(
+            "tmux was upgraded under the running server, which is {name}: {} {now}",
+            before.display()
+        );
+        let remedy = "restart the server when it suits; until then its own program is called";
+        exam.note("tmux", &found, remedy);
+    }
     let found = format!("{name} ({path})");
     if !version.at_least(3, 0) {
         exam.problem("tmux", &format!("{found} is not supported"), "install tmux 3.0 or newer");

@@ -3,6 +3,7 @@
 //! Every call names its server by the socket's path and has a time limit.
 
 pub mod command;
+pub mod program;
 pub mod query;
 
 use std::fmt;
@@ -73,7 +74,8 @@ impl fmt::Display for TmuxError {
             }
             TmuxError::TimedOut { limit } => write!(
                 f,
-                "tmux did not answer within {}: it is busy, or the server is of another version",
+                "tmux did not answer within {}: it is busy, or the server is of another version \
+                 (then restart it when it suits)",
                 seconds(*limit)
             ),
             TmuxError::Failed { message } => write!(f, "tmux refused: {message}"),
