@@ -109,7 +109,8 @@ ask_tmux() {
 tell() {
 	hook='client-session-changed[4243]'
 	text="tmux-roster: $(printf '%s' "$1" | LC_ALL=C tr -c 'A-Za-z0-9 ._:/,()@+=-' '?')"
-	case $(ask_tmux -V) in "tmux "[012].*)
+	# One that is called by its process says another name.
+	case $(ask_tmux -V) in *" "[012].*)
 		# A hook is one command there, and may be the user's.
 		tell_soon </dev/null >/dev/null 2>&1 &
 		return
