@@ -94,6 +94,8 @@ main() {
 	is_missing=$?
 	if [ -n "$roster" ]; then
 		problem=$("$roster" load $is_chosen --tmux "$tmux" 2>&1 >/dev/null) || say "${problem#roster: }"
+	elif [ -n "$is_silent" ]; then
+		say "tmux did not answer within $tmux_limit s: it is busy, or the server is of another version"
 	fi
 	# scripts/install ends by running this file: it must not start it again.
 	if [ "$is_missing" != 0 ] && [ -z "$is_silent" ] && [ -z "${ROSTER_INSTALLING:-}" ]; then

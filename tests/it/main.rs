@@ -19,4 +19,5 @@ mod secure;
 mod store;
 mod tidy;
 mod together;
+mod upgraded;
 mod whole;
