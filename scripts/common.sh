@@ -139,18 +139,29 @@ tell_soon() {
 }
 
 # Shows the text to every client but those in control mode, which are programs; fails if there is
-# none. tmux 3.2 does not take a client: it finds the one that shows our pane.
+# none.
 show_clients() {
 	clients=$(ask_tmux list-clients -F '#{client_control_mode} #{pane_id} #{client_name}') || return
 	is_unseen=1
 	while read -r is_program pane client; do
 		[ "$is_program" = 0 ] || continue
-		limited "$tmux_limit" env TMUX_PANE="$pane" "$(tmux_program)" \
-			display-message -c "$client" "$text" 2>/dev/null && is_unseen=0
+		{ ask_tmux display-message -c "$client" "$text" || show_pane; } 2>/dev/null && is_unseen=0
 	done <<-END
 		$clients
 	END
 	return "$is_unseen"
+}
+
+# The same for a client by the pane that it shows: tmux 3.2 takes no client, and may choose one in
+# control mode that shows it as well.
+show_pane() {
+	TMUX_PANE=$pane
+	export TMUX_PANE
+	[ "$(ask_tmux display-message -p '#{client_control_mode}')" = 0 ] &&
+		ask_tmux display-message "$text"
+	shown=$?
+	unset TMUX_PANE
+	return "$shown"
 }
 
 # Runs a command for so many seconds at most, with nothing to read, and ends what it started with

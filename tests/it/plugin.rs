@@ -43,7 +43,7 @@ pub fn with_copy(folder: &str, config: &str) -> Server {
 }
 
 /// Puts the program where scripts/build would.
-fn build_in(folder: &std::path::Path) {
+pub fn build_in(folder: &std::path::Path) {
     let target = folder.join("target/release");
     std::fs::create_dir_all(&target).unwrap();
     std::fs::copy(ROSTER, target.join("roster")).unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::env::{ROSTER, Server, skip, tmux_program, try_out, wait_for};
 use crate::faults::{script, stderr};
-use crate::plugin::{PLUGIN, copy_plugin, with_copy};
+use crate::plugin::{PLUGIN, build_in, copy_plugin, with_copy};
 
 /// What has to come back, on a loaded machine.
 const BOUND: Duration = Duration::from_secs(15);
@@ -184,13 +184,18 @@ fn a_message_is_shown_by_the_program_that_the_server_runs() {
     if !is_told() {
         return;
     }
-    let upgraded = Upgraded::start(with_copy("plugin", "set -g @roster-install none"), "tmux");
+    // It is told while the configuration is loaded, and nothing is installed after that.
+    let server = with_copy("plugin", "set -g @roster-binary /dev/null");
+    build_in(&server.path("plugin"));
+    let upgraded = Upgraded::start(server, "tmux");
     let server = &upgraded.server;
     let waits = || server.tmux(&["show-hooks", "-g"]).contains("[4243]");
-    wait_for(|| waits().then_some(()), || "the message for the first client".into());
+    assert!(waits());
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
     upgraded.replace_by(&upgraded.waiting_client());
     let client = server.attach("one");
-    client.wait_to_see("@roster-install is none");
+    client.wait_to_see("@roster-binary is no roster program");
     wait_for(|| (!waits()).then_some(()), || "the message's own end".into());
     assert_eq!(upgraded.calls(), "");
 }
@@ -245,8 +250,7 @@ fn where_nobody_tells_what_the_server_runs_it_is_said_in_time_that_it_does_not_a
     // With a program at its place, and without.
     let with_program = server.path("plugin");
     copy_plugin(&with_program);
-    fs::create_dir_all(with_program.join("target/release")).unwrap();
-    fs::copy(ROSTER, with_program.join("target/release/roster")).unwrap();
+    build_in(&with_program);
     for plugin in [Path::new(PLUGIN), &with_program.join("plugin.tmux")] {
         let mut plugin = server.command(plugin);
         in_a_pane(&mut plugin);
