@@ -1328,15 +1328,22 @@ fn look_by_ourselves(place: &Place, server: ServerId, delay: Duration) {
 /// Waits before a look of [`look_by_ourselves`]; tells whether there is still something to look at:
 /// the server lives, and calls us.
 pub fn wait_for_look(place: &Place, delay: Duration) -> bool {
+    let Some(pid) = job_server() else { return false };
     let due = Instant::now() + delay;
-    while let Some(left) = due.checked_duration_since(Instant::now()) {
-        if job_server().is_none_or(has_ended) {
+    loop {
+        let server = JobServer::look(pid);
+        if let JobServer::Ended = server {
             return false;
+        }
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let own = server.replaced(place);
+            let place = own.as_ref().unwrap_or(place);
+            let run = options(place, &["@roster_run"], Instant::now() + TYPED_LIMIT);
+            return run.is_ok_and(|values| values.iter().any(|value| !value.is_empty()));
         }
         std::thread::sleep(left.min(Duration::from_secs(1)));
     }
-    let run = options(place, &["@roster_run"], Instant::now() + TYPED_LIMIT);
-    run.is_ok_and(|values| values.iter().any(|value| !value.is_empty()))
 }
 
 /// Sends commands to tmux by `source-file`, in pieces; gives what they print. If `server` is
