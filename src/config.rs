@@ -4,9 +4,13 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::model::reconcile::{EventKind, Policy};
-use crate::tmux::{Tmux, program, socket_folder};
+use crate::model::snapshot::ServerId;
+use crate::tmux::query::Answer;
+use crate::tmux::source::{self, SourceError};
+use crate::tmux::{Tmux, TmuxError, call, program, socket_folder};
 
 /// The registry's name in its folder.
 pub const REGISTRY: &str = "sessions.json";
@@ -34,6 +38,27 @@ impl Place {
     /// The closed sessions.
     pub fn closed(&self) -> PathBuf {
         self.dir.join("closed.json")
+    }
+
+    /// Asks tmux what lives, and for the options that a sync needs.
+    ///
+    /// # Errors
+    /// tmux fails.
+    pub fn ask(&self, deadline: Instant) -> Result<Answer, TmuxError> {
+        call::ask(&self.tmux, false, &OPTIONS, deadline)
+    }
+
+    /// Sends commands to tmux by file; see [`source::run`].
+    ///
+    /// # Errors
+    /// The file cannot be written, or tmux does not answer.
+    pub fn run_lines(
+        &self,
+        server: Option<ServerId>,
+        lines: &[Vec<u8>],
+        deadline: Instant,
+    ) -> Result<String, SourceError> {
+        source::run(&self.tmux, &self.registry(), server, lines, deadline)
     }
 
     /// The log.

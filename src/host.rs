@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::files;
 use crate::model::host::{Host, Whereabouts, whereabouts};
 use crate::model::memory::Memory;
 use crate::model::snapshot::ServerId;
-use crate::store::file;
 
 /// In which of a second the kernel counts the start of a process: the same on every Linux.
 const TICKS: u64 = 100;
@@ -131,7 +131,7 @@ struct Brief {
 
 /// Where the server of the folder `dir` was last seen to be, from here.
 fn whereabouts_of(dir: &Path, here: &Host, own_server: Option<u32>) -> Whereabouts {
-    let bytes = file::read(&dir.join("server.json")).ok().flatten().unwrap_or_default();
+    let bytes = files::read(&dir.join("server.json")).ok().flatten().unwrap_or_default();
     let Ok(Brief { server: Some(server), host, started }) = serde_json::from_slice(&bytes) else {
         return Whereabouts::Here;
     };
@@ -204,7 +204,7 @@ pub fn siblings(dir: &Path) -> Vec<Sibling> {
         if other == dir || server_of(&entry.file_name()) != server {
             continue;
         }
-        let bytes = file::read(&other.join("server.json")).ok().flatten().unwrap_or_default();
+        let bytes = files::read(&other.join("server.json")).ok().flatten().unwrap_or_default();
         let Ok(Brief { host: Some(host), .. }) = serde_json::from_slice(&bytes) else { continue };
         if whereabouts_of(&other, &here, None) == Whereabouts::Elsewhere {
             found.push(Sibling { dir: other, node: host.node });

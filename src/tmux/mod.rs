@@ -2,22 +2,28 @@
 //!
 //! Every call names its server by the socket's path and has a time limit.
 
-pub mod command;
+pub mod call;
+pub mod hooks;
 pub mod program;
 pub mod query;
+pub mod server;
+pub mod source;
+pub mod text;
 
-use std::fmt;
-use std::fs;
-use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use std::{fmt, fs, io};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::model::time::seconds;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// How long a command that a person typed waits for an answer.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why tmux did not do what it was asked to. None of these means "no sessions".
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use tmux_roster::model::session::{is_uuid, new_uuid};
-use tmux_roster::restore::escape_name;
-use tmux_roster::tmux::command::argument;
+use tmux_roster::tmux::text::argument;
+use tmux_roster::tmux::text::escape_name;
 use tmux_roster::validate_name;
 
 use crate::env::{Client, ROSTER, Server, version, wait_for};

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use tmux_roster::config::OPTIONS;
 
-use super::load::KEYS;
-use super::{distance, to_paste};
+use crate::commands::load::keys::KEYS;
+use crate::commands::output::to_paste;
+use crate::commands::target::distance;
 
 /// What only plugin.tmux and scripts/install read.
 pub const OF_SCRIPTS: [&str; 3] = ["@roster-binary", "@roster-install", "@roster-release-url"];
@@ -20,7 +21,7 @@ pub const COMMAND: &str = "@roster-command-";
 const NEAR: usize = 2;
 
 /// Something that is wrong, and what to do.
-pub type Complaint = (String, String);
+type Complaint = (String, String);
 
 /// The names of the options of the user that `show-options -g` printed: each stands at the
 /// beginning of a line, since every version prints a value on one, a newline in it as `\n`.
@@ -111,7 +112,7 @@ pub fn command(name: &str, value: &str) -> Option<Complaint> {
     Some((found, "put one there (chmod +x), or set it right in tmux.conf".into()))
 }
 
-fn is_program(path: &Path) -> bool {
+pub fn is_program(path: &Path) -> bool {
     path.is_absolute()
         && fs::metadata(path)
             .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)

@@ -1,19 +1,19 @@
 //! Where running servers find the program: a link that outlives upgrades.
 
 use std::fs;
-use std::io;
+use std::io::{self};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use tmux_roster::config::Environment;
-use tmux_roster::store::file;
+use tmux_roster::files;
 
-use super::Failure;
+use crate::commands::context::Failure;
 
 /// What is left when TPM has removed the plugin folder, and scripts/uninstall with it.
 const SCRIPTS: [(&str, &str); 2] = [
-    ("uninstall", include_str!("../../scripts/uninstall")),
-    ("common.sh", include_str!("../../scripts/common.sh")),
+    ("uninstall", include_str!("../../../scripts/uninstall")),
+    ("common.sh", include_str!("../../../scripts/common.sh")),
 ];
 
 /// The path that a server is told: a link in the data folder, which now leads to the program
@@ -47,7 +47,7 @@ fn point(dir: &Path, program: &Path) -> Result<PathBuf, Box<dyn std::error::Erro
         return Ok(link);
     }
     let scripts = dir.join("scripts");
-    file::make_folder(&scripts)?;
+    files::make_folder(&scripts)?;
     for (name, text) in SCRIPTS {
         replace(&scripts.join(name), |new| {
             let mut file =
@@ -62,7 +62,7 @@ fn point(dir: &Path, program: &Path) -> Result<PathBuf, Box<dyn std::error::Erro
 /// Has something made beside `path` and renames it into place, so that whoever opens `path`
 /// meets the old or the new.
 fn replace(path: &Path, make: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
-    let new = file::with_suffix(path, &format!(".{}", std::process::id()));
+    let new = files::with_suffix(path, &format!(".{}", std::process::id()));
     let _ = fs::remove_file(&new);
     make(&new).and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
         let _ = fs::remove_file(&new);

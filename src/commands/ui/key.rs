@@ -9,14 +9,16 @@ use std::time::Instant;
 
 use tmux_roster::config::Place;
 use tmux_roster::model::snapshot::SessionId;
-use tmux_roster::sync::{self, TYPED_LIMIT};
-use tmux_roster::tmux::command::argument;
-use tmux_roster::tmux::{Running, Version};
-use tmux_roster::validate_name;
+use tmux_roster::tmux::text::argument;
+use tmux_roster::tmux::{ANSWER_LIMIT, Running, Version, call};
+use tmux_roster::{persist, validate_name};
 
-use super::list::visible;
-use super::{Context, Failure, Outcome, Target, terminal};
 use crate::cli;
+use crate::commands::client::client;
+use crate::commands::context::{Context, Failure, Outcome};
+use crate::commands::output::visible;
+use crate::commands::target::Target;
+use crate::commands::ui::terminal;
 
 /// The format that says where a key was pressed; it stands in an option, so that bindings and
 /// menus stay short.
@@ -46,13 +48,14 @@ impl Seat {
 
     /// The seat of who typed a command; `None` outside tmux.
     pub fn of_pane(context: &Context, place: &Place) -> Result<Option<Seat>, Failure> {
-        let Some(client) = super::life::client(context, place, None)? else { return Ok(None) };
+        let Some(client) = client(context, place, None)? else { return Ok(None) };
         Ok(Seat::all(place)?.into_iter().find(|seat| seat.client == client.name))
     }
 
     /// The seats of all clients, now.
     fn all(place: &Place) -> Result<Vec<Seat>, Failure> {
-        let listed = place.tmux.run(&["list-clients", "-F", FROM], Instant::now() + TYPED_LIMIT)?;
+        let listed =
+            place.tmux.run(&["list-clients", "-F", FROM], Instant::now() + ANSWER_LIMIT)?;
         let listed = String::from_utf8_lossy(&listed).into_owned();
         Ok(listed.lines().filter_map(|line| Seat::parse(line).ok()).collect())
     }
@@ -121,7 +124,7 @@ impl Seat {
             let words = std::iter::once("display-message".into()).chain(flags);
             words.chain([argument(&text)]).collect::<Vec<_>>()
         };
-        let deadline = Instant::now() + TYPED_LIMIT;
+        let deadline = Instant::now() + ANSWER_LIMIT;
         let plain = call(&["-c", &self.client]);
         let long = call(&["-d", "4000", "-c", &self.client]);
         // Before 3.2 a message stands only as long as display-time says, and 3.2 itself does not
@@ -154,7 +157,7 @@ impl Seat {
 
 /// The name of a session that is one of the closed.
 fn closed_name(place: &Place, target: &str) -> Option<String> {
-    let closed = sync::read_closed(place).unwrap_or_default().closed;
+    let closed = persist::read_closed(place).unwrap_or_default().closed;
     let entry = Target::parse(target).among(closed.iter(), |entry| &entry.session)?;
     Some(entry.session.name.clone())
 }
@@ -173,9 +176,9 @@ pub fn ours(place: &Place) -> io::Result<Command> {
 }
 
 /// The version of the server.
-pub fn version(place: &Place) -> Result<Version, Failure> {
+fn version(place: &Place) -> Result<Version, Failure> {
     let show = ["display-message", "-p", "#{version}"];
-    let printed = place.tmux.run(&show, Instant::now() + TYPED_LIMIT)?;
+    let printed = place.tmux.run(&show, Instant::now() + ANSWER_LIMIT)?;
     Ok(Version::parse(&String::from_utf8_lossy(&printed)))
 }
 
@@ -223,8 +226,8 @@ fn show(place: &Place, seat: &Seat, words: &[&str]) -> Result<Failure, Failure> 
 
 /// What was answered at tmux's prompt, which put it into an option.
 fn take_answer(place: &Place) -> Result<String, Failure> {
-    let deadline = Instant::now() + TYPED_LIMIT;
-    let values = sync::options(place, &["@roster_answer"], deadline)?;
+    let deadline = Instant::now() + ANSWER_LIMIT;
+    let values = call::options(&place.tmux, &["@roster_answer"], deadline)?;
     place.tmux.run(&["set-option", "-gu", "@roster_answer"], deadline)?;
     Ok(String::from_utf8_lossy(&values[0]).into_owned())
 }

@@ -8,72 +8,24 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
-use tmux_roster::config::{self, Environment, Place, Settings};
-use tmux_roster::sync;
-use tmux_roster::tmux::command::quote_sh;
+use tmux_roster::config::{self, Place, Settings};
+use tmux_roster::persist;
+use tmux_roster::tmux::call;
+use tmux_roster::tmux::text::quote_sh;
 
-use super::list::{Row, State, rows_of};
-use super::{Context, Failure, Outcome, print};
 use crate::cli::{self, Cli};
+use crate::commands::context::{Context, Failure, Outcome};
+use crate::commands::inspect::{Row, State, rows_of, without_server};
+use crate::commands::output::print;
 
 /// How long tmux may take to tell what lives; without its answer all names are offered.
 const LIMIT: Duration = Duration::from_millis(300);
 
-const BASH: &str = r#"# For ~/.bashrc: eval "$(roster completions bash)"
-_roster() {
-    local program=roster kind= value description
-    type -P roster >/dev/null 2>&1 || program=@PROGRAM@
-    COMPREPLY=()
-    while IFS= read -r -d '' value && IFS= read -r -d '' description; do
-        if [ -z "$kind" ]; then kind=$value; else COMPREPLY+=("$value"); fi
-    done < <("$program" complete bash "${COMP_LINE:0:COMP_POINT}" "$2" 2>/dev/null)
-    # Before bash 4 there is no compopt, and no completion of files here.
-    case $kind in
-    files) compopt -o default 2>/dev/null ;;
-    directories) compopt -o dirnames 2>/dev/null ;;
-    esac
-    return 0
-}
-complete -F _roster roster
-"#;
+const BASH: &str = include_str!("completions.bash");
 
-const ZSH: &str = r#"#compdef roster
-# For ~/.zshrc, after compinit: eval "$(roster completions zsh)"
-_roster() {
-    local program=roster value description
-    local -a items values shown
-    whence -p roster >/dev/null || program=@PROGRAM@
-    items=("${(@0)$("$program" complete zsh "${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)}")
-    case $items[1] in
-    files) _files; return ;;
-    directories) _files -/; return ;;
-    esac
-    for value description in "${(@)items[3,-2]}"; do
-        values+=("$value")
-        shown+=("${(V)value}${description:+  -- $description}")
-    done
-    (( $#values )) && compadd -l -d shown -a values
-}
-if [ "$funcstack[1]" = _roster ]; then _roster "$@"; else compdef _roster roster; fi
-"#;
+const ZSH: &str = include_str!("completions.zsh");
 
-const FISH: &str = r#"# For ~/.config/fish/config.fish: roster completions fish | source
-function __roster_complete
-    set -l program roster
-    command -q roster; or set program @PROGRAM@
-    set -l words (commandline -opc)
-    set -l items ($program complete fish $words[2..-1] (commandline -ct) 2>/dev/null | string split0)
-    switch "$items[1]"
-        case files
-            __fish_complete_path (commandline -ct) | string split \n | string join0
-        case directories
-            __fish_complete_directories (commandline -ct) '' | string split \n | string join0
-        case '*'
-            set -q items[3]; and string join0 -- $items[3..-1]
-    end
-end
-complete -c roster -f -a '(__roster_complete | string split0)'
-"#;
+const FISH: &str = include_str!("completions.fish");
 
 /// What begins a word of fish's that is quoted; it comes as it is typed.
 const QUOTES: [char; 3] = ['\'', '"', '\\'];
@@ -208,7 +160,7 @@ fn candidates(words: &[String], current: &str) -> Offer {
         let offered = verbs.map(|sub| (sub.name.into(), sub.command.description.into())).collect();
         return Offer::Words(offered);
     }
-    let context = Context { environment: Environment::read(), socket_name, socket_path };
+    let context = Context::new(socket_name, socket_path);
     let at = positionals.len();
     let takes_more = match command.positionals.last() {
         Some(last) if matches!(last.optionality, Optionality::Repeating) => true,
@@ -295,23 +247,23 @@ fn names(context: &Context, states: &[State]) -> Vec<(String, &'static str)> {
 /// All sessions as registry and tmux have them; the place, if tmux does not tell.
 fn asked(place: &Place) -> Result<Vec<Row>, Place> {
     let mut place = place.clone();
-    let Ok(answer) = sync::ask(&place, Instant::now() + LIMIT) else { return Err(place) };
+    let Ok(answer) = place.ask(Instant::now() + LIMIT) else { return Err(place) };
     let settings = Settings::parse(&answer.options);
     if let Some(dir) = &settings.dir {
         place.dir.clone_from(dir);
     }
-    let Ok(remembered) = sync::peek(&place) else { return Err(place) };
+    let Ok(remembered) = persist::peek(&place) else { return Err(place) };
     Ok(rows_of(&remembered, answer, &settings))
 }
 
 fn without_tmux(place: &Place) -> Vec<Row> {
-    sync::peek(place).map(super::list::without_server).map(|view| view.rows).unwrap_or_default()
+    persist::peek(place).map(without_server).map(|view| view.rows).unwrap_or_default()
 }
 
 /// The words of @roster-modes.
 fn modes(context: &Context) -> Offer {
     let place = Place { tmux: context.tmux(), dir: PathBuf::new() };
-    let values = sync::options(&place, &["@roster-modes"], Instant::now() + LIMIT);
+    let values = call::options(&place.tmux, &["@roster-modes"], Instant::now() + LIMIT);
     let value = values.ok().and_then(|values| values.into_iter().next()).unwrap_or_default();
     let modes = config::modes(&String::from_utf8_lossy(&value));
     Offer::Words(modes.into_iter().map(|mode| (mode, String::new())).collect())

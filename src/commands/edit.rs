@@ -1,162 +1,84 @@
-//! What sessions carry and what keeps them: mode, health, backups, clear, recover, migrate.
+//! Changing what a session is called and how it is run: rename, mode, health.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tmux_roster::config::Place;
-use tmux_roster::health;
 use tmux_roster::model::memory::ClosedSession;
 use tmux_roster::model::reconcile::Remembered;
-use tmux_roster::sync::{self, SyncError, Transaction, Trigger};
 use tmux_roster::tmux::TmuxError;
-use tmux_roster::{Session, Store, StoreError, Timestamp, migration_plan};
+use tmux_roster::tmux::text::{escape_name, line};
+use tmux_roster::transaction::{self, SyncError, Transaction, Trigger};
+use tmux_roster::{Session, Timestamp, health, persist, validate_name};
 
-use super::life::{left_alone, lives_left_alone};
-use super::list::{Row, State, View, visible};
-use super::store::json;
-use super::{
-    Context, Failure, Outcome, Target, count, not_found, print, print_path, store_of, to_paste,
-    warn,
-};
+use super::begin::begin;
+use super::bring_back::ignored;
+use super::client::client;
+use super::context::{Context, Failure, Outcome, store_of};
+use super::inspect::{Row, State, View, view, without_server};
+use super::output::{json, print, to_paste, visible, warn};
+use super::target::{Found, Target, find, left_alone, lives_left_alone, not_found};
 use crate::cli;
 
-/// How long all directories may take together: the lock is held meanwhile.
-const HEALTH_LIMIT: Duration = Duration::from_secs(3);
-
-pub fn backup(context: &Context) -> Outcome {
-    let store = store_of(&context.place()?);
-    match store.backup()? {
-        Some(path) => print_path(&path)?,
-        None if store.last_good().is_some_and(|last| !last.sessions.is_empty()) => {
-            return Err(
-                "the registry is gone: roster sync brings it back from its last good copy, \
-                        then it can be backed up"
-                    .into(),
-            );
-        }
-        None => warn("there is no registry yet: nothing to back up"),
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-pub fn migrate(context: &Context) -> Outcome {
-    let done = store_of(&context.place()?).migrate(&migration_plan())?;
-    match done.backup {
-        Some(backup) => print(&format!(
-            "migrated from version {} to {}; the file as it was is {}\n",
-            done.before,
-            done.after,
-            visible(&backup.display().to_string())
-        ))?,
-        None => print(&format!("version {}: nothing to migrate\n", done.after))?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-pub fn clear(context: &Context) -> Outcome {
-    let place = context.place()?;
-    let now = Timestamp::now();
-    let backup = change_after_backup(&place, |next, live, lost| {
-        let closed = |session| ClosedSession { session, closed_at: now, unproven: None };
-        next.closed.push_all(lost.into_iter().map(closed).collect());
-        // Those that live would be back at once, without what tmux does not know of them.
-        next.registry.sessions.retain(|_, session| live.contains(&session.uuid));
-    })?;
-    match backup {
-        Some(path) => {
-            let path = visible(&path.display().to_string());
-            print(&format!("cleared; the registry as it was is {path}\n"))?;
-        }
-        None => print("there was nothing to clear\n")?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Changes what is remembered, given the UUIDs that live and what is lost, after a backup, whose
-/// path it gives. The backup is of the registry as it was loaded and brought into step: one that
-/// was gone or damaged is back by then, and would be in no backup that was made before.
-fn change_after_backup(
-    place: &Place,
-    change: impl FnOnce(&mut Remembered, &HashSet<String>, Vec<Session>),
-) -> Result<Option<PathBuf>, Failure> {
-    let store = store_of(place);
-    match Transaction::begin(place, &store, Trigger::Person) {
-        Ok(mut transaction) => {
-            transaction.bring_into_step()?;
-            let backup = transaction.backup()?;
-            let live: HashSet<String> = transaction.live().into_values().collect();
-            let mut next = transaction.remembered.clone();
-            change(&mut next, &live, transaction.lost());
-            transaction.commit(next, None)?;
-            transaction.bring_into_step()?;
-            Ok(backup)
-        }
-        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            let change = |next: &mut Remembered| {
-                let lost = next.registry.sessions.values().cloned().collect();
-                change(next, &HashSet::new(), lost);
-            };
-            Ok(sync::change_offline_after_backup(place, change)?)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
+pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
+    validate_name(&args.new)?;
     let place = context.place()?;
     let store = store_of(&place);
-    let file = match &args.file {
-        Some(file) => PathBuf::from(file),
-        None => {
-            let newest = store.backups()?.into_iter().next();
-            newest.ok_or("there is no backup: roster backup makes one")?.path
+    let mut transaction = match begin(&place, &store) {
+        // Without a server everything is in the file.
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
+            let mut renamed = Ok(());
+            transaction::change_offline(&place, |next| {
+                let sessions = next.registry.sessions.values();
+                let found = Target::parse(&args.old).among(sessions, |session| session);
+                let old = found.map_or_else(|| args.old.clone(), |session| session.name.clone());
+                renamed = tmux_roster::store::rename(&mut next.registry, &old, &args.new);
+                renamed.is_ok()
+            })?;
+            renamed?;
+            return Ok(ExitCode::SUCCESS);
         }
+        begun => begun?,
     };
-    if !file.exists() {
-        return Err(format!("{} is not there: roster backups lists what is", file.display()).into());
+    let found = find(&transaction, &args.old)?;
+    if transaction.is_ignored(&args.new) {
+        return Err(ignored(&args.new));
     }
-    let saved = Store::new(&file).read().map_err(|error| match error {
-        // What would mend the registry touches no other file.
-        StoreError::Damaged { path, reason } => Failure::from(format!(
-            "{} is no registry that can be read: {reason}; nothing was changed, roster backups \
-             lists what can be recovered",
-            path.display()
-        )),
-        error => error.into(),
-    })?;
-    let sessions = count(saved.sessions.len(), "session");
-    let now = Timestamp::now();
-    let kept = change_after_backup(&place, |next, live, lost| {
-        let known: HashSet<&str> = saved.sessions.values().map(|s| s.uuid.as_str()).collect();
-        let closed = |session| ClosedSession { session, closed_at: now, unproven: None };
-        let lost = lost.into_iter().filter(|session| !known.contains(session.uuid.as_str()));
-        next.closed.closed.retain(|entry| !known.contains(entry.session.uuid.as_str()));
-        next.closed.push_all(lost.map(closed).collect());
-        let current = std::mem::take(&mut next.registry.sessions);
-        for (name, mut session) in saved.sessions.clone() {
-            if !live.contains(&session.uuid) {
-                session.last_health_status = health::RECOVERED.into();
-                session.last_health_at = now;
-                next.registry.sessions.insert(name, session);
+    let old = found.name().to_owned();
+    if transaction.remembered.registry.sessions.contains_key(&args.new) {
+        return Err(tmux_roster::StoreError::AlreadyExists(args.new.clone()).into());
+    }
+    match found {
+        Found::Live(id, _) => {
+            let name = escape_name(args.new.as_bytes(), transaction.version());
+            let target = id.to_string();
+            transaction.run(&[line(&[
+                b"rename-session",
+                b"-t",
+                target.as_bytes(),
+                b"--",
+                &name,
+            ])])?;
+            transaction.look_again()?;
+            transaction.bring_into_step()?;
+            if !transaction.remembered.registry.sessions.contains_key(&args.new) {
+                return Err(format!("tmux did not rename {old:?} to {:?}", args.new).into());
             }
         }
-        // Those that live keep their records, and their names.
-        for (name, session) in current.into_iter().filter(|(_, s)| live.contains(&s.uuid)) {
-            if let Some(stranger) = next.registry.sessions.insert(name, session) {
-                let unproven = None;
-                next.closed.push(ClosedSession { session: stranger, closed_at: now, unproven });
-            }
+        Found::Lost(session) => {
+            let mut next = transaction.remembered.clone();
+            next.registry.sessions.remove(&session.name);
+            let renamed = Session { name: args.new.clone(), ..session };
+            next.registry.sessions.insert(args.new.clone(), renamed);
+            transaction.commit(next, None)?;
         }
-        next.registry.extra = saved.extra.clone();
-    })?;
-    let mut text = format!("recovered {sessions} from {}", file.display());
-    if let Some(kept) = kept {
-        text.push_str(&format!("; what was there is {}", kept.display()));
+        Found::Closed(_) => {
+            let hint = format!("roster reopen {} --as {}", to_paste(&old), to_paste(&args.new));
+            return Err(format!("session {old:?} is closed: {hint}").into());
+        }
+        Found::LeftAlone(_, live) => return Err(lives_left_alone(&old, &live)),
     }
-    print(&(visible(&text) + "\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -178,7 +100,7 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
             let mode = args.mode.as_ref().ok_or("no tmux server runs that knows @roster-modes")?;
             let mut found = Ok(());
-            sync::change_offline(&place, |next| {
+            transaction::change_offline(&place, |next| {
                 let session = named(next, None, &args.name);
                 found = session.map(|session| session.mode.clone_from(mode));
                 found.is_ok()
@@ -209,7 +131,7 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
 
 /// The mode of a live or lost session, without the lock.
 fn mode_of(place: &Place, name: &str) -> Result<String, Failure> {
-    let view = super::list::view(place)?;
+    let view = view(place)?;
     Ok(lost_or_live(&view, name)?.session.mode.clone())
 }
 
@@ -264,6 +186,9 @@ pub fn warn_of_mode(mode: &str, modes: &[String]) {
     }
 }
 
+/// How long all directories may take together: the lock is held meanwhile.
+const HEALTH_LIMIT: Duration = Duration::from_secs(3);
+
 pub fn health(context: &Context, args: &cli::Health) -> Outcome {
     #[derive(Serialize)]
     struct Checked {
@@ -288,7 +213,7 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
             let wanted = match (&args.name, args.all) {
                 (Some(name), _) => Some(named(&mut next, Some(&transaction), name)?.uuid.clone()),
                 (None, false) if context.is_inside() => {
-                    let client = super::life::client(context, &place, None)?;
+                    let client = client(context, &place, None)?;
                     let uuid = client.map(|client| live.get(&client.session).cloned());
                     uuid.map(|uuid| uuid.ok_or("this session is not recorded: name one, or --all"))
                         .transpose()?
@@ -333,7 +258,7 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
             transaction.bring_into_step()?;
         }
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            let view = super::list::without_server(sync::peek(&place)?);
+            let view = without_server(persist::peek(&place)?);
             let rows = match &args.name {
                 Some(name) => vec![lost_or_live(&view, name)?.clone()],
                 None => view.rows,

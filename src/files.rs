@@ -1,18 +1,19 @@
-//! Files that nobody else may read or replace: reading, atomic replace, folders.
+//! Files that nobody else may read or replace: reading, atomic replace, folders. Imports nothing of
+//! the crate.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
-
-use super::StoreError;
 
 /// The mode of our files.
 pub const PRIVATE: u32 = 0o600;
@@ -20,18 +21,61 @@ pub const PRIVATE: u32 = 0o600;
 /// The largest file that we read, in bytes: far beyond any registry, well within memory.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// Whether a write shall survive a power cut, which costs a wait for the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sync {
-    /// File and folder are synced.
-    Yes,
-    /// The system writes when it likes.
-    No,
+/// Why a file could not be read or written. It is as it was.
+#[derive(Debug)]
+pub enum FileError {
+    /// Another user's, or a link or a device that somebody planted: not ours to touch.
+    NotOurs {
+        /// What was found.
+        path: PathBuf,
+        /// Why it is refused.
+        reason: &'static str,
+    },
+    /// The system said no.
+    Io {
+        /// What we were doing, as in "could not read".
+        verb: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
-pub(crate) fn io_error(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FileError::NotOurs { path, reason } => {
+                write!(f, "refused to use {}: {reason}", path.display())
+            }
+            FileError::Io { verb, path, source } => {
+                write!(f, "could not {verb} {}: {source}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for FileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            FileError::Io { source, .. } => Some(source),
+            FileError::NotOurs { .. } => None,
+        }
+    }
+}
+
+/// Whether a write shall survive a power cut, which costs a wait for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// File and folder are synced.
+    Durable,
+    /// The system writes when it likes.
+    Lazy,
+}
+
+pub(crate) fn io_error(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();
-    move |source| StoreError::Io { verb, path, source }
+    move |source| FileError::Io { verb, path, source }
 }
 
 /// `path` with `suffix` put behind its name.
@@ -47,7 +91,7 @@ pub fn exists(path: &Path) -> bool {
 }
 
 /// The same where a folder that is closed to us must not pass for one that lacks the file.
-pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
+pub(crate) fn is_there(path: &Path) -> Result<bool, FileError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         found => found.map(|_| true).map_err(io_error("read", path)),
@@ -58,7 +102,7 @@ pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// It cannot be read, is a folder or a device, belongs to another user, or is another user's link.
-pub fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     let Some(mut file) = open(path)? else { return Ok(None) };
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(io_error("read", path))?;
@@ -66,7 +110,7 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
 }
 
 /// The same to be read piece by piece.
-pub(super) fn open(path: &Path) -> Result<Option<File>, StoreError> {
+pub(crate) fn open(path: &Path) -> Result<Option<File>, FileError> {
     resolve(path)?;
     // Without O_NONBLOCK a planted FIFO would hold us for ever.
     let flags = OFlags::NONBLOCK.bits() as i32;
@@ -77,21 +121,21 @@ pub(super) fn open(path: &Path) -> Result<Option<File>, StoreError> {
     };
     let found = file.metadata().map_err(io_error("read", path))?;
     if !found.is_file() {
-        return Err(StoreError::NotOurs { path: path.to_owned(), reason: "it is not a file" });
+        return Err(FileError::NotOurs { path: path.to_owned(), reason: "it is not a file" });
     }
     check_owner(path, &found)?;
     if found.len() > MAX_BYTES {
-        return Err(StoreError::NotOurs { path: path.to_owned(), reason: "it is over 1 GiB" });
+        return Err(FileError::NotOurs { path: path.to_owned(), reason: "it is over 1 GiB" });
     }
     Ok(Some(file))
 }
 
 /// Refuses what belongs to another user.
-pub(crate) fn check_owner(path: &Path, found: &fs::Metadata) -> Result<(), StoreError> {
+pub(crate) fn check_owner(path: &Path, found: &fs::Metadata) -> Result<(), FileError> {
     if found.uid() == rustix::process::geteuid().as_raw() {
         Ok(())
     } else {
-        Err(StoreError::NotOurs { path: path.to_owned(), reason: "it belongs to another user" })
+        Err(FileError::NotOurs { path: path.to_owned(), reason: "it belongs to another user" })
     }
 }
 
@@ -100,7 +144,7 @@ pub(crate) fn check_owner(path: &Path, found: &fs::Metadata) -> Result<(), Store
 ///
 /// # Errors
 /// It cannot be made.
-pub fn make_folder(path: &Path) -> Result<(), StoreError> {
+pub fn make_folder(path: &Path) -> Result<(), FileError> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
@@ -160,31 +204,36 @@ pub(crate) fn open_own(path: &Path) -> io::Result<File> {
     create_new(path, PRIVATE)
 }
 
-/// Puts `bytes` in the place of the file `path`, or, with [`Sync::Yes`], of the file that a link
-/// there leads to; with [`Sync::No`] of the link itself.
+/// Puts `bytes` in the place of the file `path`, or, with [`Durability::Durable`], of the file that a link
+/// there leads to; with [`Durability::Lazy`] of the link itself.
 ///
-/// Whoever opens `path` sees the old bytes or the new ones. With [`Sync::Yes`] the new ones
+/// Whoever opens `path` sees the old bytes or the new ones. With [`Durability::Durable`] the new ones
 /// survive a power cut from the moment that this returns. The caller holds the lock: temporary
 /// files that a crash left behind are removed.
 ///
 /// # Errors
 /// Writing, syncing or renaming fails: the old file is still there. Only if the folder cannot be
 /// synced, the new one is, which a power cut may take back.
-pub fn replace(path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), StoreError> {
-    replace_with(path, &[bytes], mode, sync)
+pub fn replace(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    durability: Durability,
+) -> Result<(), FileError> {
+    replace_with(path, &[bytes], mode, durability)
 }
 
 /// The same for bytes in several parts, one after the other.
-pub(super) fn replace_with(
+pub(crate) fn replace_with(
     path: &Path,
     parts: &[&[u8]],
     mode: u32,
-    sync: Sync,
-) -> Result<(), StoreError> {
-    let target = match sync {
-        Sync::Yes => resolve(path)?,
+    durability: Durability,
+) -> Result<(), FileError> {
+    let target = match durability {
+        Durability::Durable => resolve(path)?,
         // What nobody would miss nobody has linked to a place of their own.
-        Sync::No => path.to_owned(),
+        Durability::Lazy => path.to_owned(),
     };
     let folder = folder_of(&target);
     let name = target.file_name().unwrap_or_default();
@@ -198,7 +247,7 @@ pub(super) fn replace_with(
         within_limit(parts.iter().map(|part| part.len() as u64).sum())?;
         let mut file = create_new(&temporary, mode)?;
         parts.iter().try_for_each(|part| file.write_all(part))?;
-        if sync == Sync::Yes {
+        if durability == Durability::Durable {
             file.sync_all()?;
         }
         fs::rename(&temporary, &target)
@@ -207,7 +256,7 @@ pub(super) fn replace_with(
         let _ = fs::remove_file(&temporary);
         return Err(io_error("write", path)(error));
     }
-    if sync == Sync::Yes {
+    if durability == Durability::Durable {
         sync_folder(folder).map_err(io_error("sync the folder of", path))?;
     }
     Ok(())
@@ -215,7 +264,7 @@ pub(super) fn replace_with(
 
 /// Syncs the names in a folder. A file system that cannot (FUSE, SMB and the like) is no failure:
 /// what was written is there all the same.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder)?.sync_all() {
         Err(error) => match Errno::from_io_error(&error) {
             Some(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
@@ -226,7 +275,7 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// The folder that a file is in.
-pub(super) fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -235,7 +284,7 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 
 /// Where a chain of symbolic links leads, whether or not something is there. A link that
 /// another user planted is refused; those of root (an administrator's, Nix's) are not.
-pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+pub(crate) fn resolve(path: &Path) -> Result<PathBuf, FileError> {
     let mut target = path.to_owned();
     for _ in 0..40 {
         let Ok(next) = fs::read_link(&target) else {
@@ -254,7 +303,8 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
 /// A name for a temporary file that belongs to the file `name`; see [`remove_leftovers`].
 pub(crate) fn temporary_name(name: &OsStr) -> OsString {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let nanos = crate::model::time::Timestamp::now().unix_nanos();
+    let nanos =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let mut temporary = OsString::from(".");
     temporary.push(name);
@@ -264,7 +314,7 @@ pub(crate) fn temporary_name(name: &OsStr) -> OsString {
 
 /// Removes what a crash left of the file `name`: nobody but the holder of its lock makes files of
 /// such names.
-pub(super) fn remove_leftovers(folder: &Path, name: &OsStr) {
+pub(crate) fn remove_leftovers(folder: &Path, name: &OsStr) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let start = [b".", name.as_bytes(), b".tmp."].concat();
     for entry in entries.flatten() {

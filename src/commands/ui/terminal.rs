@@ -6,6 +6,8 @@ use std::os::fd::AsFd;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use unicode_width::UnicodeWidthStr;
 
+use crate::commands::output::visible;
+
 /// The terminal, giving each key as it is pressed, until this is dropped.
 struct Raw {
     before: Termios,
@@ -56,7 +58,7 @@ pub fn ask(question: &str, begin: &str) -> io::Result<Option<String>> {
     let raw = Raw::new()?;
     write!(out, "{CLEAR}{question}\r\n(Enter takes it, Escape leaves it as it was)\r\n\r\n")?;
     loop {
-        let shown = super::list::visible(&String::from_utf8_lossy(&line));
+        let shown = visible(&String::from_utf8_lossy(&line));
         write!(out, "\r\x1b[K> {shown}")?;
         out.flush()?;
         for byte in raw.key().unwrap_or_else(|| vec![0x1b]) {

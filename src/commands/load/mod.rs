@@ -7,15 +7,20 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tmux_roster::config::{Environment, Place};
-use tmux_roster::host;
-use tmux_roster::store::file;
-use tmux_roster::sync;
-use tmux_roster::tmux::command::{HOOKS, line, quote_sh, set_hook};
+use tmux_roster::log::log;
+use tmux_roster::tmux::hooks::{HOOKS, set_hook};
 use tmux_roster::tmux::program::on_disk;
-use tmux_roster::tmux::{Tmux, Version, query};
+use tmux_roster::tmux::text::{line, quote_sh};
+use tmux_roster::tmux::{Tmux, Version, call, query};
+use tmux_roster::{files, host};
 
-use super::{Context, Failure, Outcome, key, program};
 use crate::cli;
+use crate::commands::context::{Context, Failure, Outcome};
+use crate::commands::load::keys::{KEYS, bindings};
+use crate::commands::ui::key;
+
+pub mod keys;
+pub mod program;
 
 /// How long loading may take: tmux's start waits for it.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -37,7 +42,7 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
     let loaded = load_into(&context.environment, &place, args.status, args.chosen);
     if let Err(Failure::Error(error)) = &loaded {
         // tmux and TPM show nobody what is said here.
-        sync::log(&place, &format!("load: {error}"));
+        log(&place, &format!("load: {error}"));
     }
     loaded.map(|()| ExitCode::SUCCESS)
 }
@@ -51,10 +56,10 @@ pub fn load_here(environment: &Environment, place: &Place) {
         return;
     }
     let new = Place { dir, tmux: place.tmux.clone() };
-    let chosen = sync::options(place, &["@roster-binary"], Instant::now() + LIMIT);
+    let chosen = call::options(&place.tmux, &["@roster-binary"], Instant::now() + LIMIT);
     let chosen = chosen.is_ok_and(|values| values.iter().any(|value| !value.is_empty()));
     if let Err(Failure::Error(error)) = load_into(environment, &new, false, chosen) {
-        sync::log(&new, &format!("load: {error}"));
+        log(&new, &format!("load: {error}"));
     }
 }
 
@@ -71,7 +76,7 @@ pub fn load_into(
     if !version.at_least(3, 0) {
         return Err(Failure::from("tmux 3.0 or newer is needed"));
     }
-    file::make_folder(&place.dir)?;
+    files::make_folder(&place.dir)?;
     let asked = ask(&place.tmux, deadline)?;
     let lines = if status_only {
         let mut lines = hooks(version);
@@ -81,7 +86,7 @@ pub fn load_into(
         let tmux = program_to_tell(&place.tmux)?;
         commands(place, &tmux, version, &asked, &program::lasting(environment, chosen)?)
     };
-    sync::run_lines(place, None, &lines, deadline)?;
+    place.run_lines(None, &lines, deadline)?;
     Ok(())
 }
 
@@ -152,69 +157,11 @@ fn hooks(version: Version) -> Vec<Vec<u8>> {
     HOOKS.iter().map(|hook| set_hook(hook, hidden)).collect()
 }
 
-/// Whose a key is that we would bind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyState {
-    Ours,
-    Users,
-    Unbound,
-}
-
-/// The keys that the options name, and whose they are: for doctor.
-pub fn keys(tmux: &Tmux, deadline: Instant) -> Result<Vec<(String, KeyState)>, Failure> {
-    let asked = ask(tmux, deadline)?;
-    let bound: Vec<(String, bool)> = bound(&asked.bound).collect();
-    let state = |key: &String| {
-        let key = plain_key(key);
-        let found = bound.iter().find(|(taken, _)| *taken == key);
-        let state = match found {
-            None => KeyState::Unbound,
-            Some((_, true)) => KeyState::Ours,
-            Some((_, false)) => KeyState::Users,
-        };
-        (key, state)
-    };
-    Ok(asked.keys.iter().flatten().map(state).collect())
-}
-
-/// A key of ours.
-pub struct Key {
-    /// The option that moves it, or switches it off by `none`.
-    pub option: &'static str,
-    /// The key without that option.
-    pub default: &'static str,
-    /// What `prefix + ?` says of it.
-    pub note: &'static str,
-    words: &'static str,
-}
-
-/// All of them.
-pub const KEYS: [Key; 3] = [
-    Key {
-        option: "@roster-pick-key",
-        default: "G",
-        note: "Pick a session (tmux-roster)",
-        words: "pick",
-    },
-    Key {
-        option: "@roster-menu-key",
-        default: "A",
-        note: "Menu for this session (tmux-roster)",
-        words: "menu",
-    },
-    Key {
-        option: "@roster-reopen-key",
-        default: "B",
-        note: "Reopen the session closed last (tmux-roster)",
-        words: "key reopen",
-    },
-];
-
 /// The options of tmux in which `#{roster_mode}` and the like are replaced.
 const STATUS: [&str; 2] = ["status-left", "status-right"];
 
 /// What loading depends on.
-struct Asked {
+pub struct Asked {
     /// The keys that the options name, in the order of [`KEYS`]; `None` where switched off.
     keys: Vec<Option<String>>,
     /// The values of [`STATUS`].
@@ -225,7 +172,7 @@ struct Asked {
 
 /// Asks for everything in one call. The values stand between marks, since an option that is not
 /// set prints nothing; there may be no session yet, so no format can be asked for before 3.2.
-fn ask(tmux: &Tmux, deadline: Instant) -> Result<Asked, Failure> {
+pub fn ask(tmux: &Tmux, deadline: Instant) -> Result<Asked, Failure> {
     let mark = query::new_mark();
     let mut words = vec!["set-option", "-g", "@roster_mark", &mark];
     for option in KEYS.iter().map(|key| key.option).chain(STATUS) {
@@ -253,58 +200,6 @@ fn ask(tmux: &Tmux, deadline: Instant) -> Result<Asked, Failure> {
     })
 }
 
-/// The keys of the prefix table as list-keys prints them, and whether each is ours: a key that the
-/// user bound may call our program as well, but does not say where it was pressed.
-fn bound(listed: &str) -> impl Iterator<Item = (String, bool)> + '_ {
-    listed.lines().filter_map(|line| {
-        let mut words = line.split_whitespace().skip_while(|word| *word != "-T").skip(2);
-        let ours = line.contains(" run-shell -b \"#{@roster_program} ")
-            && line.contains(" --from '#{E:@roster_from}' ");
-        Some((plain_key(words.next()?), ours))
-    })
-}
-
-/// A key as tmux calls it, whether a person or list-keys wrote it.
-fn plain_key(key: &str) -> String {
-    let quoted = |q: char| key.len() > 2 && key.starts_with(q) && key.ends_with(q);
-    let key = if quoted('"') || quoted('\'') { &key[1..key.len() - 1] } else { key };
-    let key = if key.len() > 1 { key.strip_prefix('\\').unwrap_or(key) } else { key };
-    match key.strip_prefix('^').or_else(|| key.strip_prefix("C-")) {
-        Some(rest) if rest.chars().count() == 1 => format!("C-{}", rest.to_lowercase()),
-        _ => key.to_owned(),
-    }
-}
-
-/// Our bindings: a key that is bound to something else is left alone, and one of ours that is
-/// wanted no more goes.
-fn bindings(version: Version, asked: &Asked) -> Vec<Vec<u8>> {
-    let bound: Vec<(String, bool)> = bound(&asked.bound).collect();
-    let wanted: Vec<String> = asked.keys.iter().flatten().map(|key| plain_key(key)).collect();
-    let mut lines = Vec::new();
-    for (old, _) in bound.iter().filter(|(key, ours)| *ours && !wanted.contains(key)) {
-        lines.push(line(&[b"unbind-key", b"-T", b"prefix", b"--", old.as_bytes()]));
-    }
-    for (key, chosen) in KEYS.iter().zip(&asked.keys) {
-        let Some(chosen) = chosen else { continue };
-        let plain = plain_key(chosen);
-        if bound.iter().any(|(taken, ours)| *taken == plain && !ours) {
-            continue;
-        }
-        let popup = if key.words == "pick" && version.at_least(3, 2) { " --popup" } else { "" };
-        let (verb, rest) = key.words.split_once(' ').unwrap_or((key.words, ""));
-        let command = format!(
-            "#{{@roster_program}} {verb} --from '#{{E:@roster_from}}'{popup} {rest} >/dev/null 2>&1 || :"
-        );
-        let mut words: Vec<&[u8]> = vec![b"bind-key", b"-T", b"prefix"];
-        if version.at_least(3, 1) {
-            words.extend([&b"-N"[..], key.note.as_bytes()]);
-        }
-        words.extend([&b"--"[..], plain.as_bytes(), b"run-shell", b"-b", command.as_bytes()]);
-        lines.push(line(&words));
-    }
-    lines
-}
-
 /// `#{roster_mode}` and the like inside the status line, as TPM plugins offer it: replaced by
 /// the options that sessions carry, so that showing them starts no process. For example
 /// `set -g status-right '#{?#{==:#{roster_mode},yolo},#[fg=red],#[fg=green]}#{roster_mode}#[default]'`
@@ -326,39 +221,4 @@ fn placeholders(asked: &Asked, version: Version) -> Vec<Vec<u8>> {
         lines.push(line(&[b"set-option", b"-g", option.as_bytes(), replaced.as_bytes()]));
     }
     lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_found_however_list_keys_writes_them() {
-        let listed = "bind-key    -T prefix       \\#   list-buffers\n\
-            bind-key -r -T prefix       M-Up  resize-pane -U 5\n\
-            bind-key    -T prefix       L     run-shell -b \"#{@roster_program} list\"\n\
-            bind-key    -T prefix       C-g   run-shell -b \"#{@roster_program} pick --from '#{E:@roster_from}'  >/dev/null 2>&1 || :\"\n";
-        let found: Vec<(String, bool)> = bound(listed).collect();
-        let want = [("#", false), ("M-Up", false), ("L", false), ("C-g", true)];
-        assert_eq!(found, want.map(|(key, ours)| (key.to_owned(), ours)));
-        assert_eq!(plain_key("^G"), "C-g");
-        assert_eq!(plain_key("\""), "\"");
-    }
-
-    #[test]
-    fn another_key_unbinds_the_old_one_and_a_strangers_stays() {
-        let asked = Asked {
-            keys: vec![Some("X".into()), None, Some("B".into())],
-            status: vec!["#{roster_mode} #{roster_mode}".into(), "#{@roster_mode}".into()],
-            bound: "bind-key -T prefix G run-shell -b \"#{@roster_program} pick --from '#{E:@roster_from}' x\"\n\
-                    bind-key -T prefix B display-message mine\n"
-                .into(),
-        };
-        let version = Version { major: 3, minor: 3 };
-        let lines = bindings(version, &asked);
-        let text = String::from_utf8(lines.concat()).unwrap();
-        assert_eq!(lines.len(), 2, "{text}");
-        assert!(text.starts_with("unbind-key -T prefix -- G\nbind-key -T prefix -N "), "{text}");
-        assert_eq!(placeholders(&asked, version).len(), 1);
-    }
 }

@@ -7,17 +7,19 @@
 use std::os::unix::process::CommandExt;
 use std::time::Instant;
 
-use tmux_roster::StoreError;
 use tmux_roster::config::Place;
-use tmux_roster::sync::{self, TYPED_LIMIT, Trigger};
-use tmux_roster::tmux::Version;
-use tmux_roster::tmux::command::argument;
+use tmux_roster::tmux::text::argument;
+use tmux_roster::tmux::{ANSWER_LIMIT, Version};
+use tmux_roster::transaction::Trigger;
+use tmux_roster::{StoreError, persist, sync};
 use unicode_width::UnicodeWidthStr;
 
-use super::key::Seat;
-use super::list::{Row, State, View, cut, view, visible};
-use super::{Context, Failure, Outcome, by_uuid};
 use crate::cli;
+use crate::commands::context::{Context, Failure, Outcome};
+use crate::commands::inspect::{Row, State, View, view};
+use crate::commands::output::{cut, visible};
+use crate::commands::target::by_uuid;
+use crate::commands::ui::key::Seat;
 
 /// A line of a menu.
 pub struct Item {
@@ -141,7 +143,7 @@ pub fn telling(place: &Place, from: Option<&str>, outcome: Outcome) -> Outcome {
 
 /// The view; a damaged registry is mended first, as it is by every other key.
 pub fn view_mended(place: &Place) -> Result<View, Failure> {
-    if let Err(StoreError::Damaged { .. }) = sync::peek(place) {
+    if let Err(StoreError::Damaged { .. }) = persist::peek(place) {
         sync::sync(place, Trigger::Person)?;
     }
     view(place)
@@ -251,7 +253,7 @@ pub fn question(row: &Row) -> (String, &'static str) {
 /// What ends with a session: the programs in its panes, and who looks at it.
 pub fn what_runs(place: &Place, row: &Row) -> Vec<String> {
     let Some(live) = &row.live else { return Vec::new() };
-    let deadline = Instant::now() + TYPED_LIMIT;
+    let deadline = Instant::now() + ANSWER_LIMIT;
     let id = live.id.to_string();
     let ask = |args: &[&str]| {
         let printed = place.tmux.run(args, deadline).unwrap_or_default();

@@ -1,28 +1,24 @@
-//! What there is: list, show, names, path, closed, backups.
+//! What there is: list, show, names, path, closed.
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use serde::Serialize;
 use tmux_roster::config::{Place, REGISTRY, Settings};
-use tmux_roster::directories;
-use tmux_roster::host;
 use tmux_roster::model::memory::Memory;
 use tmux_roster::model::reconcile::{Plan, Remembered, end_with_server};
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
-use tmux_roster::store::file;
-use tmux_roster::sync::{self, SyncError, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::query::Answer;
-use tmux_roster::tmux::{TmuxError, Version};
-use tmux_roster::{Session, Store, StoreError, Timestamp};
-use unicode_width::UnicodeWidthStr;
+use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, Version};
+use tmux_roster::transaction::{self, SyncError, Trigger};
+use tmux_roster::{Session, Store, StoreError, Timestamp, directories, files, host, persist, sync};
 
-use super::store::json;
-use super::{Context, Failure, Outcome, Target, not_found, print, print_path, store_of, warn};
+use super::context::{Context, Failure, Outcome, store_of};
+use super::output::{age, json, layout, print, print_path, tilde, visible, warn};
+use super::target::{Target, not_found};
 use crate::cli;
 
 /// The states of design.md.
@@ -77,7 +73,7 @@ impl View {
 /// What the registry and tmux say together. Takes the lock only if they are out of step and it is
 /// free: a reader waits for nobody.
 pub fn view(place: &Place) -> Result<View, Failure> {
-    let mut remembered = sync::peek(place)?;
+    let mut remembered = persist::peek(place)?;
     let Some(mut answer) = asked(place)? else {
         if !place.registry().exists() && remembered == Remembered::default() {
             let socket = place.tmux.socket.display();
@@ -85,13 +81,13 @@ pub fn view(place: &Place) -> Result<View, Failure> {
         }
         let none = TmuxError::NoServer { socket: place.tmux.socket.clone() };
         if let error @ TmuxError::Unreachable { .. } =
-            sync::without_socket(none, &remembered.memory)
+            transaction::without_socket(none, &remembered.memory)
         {
             warn(&error.to_string());
         }
         return Ok(without_server(remembered));
     };
-    sync::tell_servers_apart(place, &mut remembered.memory, answer.snapshot.server)?;
+    transaction::tell_servers_apart(place, &mut remembered.memory, answer.snapshot.server)?;
     let settings = Settings::parse(&answer.options);
     settle(place, &remembered, &mut answer, &settings);
     let mut planned = plan(&remembered, &mut answer, &settings);
@@ -107,7 +103,7 @@ pub fn view(place: &Place) -> Result<View, Failure> {
             }
             synced => {
                 synced?;
-                remembered = sync::peek(place)?;
+                remembered = persist::peek(place)?;
                 // What was made since the first answer is in the files, and not in that.
                 let Some(now) = asked(place)? else { return Ok(without_server(remembered)) };
                 answer = now;
@@ -122,7 +118,7 @@ pub fn view(place: &Place) -> Result<View, Failure> {
 
 /// What tmux says; nothing where there is no server, or before 3.2 one without sessions.
 fn asked(place: &Place) -> Result<Option<Answer>, Failure> {
-    match sync::ask(place, Instant::now() + TYPED_LIMIT) {
+    match place.ask(Instant::now() + ANSWER_LIMIT) {
         Ok(answer) => Ok(Some(answer)),
         Err(TmuxError::NoServer { .. } | TmuxError::Empty) => Ok(None),
         Err(error) => Err(error.into()),
@@ -136,7 +132,7 @@ pub fn rows_of(remembered: &Remembered, mut answer: Answer, settings: &Settings)
 }
 
 fn settle(place: &Place, remembered: &Remembered, answer: &mut Answer, settings: &Settings) {
-    let deadline = Instant::now() + TYPED_LIMIT;
+    let deadline = Instant::now() + ANSWER_LIMIT;
     directories::settle(&place.tmux, remembered, &mut answer.snapshot, &settings.policy, deadline);
 }
 
@@ -282,7 +278,7 @@ fn rows_in(context: &Context, wanted: Option<State>) -> Result<Vec<Row>, Failure
     let place = context.place()?;
     if wanted == Some(State::Closed) {
         // The view has none where that list is damaged.
-        sync::read_closed(&place)?;
+        persist::read_closed(&place)?;
     }
     let mut rows = view(&place)?.rows;
     rows.retain(|row| match wanted {
@@ -326,112 +322,6 @@ fn print_rows(context: &Context, rows: &[Row], last: &str, as_json: bool) -> Out
         .collect();
     print(&layout(&table, &styles))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Where nothing is cut, one long name widens no other row by more than this.
-const WIDEST: usize = 40;
-
-/// Lays a table out, its widest column cut to the terminal's width, coloured on a terminal.
-fn layout<const N: usize>(table: &[[String; N]], styles: &[&str]) -> String {
-    let on_terminal = std::io::stdout().is_terminal();
-    let coloured = on_terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let mut widths = [0; N];
-    for row in table {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.width());
-        }
-    }
-    let total = |widths: &[usize; N]| widths.iter().sum::<usize>() + 2 * (N - 1);
-    if let Some(columns) = terminal_columns().filter(|_| on_terminal) {
-        while total(&widths) > columns {
-            let widest = (0..N).max_by_key(|&i| widths[i]).unwrap_or(0);
-            if widths[widest] <= 8 {
-                break;
-            }
-            widths[widest] -= 1;
-        }
-    } else {
-        widths[0] = widths[0].min(WIDEST);
-    }
-    let mut text = String::new();
-    for (row, style) in table.iter().zip(styles) {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| {
-                let cell = if on_terminal { cut(cell, width) } else { cell.clone() };
-                let padding = width.saturating_sub(cell.width());
-                cell + &" ".repeat(padding)
-            })
-            .collect();
-        let line = cells.join("  ");
-        let line = line.trim_end();
-        if coloured && !style.is_empty() {
-            text.push_str(&format!("\x1b[{style}m{line}\x1b[0m\n"));
-        } else {
-            text.push_str(line);
-            text.push('\n');
-        }
-    }
-    text
-}
-
-/// Text that takes at most `width` columns.
-pub fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut cut = String::new();
-    for c in text.chars() {
-        if cut.width() + c.to_string().width() + 1 > width {
-            break;
-        }
-        cut.push(c);
-    }
-    cut.push('…');
-    cut
-}
-
-pub fn terminal_columns() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    (size.ws_col > 0).then_some(size.ws_col.into())
-}
-
-/// Text without control characters, which could do things to a terminal.
-pub fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
-
-/// A path with the home folder as `~`.
-pub fn tilde(context: &Context, path: &str) -> String {
-    let home = context.environment.home().and_then(|home| home.to_str());
-    match home.and_then(|home| path.strip_prefix(home.trim_end_matches('/'))) {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("~{rest}"),
-        _ => path.to_owned(),
-    }
-}
-
-/// How long ago something was, in the largest unit that fits.
-pub fn age(then: Timestamp, now: Timestamp) -> String {
-    if then.is_zero() {
-        return "never".into();
-    }
-    let seconds = now.seconds_since(then).max(0.0) as u64;
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m", seconds / 60),
-        3_600..86_400 => format!("{}h", seconds / 3_600),
-        86_400..31_536_000 => format!("{}d", seconds / 86_400),
-        _ => format!("{}y", seconds / 31_536_000),
-    }
 }
 
 pub fn show(context: &Context, args: &cli::Show) -> Outcome {
@@ -478,7 +368,7 @@ pub fn names(context: &Context) -> Outcome {
         let socket = context.socket();
         let own = Store::new(context.dir_at_once(&socket)?.join(REGISTRY));
         // Its server may keep it elsewhere, or be another user's.
-        let is_elsewhere = !file::exists(own.path()) && file::exists(&socket);
+        let is_elsewhere = !files::exists(own.path()) && files::exists(&socket);
         if is_elsewhere { store_of(&context.place()?) } else { own }
     };
     let mut names = store.names()?;
@@ -497,43 +387,5 @@ pub fn names(context: &Context) -> Outcome {
 
 pub fn path(context: &Context) -> Outcome {
     print_path(&context.place()?.registry())?;
-    Ok(ExitCode::SUCCESS)
-}
-
-pub fn backups(context: &Context, args: &cli::Backups) -> Outcome {
-    #[derive(Serialize)]
-    struct JsonBackup {
-        path: String,
-        created_at: Option<Timestamp>,
-        bytes: u64,
-        sessions: Option<usize>,
-    }
-    let store = store_of(&context.place()?);
-    let now = Timestamp::now();
-    let mut found = Vec::new();
-    for backup in store.backups()? {
-        let sessions = Store::new(&backup.path).names().ok().map(|names| names.len());
-        found.push(JsonBackup {
-            path: backup.path.display().to_string(),
-            created_at: Timestamp::from_unix((backup.nanos / 1_000_000_000) as i64),
-            bytes: backup.bytes,
-            sessions,
-        });
-    }
-    if args.json {
-        json(&found)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut table = vec![["AGE", "BYTES", "SESSIONS", "FILE"].map(str::to_owned)];
-    for backup in &found {
-        table.push([
-            backup.created_at.map_or_else(String::new, |at| age(at, now)),
-            backup.bytes.to_string(),
-            backup.sessions.map_or_else(|| "unreadable".into(), |count| count.to_string()),
-            visible(&backup.path),
-        ]);
-    }
-    let styles: Vec<&str> = (0..table.len()).map(|at| if at == 0 { "1" } else { "" }).collect();
-    print(&layout(&table, &styles))?;
     Ok(ExitCode::SUCCESS)
 }
