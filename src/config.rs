@@ -6,7 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::model::reconcile::{EventKind, Policy};
+use crate::model::policy::Policy;
+use crate::model::reconcile::EventKind;
 use crate::model::snapshot::ServerId;
 use crate::tmux::query::Answer;
 use crate::tmux::source::{self, SourceError};

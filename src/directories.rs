@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::health::{self, HEALTH_LIMIT, in_time};
 use crate::model::memory::Known;
-use crate::model::reconcile::{Plan, Policy, Remembered, is_tracked, reconcile};
+use crate::model::policy::Policy;
+use crate::model::reconcile::{Plan, is_tracked, reconcile};
+use crate::model::remembered::Remembered;
 use crate::model::snapshot::{LiveSession, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
 use crate::tmux::query::{self, Pane};

@@ -13,8 +13,8 @@ use crate::files::{self, Durability, PRIVATE};
 use crate::health;
 use crate::log::log;
 use crate::model::memory::{Closed, MEMORY_VERSION, Memory};
-use crate::model::reconcile::Remembered;
 use crate::model::registry::{FileVersion, Registry};
+use crate::model::remembered::Remembered;
 use crate::model::time::Timestamp;
 use crate::store::{Locked, Store, StoreError};
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use tmux_roster::config::Place;
 use tmux_roster::model::memory::ClosedSession;
-use tmux_roster::model::reconcile::Remembered;
+use tmux_roster::model::remembered::Remembered;
 use tmux_roster::tmux::TmuxError;
 use tmux_roster::transaction::{self, SyncError, Transaction, Trigger};
 use tmux_roster::{Session, Store, StoreError, Timestamp, health, migration_plan};

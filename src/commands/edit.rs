@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tmux_roster::config::Place;
 use tmux_roster::model::memory::ClosedSession;
-use tmux_roster::model::reconcile::Remembered;
+use tmux_roster::model::remembered::Remembered;
 use tmux_roster::tmux::TmuxError;
 use tmux_roster::tmux::text::{escape_name, line};
 use tmux_roster::transaction::{self, SyncError, Transaction, Trigger};

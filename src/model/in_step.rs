@@ -4,7 +4,9 @@
 use std::collections::HashSet;
 
 use super::memory::{Known, Memory};
-use super::reconcile::{Policy, Remembered, is_awaited, is_ignored};
+use super::policy::{Policy, is_ignored};
+use super::reconcile::is_awaited;
+use super::remembered::Remembered;
 use super::session::{Session, is_uuid};
 use super::snapshot::{LiveSession, Snapshot, Workdir};
 use super::time::Timestamp;

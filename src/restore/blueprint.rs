@@ -130,7 +130,7 @@ pub(super) fn new_session(blueprint: &Blueprint, version: Version) -> Vec<Vec<u8
     let pairs: Vec<Vec<u8>> = (variables(record).iter())
         .map(|(name, value)| format!("{name}={value}").into_bytes())
         .collect();
-    let has_e = version.at_least(3, 2);
+    let has_e = version.sets_environment_of_session();
     let print = format!("{} #{{session_id}}", record.uuid);
     let name = escape_name(&unstored_name(&blueprint.name, version), version);
     let workdir = escape_name(&blueprint.workdir, version);

@@ -79,7 +79,7 @@ pub fn quote_sh(word: &[u8]) -> Vec<u8> {
 /// 3.7 it also writes what cannot be printed as `\t` or `\033`, and before 3.5 a `$x` as `\$x`;
 /// later ones take no such byte, so there those two stay as they read.
 pub(crate) fn unstored_name(name: &[u8], version: Version) -> Vec<u8> {
-    if !version.at_least(3, 2) {
+    if !version.escapes_names() {
         return name.to_vec();
     }
     let mut given = Vec::with_capacity(name.len());
@@ -93,8 +93,8 @@ pub(crate) fn unstored_name(name: &[u8], version: Version) -> Vec<u8> {
         };
         let (byte, length) = match (byte, after.first()) {
             (b'\\', Some(b'\\')) => (b'\\', 2),
-            (b'\\', _) if version.at_least(3, 7) => (b'\\', 1),
-            (b'\\', Some(b'$')) if !version.at_least(3, 5) => (b'$', 2),
+            (b'\\', _) if version.doubles_backslashes_alone() => (b'\\', 1),
+            (b'\\', Some(b'$')) if version.escapes_dollars() => (b'$', 2),
             (b'\\', Some(b'a')) => (7, 2),
             (b'\\', Some(b'b')) => (8, 2),
             (b'\\', Some(b't')) => (b'\t', 2),
@@ -114,7 +114,7 @@ pub(crate) fn unstored_name(name: &[u8], version: Version) -> Vec<u8> {
 /// A name or a directory for `new-session` or `rename-session`, where it is a format: every `#` is
 /// doubled, but from 3.2 on not those right before a `[`, which all stay as they are.
 pub fn escape_name(text: &[u8], version: Version) -> Vec<u8> {
-    if !version.at_least(3, 2) {
+    if !version.escapes_styles() {
         return escape_format(text);
     }
     let mut escaped = Vec::with_capacity(text.len());

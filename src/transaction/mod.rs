@@ -19,7 +19,9 @@ use crate::health::{self, HEALTH_LIMIT};
 use crate::log::log;
 use crate::model::in_step::is_in_step;
 use crate::model::memory::{ClosedSession, Memory};
-use crate::model::reconcile::{self, Effect, EffectKind, Event, Plan, Remembered};
+use crate::model::policy;
+use crate::model::reconcile::{Effect, EffectKind, Event, Plan};
+use crate::model::remembered::Remembered;
 use crate::model::session::{Session, new_uuid};
 use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
@@ -325,7 +327,7 @@ impl<'a> Transaction<'a> {
         lines.extend(self.missing_hooks());
         self.hooks_asked = false;
         if let Some(delay) = plan.look {
-            if self.version().at_least(3, 2) {
+            if self.version().delays_jobs() {
                 lines.push(look::look_line(delay));
             } else {
                 look::look_by_ourselves(self.place, self.answer.snapshot.server, delay);
@@ -380,7 +382,7 @@ impl<'a> Transaction<'a> {
 
     /// Whether sessions of that name are left alone.
     pub fn is_ignored(&self, name: &str) -> bool {
-        reconcile::is_ignored(&self.settings.policy.ignore, name)
+        policy::is_ignored(&self.settings.policy.ignore, name)
     }
 
     /// Tells tmux, piece by piece. Where it stops answering, it is remembered which sessions have
@@ -569,7 +571,7 @@ impl<'a> Transaction<'a> {
         if !self.hooks_asked || !self.settings.plugin_is_loaded {
             return Vec::new();
         }
-        let hidden = self.version().at_least(3, 2);
+        let hidden = self.version().hides_environment();
         let is_missing = |hook: &&&str| {
             let ours = format!("{hook}[{HOOK_INDEX}] ");
             !self.answer.hooks.lines().any(|line| line.starts_with(&ours))
@@ -605,7 +607,7 @@ impl<'a> Transaction<'a> {
             let lacks_one = |live: &LiveSession| {
                 live.workdir == Workdir::Unknown && !live.pane_dead && !known.contains_key(&live.id)
             };
-            let is_old = !self.version().at_least(3, 2);
+            let is_old = !self.version().tells_directories();
             if !is_old || !self.answer.snapshot.sessions.iter().any(lacks_one) {
                 break;
             }

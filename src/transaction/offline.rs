@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::{SyncError, Trigger, store};
 use crate::config::Place;
-use crate::model::reconcile::{self, Remembered};
+use crate::model::reconcile::{self};
+use crate::model::remembered::Remembered;
 use crate::persist::{backup, load, write_in_order};
 
 /// Changes what is remembered where no server runs; what `change` did not want is not written.

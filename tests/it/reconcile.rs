@@ -6,9 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tmux_roster::model::in_step::is_in_step;
 use tmux_roster::model::memory::{Closed, ClosedSession, Displaced, Known};
-use tmux_roster::model::reconcile::{
-    EffectKind, EventKind, Plan, Policy, Remembered, end_with_server, reconcile,
-};
+use tmux_roster::model::policy::Policy;
+use tmux_roster::model::reconcile::{EffectKind, EventKind, Plan, end_with_server, reconcile};
+use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::is_uuid;
 use tmux_roster::model::snapshot::{
     LiveSession, ServerId, SessionId, Snapshot, Spellings, Workdir,

@@ -87,11 +87,16 @@ fn every_folder_imports_only_those_before_it() {
             path.starts_with(module) || path == Path::new(&format!("{module}.rs"))
         };
         for file in files("src").iter().filter(|file| of_module(file)) {
-            for line in read(file).lines().filter(|line| line.contains("crate::")) {
-                for imported in line.split("crate::").skip(1) {
-                    let name = imported.split(|c: char| !c.is_alphanumeric() && c != '_').next();
-                    let name = name.unwrap();
-                    assert!(allowed.contains(&name), "{}: {line}", file.display());
+            let text = read(file);
+            for imported in text.split("crate::").skip(1) {
+                // `use crate::{a, b::c};` names several.
+                let several = imported.strip_prefix('{').and_then(|rest| rest.split('}').next());
+                for path in several.unwrap_or(imported).split(',').take(match several {
+                    Some(_) => usize::MAX,
+                    None => 1,
+                }) {
+                    let name = path.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next();
+                    assert!(allowed.contains(&name.unwrap()), "{} imports {path}", file.display());
                 }
             }
         }

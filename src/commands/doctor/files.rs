@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::StatVfsMountFlags;
 use tmux_roster::config::{Place, Settings};
-use tmux_roster::model::reconcile::Remembered;
 use tmux_roster::model::registry::{FileVersion, RegistryFile};
+use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::tmux::ANSWER_LIMIT;

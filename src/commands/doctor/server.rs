@@ -45,9 +45,9 @@ pub fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
         exam.note("tmux", &found, remedy);
     }
     let found = format!("{name} ({path})");
-    if !version.at_least(3, 0) {
+    if !version.is_supported() {
         exam.problem("tmux", &format!("{found} is not supported"), "install tmux 3.0 or newer");
-    } else if !version.at_least(3, 2) {
+    } else if !version.has_popups() {
         let lacks = "has no popups, no timers, and does not tell a session's directory: menus \
                      are used, directories are guessed";
         exam.note("tmux", &format!("{found} {lacks}"), "tmux 3.2 or newer has all");
@@ -235,7 +235,7 @@ pub fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, setting
     if !settings.plugin_is_loaded {
         return;
     }
-    let hidden = Version::parse(&answer.version).at_least(3, 2);
+    let hidden = Version::parse(&answer.version).hides_environment();
     let mut well = Vec::new();
     for hook in HOOKS {
         let found = match our_hook_in(&answer.hooks, hook, hidden) {

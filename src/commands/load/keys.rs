@@ -103,13 +103,13 @@ pub fn bindings(version: Version, asked: &Asked) -> Vec<Vec<u8>> {
         if bound.iter().any(|(taken, ours)| *taken == plain && !ours) {
             continue;
         }
-        let popup = if key.words == "pick" && version.at_least(3, 2) { " --popup" } else { "" };
+        let popup = if key.words == "pick" && version.has_popups() { " --popup" } else { "" };
         let (verb, rest) = key.words.split_once(' ').unwrap_or((key.words, ""));
         let command = format!(
             "#{{@roster_program}} {verb} --from '#{{E:@roster_from}}'{popup} {rest} >/dev/null 2>&1 || :"
         );
         let mut words: Vec<&[u8]> = vec![b"bind-key", b"-T", b"prefix"];
-        if version.at_least(3, 1) {
+        if version.notes_bindings() {
             words.extend([&b"-N"[..], key.note.as_bytes()]);
         }
         words.extend([&b"--"[..], plain.as_bytes(), b"run-shell", b"-b", command.as_bytes()]);

@@ -73,7 +73,7 @@ pub fn load_into(
 ) -> Result<(), Failure> {
     let deadline = Instant::now() + LIMIT;
     let version = program_version(place, deadline)?;
-    if !version.at_least(3, 0) {
+    if !version.is_supported() {
         return Err(Failure::from("tmux 3.0 or newer is needed"));
     }
     files::make_folder(&place.dir)?;
@@ -111,7 +111,7 @@ fn commands(
     program: &Path,
 ) -> Vec<Vec<u8>> {
     let quoted = |path: &Path| quote_sh(path.as_os_str().as_bytes());
-    let hidden = version.at_least(3, 2);
+    let hidden = version.hides_environment();
     let mut run = quoted(program);
     run.extend_from_slice(b" sync --hook --dir ");
     run.extend(quoted(&place.dir));
@@ -153,7 +153,7 @@ fn commands(
 }
 
 fn hooks(version: Version) -> Vec<Vec<u8>> {
-    let hidden = version.at_least(3, 2);
+    let hidden = version.hides_environment();
     HOOKS.iter().map(|hook| set_hook(hook, hidden)).collect()
 }
 
@@ -214,7 +214,7 @@ fn placeholders(asked: &Asked, version: Version) -> Vec<Vec<u8>> {
         if replaced == *value {
             continue;
         }
-        if (version.major, version.minor) == (3, 4) {
+        if version.prints_dollars_escaped() {
             // It prints a `$` before a letter as `\$`.
             replaced = replaced.replace("\\$", "$");
         }

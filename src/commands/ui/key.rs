@@ -211,7 +211,7 @@ pub fn key(context: &Context, args: &cli::Key) -> Outcome {
 
 /// Shows what a command prints, where there is room for it.
 fn show(place: &Place, seat: &Seat, words: &[&str]) -> Result<Failure, Failure> {
-    let mut command = if version(place)?.at_least(3, 2) {
+    let mut command = if version(place)?.has_popups() {
         let mut command = place.tmux.command(&["display-popup", "-E", "-c", &seat.client]);
         command.args(["-w", "90%", "-h", "80%", "-d", "/"]);
         command

@@ -75,7 +75,7 @@ impl Menu {
             if all.len() <= room { vec![&all] } else { all.chunks(room - 1).collect() };
         let page = page.min(pages.len() - 1);
         let mut call = place.tmux.command(&["display-menu", "-c", &seat.client]);
-        let centre = if version.at_least(3, 2) { ["C", "C"] } else { ["P", "P"] };
+        let centre = if version.has_popups() { ["C", "C"] } else { ["P", "P"] };
         call.args(["-t", &seat.pane, "-x", centre[0], "-y", centre[1], "-T"]);
         call.arg(format!("#[align=centre] {} ", escape(&title, version)));
         call.arg("--");
@@ -104,13 +104,13 @@ fn command(words: &str) -> String {
 /// Text as a menu can show it: before 3.2 `#[` is a style however often it is doubled.
 fn shown(text: &str, version: Version) -> String {
     let text = visible(text);
-    if version.at_least(3, 2) { text } else { text.replace("#[", "# [") }
+    if version.escapes_styles() { text } else { text.replace("#[", "# [") }
 }
 
 /// The same as a menu takes it: first a format, then a style (tmux-facts, i).
 fn escape(text: &str, version: Version) -> String {
     let doubled = text.replace('#', "##");
-    match doubled.ends_with('#') && version.at_least(3, 2) {
+    match doubled.ends_with('#') && version.escapes_styles() {
         true => doubled + "##",
         false => doubled,
     }

@@ -110,7 +110,7 @@ fn sessions(context: &Context, view: &View, seat: &Seat) -> Menu {
 /// between double quotes.
 fn rename(place: &Place, seat: &Seat, view: &View, row: &Row) -> Failure {
     let target = &by_uuid(&row.session);
-    if view.version.at_least(3, 2) {
+    if view.version.has_popups() {
         // tmux refuses a popup that is larger than the client.
         let size = [(60, seat.width), (7, seat.height)].map(|(at_most, has)| at_most.min(has));
         let [width, height] = size.map(|size| size.to_string());
