@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::model::policy::Policy;
 use crate::model::reconcile::EventKind;
 use crate::model::snapshot::ServerId;
+use crate::options::default;
 use crate::tmux::query::Answer;
 use crate::tmux::source::{self, SourceError};
 use crate::tmux::{Tmux, TmuxError, call, program, socket_folder};
@@ -326,14 +327,8 @@ impl Settings {
         let lost_days = number("@roster-lost-days", defaults.lost_days);
         let health_interval = number("@roster-health-interval", defaults.health_interval);
         let mut scripts = Vec::new();
-        for (kind, name) in [
-            (EventKind::Created, "@roster-on-created"),
-            (EventKind::Attached, "@roster-on-attached"),
-            (EventKind::Renamed, "@roster-on-renamed"),
-            (EventKind::Closed, "@roster-on-closed"),
-            (EventKind::Lost, "@roster-on-lost"),
-            (EventKind::Restored, "@roster-on-restored"),
-        ] {
+        for kind in EventKind::ALL {
+            let name = kind.option();
             match shell_words::split(&text(name)) {
                 Ok(words) if words.is_empty() => {}
                 Ok(words) => scripts.push((kind, words)),
@@ -370,7 +365,7 @@ impl Settings {
 
 /// The words of @roster-modes; without one, what it is by default.
 pub fn modes(value: &str) -> Vec<String> {
-    let value = if value.trim().is_empty() { "safe yolo" } else { value };
+    let value = if value.trim().is_empty() { default("@roster-modes") } else { value };
     value.split_whitespace().map(str::to_owned).collect()
 }
 
@@ -382,6 +377,20 @@ pub fn is_program(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_holds_without_an_option_is_what_the_table_says() {
+        let mut values = vec![Vec::new(); OPTIONS.len()];
+        values[0] = b"loaded".to_vec();
+        let unset = Settings::parse(&values);
+        for (value, name) in OPTIONS.iter().enumerate().skip(2) {
+            values[value] = default(name).into();
+        }
+        let set = Settings::parse(&values);
+        assert_eq!((unset.policy, unset.modes), (set.policy, set.modes));
+        assert_eq!((unset.restore_at_start, unset.scripts), (set.restore_at_start, set.scripts));
+        assert!(set.complaints.is_empty(), "{:?}", set.complaints);
+    }
 
     #[test]
     fn sockets_never_share_a_folder() {

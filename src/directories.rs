@@ -83,7 +83,7 @@ pub fn settle(
 /// Whether a live session has a record with an absolute directory: one that this server was seen
 /// to have, or that bears its stamp alone.
 fn is_settled(remembered: &Remembered, snapshot: &Snapshot, live: &LiveSession) -> bool {
-    let Remembered { registry, memory, .. } = remembered;
+    let (registry, memory) = (&remembered.registry, &remembered.memory);
     let known: Option<&Known> = match memory.server == Some(snapshot.server) {
         true => memory.sessions.get(&live.id),
         false => None,

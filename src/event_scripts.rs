@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Place, Settings};
 use crate::log::log_to;
-use crate::model::reconcile::{Event, EventKind};
+use crate::model::reconcile::Event;
 use crate::tmux::server::RETRY_VARIABLE;
 
 /// Tells the supervisor of scripts where to log.
@@ -34,16 +34,13 @@ pub fn run_scripts(place: &Place, settings: &Settings, events: &[Event]) {
     let script_of = |event: &Event| {
         let (_, words) = settings.scripts.iter().find(|(kind, _)| *kind == event.kind)?;
         let session = &event.session;
-        let environment = [
-            ("ROSTER_EVENT", event_name(event.kind)),
-            ("ROSTER_SESSION", &session.name),
+        let own = [
+            ("ROSTER_EVENT", event.kind.word()),
             ("ROSTER_OLD_NAME", event.old_name.as_deref().unwrap_or_default()),
-            ("ROSTER_UUID", &session.uuid),
-            ("ROSTER_MODE", &session.mode),
-            ("ROSTER_WORKDIR", &session.workdir),
         ];
+        let environment = own.into_iter().chain(session.variables());
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Some(Script { words: words.clone(), environment: environment.to_vec() })
+        Some(Script { words: words.clone(), environment: environment.collect() })
     };
     let scripts: Vec<Script> = events.iter().filter_map(script_of).collect();
     let Ok(program) = std::env::current_exe() else { return };
@@ -64,18 +61,6 @@ pub fn run_scripts(place: &Place, settings: &Settings, events: &[Event]) {
         .spawn();
     if let Some(mut stdin) = supervisor.ok().and_then(|mut supervisor| supervisor.stdin.take()) {
         let _ = stdin.write_all(&told);
-    }
-}
-
-/// The word for an event, as options and scripts have it.
-pub fn event_name(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::Created => "created",
-        EventKind::Attached => "attached",
-        EventKind::Renamed => "renamed",
-        EventKind::Closed => "closed",
-        EventKind::Lost => "lost",
-        EventKind::Restored => "restored",
     }
 }
 

@@ -17,6 +17,7 @@ pub mod event_scripts;
 pub mod health;
 pub mod host;
 pub mod log;
+pub mod options;
 pub mod persist;
 pub mod restore;
 pub mod store;

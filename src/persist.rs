@@ -151,12 +151,14 @@ pub(crate) fn write_in_order(
     before: &Remembered,
     next: &Remembered,
 ) -> Result<(), StoreError> {
-    let mut both = next.closed.clone();
+    // The memory is written by itself: it follows what tmux was told.
+    let Remembered { registry, closed, memory: _ } = next;
+    let mut both = closed.clone();
     for (at, entry) in before.closed.closed.iter().enumerate() {
         let uuid = &entry.session.uuid;
-        let moves = next.registry.by_uuid(uuid).is_some()
+        let moves = registry.by_uuid(uuid).is_some()
             && before.registry.by_uuid(uuid).is_none()
-            && !next.closed.closed.iter().any(|kept| kept.session.uuid == *uuid);
+            && !closed.closed.iter().any(|kept| kept.session.uuid == *uuid);
         if moves {
             // In its old place: if we are cut off, the one closed last is still the first.
             both.closed.insert(at.min(both.closed.len()), entry.clone());
@@ -165,11 +167,11 @@ pub(crate) fn write_in_order(
     if both != before.closed {
         write_json(&place.closed(), &both, Durability::Durable)?;
     }
-    if next.registry != before.registry {
-        locked.commit(&next.registry)?;
+    if *registry != before.registry {
+        locked.commit(registry)?;
     }
-    if both != next.closed {
-        write_json(&place.closed(), &next.closed, Durability::Durable)?;
+    if both != *closed {
+        write_json(&place.closed(), closed, Durability::Durable)?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::tmux::query::Mark;
 use tmux_roster::tmux::{TmuxError, is_exiting};
 use tmux_roster::transaction::{SyncError, Trigger, look};
-use tmux_roster::{event_scripts, sync};
+use tmux_roster::sync;
 
 use super::context::{Context, Outcome};
 use super::load;
@@ -66,17 +66,10 @@ pub fn sync_by_hand(context: &Context) -> Outcome {
     let place = context.place()?;
     let report = sync::sync(&place, Trigger::Person)?;
     let mut parts: Vec<String> = report.mended.iter().map(|text| visible(text)).collect();
-    for kind in [
-        EventKind::Created,
-        EventKind::Renamed,
-        EventKind::Attached,
-        EventKind::Closed,
-        EventKind::Lost,
-        EventKind::Restored,
-    ] {
+    for kind in EventKind::ALL {
         let count = report.events.iter().filter(|event| event.kind == kind).count();
         if count > 0 {
-            parts.push(format!("{count} {}", event_scripts::event_name(kind)));
+            parts.push(format!("{count} {}", kind.word()));
         }
     }
     let line = match (parts.is_empty(), report.changed || report.effects > 0) {

@@ -21,7 +21,8 @@ pub fn is_in_step(
     policy: &Policy,
     now: Timestamp,
 ) -> bool {
-    let (memory, records) = (&before.memory, &before.registry.sessions);
+    let Remembered { registry, closed, memory } = before;
+    let records = &registry.sessions;
     let (live, lost) = (&snapshot.sessions, &memory.lost_since);
     if memory.server != Some(snapshot.server)
         || memory.sessions.len() != live.len()
@@ -60,7 +61,7 @@ pub fn is_in_step(
     if left != lost.len() || snapshot.lost_shown != restorable.to_string() {
         return false;
     }
-    let closed = &before.closed.closed;
+    let closed = &closed.closed;
     closed.len() <= policy.closed_limit
         && closed.iter().all(|entry| {
             let uuid = &entry.session.uuid;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::launch::{Profiles, launch_command, variables};
+use super::launch::{Profiles, launch_command};
 use crate::health;
 use crate::model::memory::{Displaced, Exact};
 use crate::model::session::Session;
@@ -127,7 +127,7 @@ pub(super) fn made(line: &str) -> Option<(String, SessionId)> {
 /// The commands that make a session and print its UUID and id.
 pub(super) fn new_session(blueprint: &Blueprint, version: Version) -> Vec<Vec<u8>> {
     let record = &blueprint.record;
-    let pairs: Vec<Vec<u8>> = (variables(record).iter())
+    let pairs: Vec<Vec<u8>> = (record.variables().iter())
         .map(|(name, value)| format!("{name}={value}").into_bytes())
         .collect();
     let has_e = version.sets_environment_of_session();
@@ -151,13 +151,13 @@ pub(super) fn new_session(blueprint: &Blueprint, version: Version) -> Vec<Vec<u8
         words.extend(blueprint.command.iter().map(String::as_bytes));
     } else if !has_e {
         // The first pane inherits the global environment.
-        for (name, value) in &variables(record)[..3] {
+        for (name, value) in &record.variables()[..3] {
             lines.push(line(&[b"set-environment", b"-g", name.as_bytes(), value.as_bytes()]));
         }
     }
     lines.push(line(&words));
     if blueprint.command.is_empty() && !has_e {
-        for (name, _) in &variables(record)[..3] {
+        for (name, _) in &record.variables()[..3] {
             lines.push(line(&[b"set-environment", b"-gu", name.as_bytes()]));
         }
     }

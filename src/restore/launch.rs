@@ -45,16 +45,6 @@ pub(super) fn profiles(
     Ok(profiles)
 }
 
-/// What a session's programs find in their environment.
-pub fn variables(record: &Session) -> [(&'static str, &str); 4] {
-    [
-        ("ROSTER_UUID", &record.uuid),
-        ("ROSTER_MODE", &record.mode),
-        ("ROSTER_SESSION", &record.name),
-        ("ROSTER_WORKDIR", &record.workdir),
-    ]
-}
-
 /// Programs that make one line of their arguments for a shell of another machine.
 const REMOTE: [&str; 7] = ["ssh", "autossh", "mosh", "rsh", "slogin", "pdsh", "dsh"];
 
@@ -124,7 +114,7 @@ fn replace_variables<'a>(
     record: &'a Session,
     mut by: impl FnMut(&'static str, &'a str) -> Option<&'a str>,
 ) -> String {
-    let variables = variables(record);
+    let variables = record.variables();
     let mut replaced = String::new();
     let mut rest = word;
     while let Some(at) = rest.find('$') {

@@ -23,7 +23,6 @@ use crate::transaction::{SyncError, Transaction};
 pub use blueprint::Blueprint;
 use blueprint::{blueprint, made, new_session};
 use launch::profiles;
-pub use launch::variables;
 
 /// What was made anew, and what was not.
 #[derive(Debug, Default)]

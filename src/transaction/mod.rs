@@ -418,10 +418,10 @@ impl<'a> Transaction<'a> {
     pub fn commit(&mut self, next: Remembered, memory: Option<&Memory>) -> Result<(), SyncError> {
         self.remember_the_new(&next.memory)?;
         write_in_order(self.place, &self.locked, &self.remembered, &next)?;
-        self.remembered.registry = next.registry;
-        self.remembered.closed = next.closed;
-        let memory = memory.cloned().unwrap_or(next.memory);
-        self.remember(memory)
+        let Remembered { registry, closed, memory: in_step } = next;
+        self.remembered.registry = registry;
+        self.remembered.closed = closed;
+        self.remember(memory.cloned().unwrap_or(in_step))
     }
 
     /// Notes the sessions that are about to be recorded. Were they in the registry first, and we

@@ -6,6 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tmux_roster::config::OPTIONS;
+use tmux_roster::options::{self, Reader, TABLE};
+
 use crate::env::{Folder, ROSTER};
 use crate::faults::script;
 
@@ -57,8 +60,9 @@ fn words(text: &str, start: &str, more: &str) -> BTreeSet<String> {
 }
 
 /// The folders and files of the library: each imports only those that stand before it.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "files",
+    "options",
     "model",
     "store",
     "tmux",
@@ -136,6 +140,42 @@ pub fn options_of_the_readme() -> BTreeSet<String> {
         told.extend(words(&cell.replace("-<mode>", ""), "@roster-", ""));
     }
     told
+}
+
+/// The names and defaults of a table of the README.
+fn defaults(heading: &str, name: usize, default: usize) -> Vec<(String, String)> {
+    let plain = |cell: String| cell.trim_matches('`').replace("<mode>", "");
+    let names = table(heading, name).into_iter().map(plain);
+    names.zip(table(heading, default).into_iter().map(plain)).collect()
+}
+
+#[test]
+fn the_readme_has_the_table_of_options_with_its_defaults() {
+    let mut told = defaults("Options", 0, 1);
+    let keys = defaults("Keys", 1, 0).into_iter();
+    told.extend(keys.map(|(name, key)| (name, key.replace("prefix + ", ""))));
+    let real: BTreeSet<(String, String)> = TABLE
+        .iter()
+        .map(|option| match (option.name, option.default) {
+            ("@roster-release-url", "") => (option.name, "from the clone's origin"),
+            row => row,
+        })
+        .map(|(name, default)| (name.to_owned(), default.to_owned()))
+        .collect();
+    assert_eq!(told.iter().cloned().collect::<BTreeSet<_>>(), real);
+    assert_eq!(told.len(), real.len(), "each once");
+}
+
+#[test]
+fn each_option_is_read_by_whom_the_table_says() {
+    let asked: BTreeSet<&str> =
+        OPTIONS.into_iter().filter(|option| option.starts_with("@roster-")).collect();
+    assert_eq!(asked, options::read_by(Reader::Sync).collect());
+    let scripts: String = files("scripts").iter().map(|file| read(file)).collect();
+    let scripts = scripts + &read(&root().join("plugin.tmux"));
+    for option in options::read_by(Reader::Scripts) {
+        assert!(scripts.contains(option), "{option}");
+    }
 }
 
 #[test]

@@ -6,13 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tmux_roster::config::OPTIONS;
+use tmux_roster::options::{Reader, TABLE};
 
-use crate::commands::load::keys::KEYS;
 use crate::commands::output::to_paste;
 use crate::commands::target::distance;
-
-/// What only plugin.tmux and scripts/install read.
-pub const OF_SCRIPTS: [&str; 3] = ["@roster-binary", "@roster-install", "@roster-release-url"];
 
 /// What the option of a mode's launch profile begins with.
 pub const COMMAND: &str = "@roster-command-";
@@ -63,11 +60,12 @@ pub fn misspelt(name: &str) -> Option<Complaint> {
 
 /// All but those of modes.
 fn known() -> impl Iterator<Item = &'static str> {
-    let keys = KEYS.iter().map(|key| key.option);
-    OPTIONS.into_iter().chain(OF_SCRIPTS).chain(keys)
+    let ours = TABLE.iter().filter(|option| option.reader != Reader::Restore);
+    // What a sync asks for of other plugins' is no option of ours, and no mistake either.
+    ours.map(|option| option.name).chain(OPTIONS)
 }
 
-/// A value of one of [`OF_SCRIPTS`] that cannot work.
+/// A value that only scripts read and that cannot work.
 pub fn of_scripts(name: &str, value: &str, home: Option<&Path>) -> Option<Complaint> {
     let found = match name {
         "@roster-install" if !matches!(value, "" | "download" | "build" | "none") => {

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use tmux_roster::config::{OPTIONS, Place, REGISTRY, Settings};
+use tmux_roster::options::{Reader, read_by};
 use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS, hook_line, our_hook_in, set_hook};
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::text::line;
@@ -63,7 +64,7 @@ pub fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
 
 /// The options that the server is asked for, in the order of the answer.
 fn asked_for() -> impl Iterator<Item = &'static str> {
-    OPTIONS.into_iter().chain(MORE_OPTIONS).chain(options::OF_SCRIPTS)
+    OPTIONS.into_iter().chain(MORE_OPTIONS).chain(read_by(Reader::Scripts))
 }
 
 fn value(answer: &Answer, name: &str) -> String {
@@ -325,7 +326,7 @@ pub fn check_options(
     let names = options::names(&listed);
     let mut complaints: Vec<_> = names.iter().filter_map(|name| options::misspelt(name)).collect();
     let home = context.environment.home();
-    let of_scripts = options::OF_SCRIPTS.into_iter();
+    let of_scripts = read_by(Reader::Scripts).into_iter();
     complaints.extend(
         of_scripts.filter_map(|name| options::of_scripts(name, &value(answer, name), home)),
     );

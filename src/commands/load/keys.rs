@@ -37,8 +37,6 @@ pub fn keys(tmux: &Tmux, deadline: Instant) -> Result<Vec<(String, KeyState)>, F
 pub struct Key {
     /// The option that moves it, or switches it off by `none`.
     pub option: &'static str,
-    /// The key without that option.
-    pub default: &'static str,
     /// What `prefix + ?` says of it.
     pub note: &'static str,
     words: &'static str,
@@ -46,21 +44,10 @@ pub struct Key {
 
 /// All of them.
 pub const KEYS: [Key; 3] = [
-    Key {
-        option: "@roster-pick-key",
-        default: "G",
-        note: "Pick a session (tmux-roster)",
-        words: "pick",
-    },
-    Key {
-        option: "@roster-menu-key",
-        default: "A",
-        note: "Menu for this session (tmux-roster)",
-        words: "menu",
-    },
+    Key { option: "@roster-pick-key", note: "Pick a session (tmux-roster)", words: "pick" },
+    Key { option: "@roster-menu-key", note: "Menu for this session (tmux-roster)", words: "menu" },
     Key {
         option: "@roster-reopen-key",
-        default: "B",
         note: "Reopen the session closed last (tmux-roster)",
         words: "key reopen",
     },

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use tmux_roster::Session;
 use tmux_roster::config::{Environment, Place};
 use tmux_roster::log::log;
+use tmux_roster::options;
 use tmux_roster::tmux::hooks::{HOOKS, set_hook};
 use tmux_roster::tmux::program::on_disk;
 use tmux_roster::tmux::text::{line, quote_sh};
@@ -138,7 +140,7 @@ fn commands(
         variable("ROSTER_TMUX", tmux.as_os_str().as_bytes()),
     ];
     // A server that was started in a pane of another has that one's session in its environment.
-    for name in ["ROSTER_UUID", "ROSTER_MODE", "ROSTER_SESSION", "ROSTER_WORKDIR"] {
+    for name in Session::VARIABLES {
         lines.push(line(&[b"set-environment", b"-gu", name.as_bytes()]));
     }
     lines.extend(hooks(version));
@@ -189,7 +191,7 @@ pub fn ask(tmux: &Tmux, deadline: Instant) -> Result<Asked, Failure> {
     }
     let value = |at: usize| parts[at].strip_suffix('\n').unwrap_or(parts[at]);
     let keys = KEYS.iter().enumerate().map(|(at, key)| match value(at).trim() {
-        "" => Some(key.default.to_owned()),
+        "" => Some(options::default(key.option).to_owned()),
         "none" => None,
         chosen => Some(chosen.to_owned()),
     });

@@ -169,13 +169,14 @@ impl<'a> Work<'a> {
 /// What is known once no server runs: closes that it did not outlive were losses. Of several of
 /// one name the one that lived last is lost, the others stay closed. Clones leave nothing.
 pub fn end_with_server(remembered: &mut Remembered) {
-    remembered.registry.name_by_key();
-    let records = &mut remembered.registry.sessions;
-    let known = remembered.memory.sessions.values();
+    let Remembered { registry, closed, memory } = remembered;
+    registry.name_by_key();
+    let records = &mut registry.sessions;
+    let known = memory.sessions.values();
     let clones: HashSet<&str> =
         known.filter(|known| known.clone).map(|known| known.uuid.as_str()).collect();
     records.retain(|_, record| !clones.contains(record.uuid.as_str()));
-    remembered.closed.closed.retain_mut(|entry| {
+    closed.closed.retain_mut(|entry| {
         let is_recorded = records.values().any(|record| record.uuid == entry.session.uuid);
         if entry.unproven.take().is_none() || is_recorded {
             return true;

@@ -62,7 +62,7 @@ pub struct Event {
 
 /// The kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "the words are tmux's own, or design.md's states")]
+#[allow(missing_docs, reason = "the words are tmux's own, or those for what became of it")]
 pub enum EventKind {
     Created,
     Attached,
@@ -70,6 +70,42 @@ pub enum EventKind {
     Closed,
     Lost,
     Restored,
+}
+
+impl EventKind {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [EventKind; 6] = [
+        EventKind::Created,
+        EventKind::Renamed,
+        EventKind::Attached,
+        EventKind::Closed,
+        EventKind::Lost,
+        EventKind::Restored,
+    ];
+
+    /// The word for it, as scripts have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            EventKind::Created => "created",
+            EventKind::Attached => "attached",
+            EventKind::Renamed => "renamed",
+            EventKind::Closed => "closed",
+            EventKind::Lost => "lost",
+            EventKind::Restored => "restored",
+        }
+    }
+
+    /// The option that has the user's command for it.
+    pub fn option(self) -> &'static str {
+        match self {
+            EventKind::Created => "@roster-on-created",
+            EventKind::Attached => "@roster-on-attached",
+            EventKind::Renamed => "@roster-on-renamed",
+            EventKind::Closed => "@roster-on-closed",
+            EventKind::Lost => "@roster-on-lost",
+            EventKind::Restored => "@roster-on-restored",
+        }
+    }
 }
 
 /// What to do.
