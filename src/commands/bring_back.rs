@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use tmux_roster::Store;
 use tmux_roster::config::Place;
+use tmux_roster::config::REGISTRY;
 use tmux_roster::model::memory::{ClosedSession, Exact};
 use tmux_roster::model::reconcile;
 use tmux_roster::model::session::new_uuid;
@@ -14,7 +16,7 @@ use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
 use super::begin::{with_any_server, with_server};
 use super::client::{destination, go_to};
 use super::context::{Context, Failure, Outcome};
-use super::output::{print, to_paste, visible, warn};
+use super::output::{count, print, to_paste, visible, warn};
 use super::target::{
     Found, Target, find, left_alone, lives_left_alone, named_left_alone, not_found, out_of_reach,
 };
@@ -38,8 +40,9 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
             transaction.part_from_unreachable(names)?;
         }
         if args.all {
-            let done = restore::restore_all(transaction)?;
+            let mut done = restore::restore_all(transaction)?;
             transaction.run_scripts(&done.events);
+            done.warnings.extend(not_here(transaction));
             return Ok(done);
         }
         let mut records = Vec::new();
@@ -79,6 +82,24 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         bring_back(transaction, records, changes, &[])
     })?;
     report(&done, "restored")
+}
+
+/// What `restore --all` leaves where it is.
+fn not_here(transaction: &Transaction<'_>) -> Option<String> {
+    let memory = &transaction.remembered.memory;
+    let unreachable: usize = memory.unreachable.iter().map(|server| server.uuids.len()).sum();
+    let stored = |other: host::Sibling| Store::new(other.dir.join(REGISTRY)).names().ok();
+    let others = host::siblings(&transaction.place().dir).into_iter().filter_map(stored);
+    let elsewhere: usize = others.map(|names| names.len()).sum();
+    let said = match (unreachable, elsewhere) {
+        (0, 0) => return None,
+        (live, 0) => format!("{} out of reach", count(live, "session")),
+        (0, other) => format!("{} recorded for other hosts", count(other, "session")),
+        (live, other) => {
+            format!("{} out of reach, {other} recorded for other hosts", count(live, "session"))
+        }
+    };
+    Some(format!("{said}: see roster doctor"))
 }
 
 /// Takes over what is recorded for another host that shares this home, as sessions of this one.
@@ -149,7 +170,7 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
                 }
                 Err(failure) => {
                     let why = failure.text();
-                    done.warnings.push(format!("{name:?} is among the closed ones now: {why}"));
+                    done.warnings.push(format!("{name:?} was put among the closed ones: {why}"));
                     done.failed = true;
                 }
             }

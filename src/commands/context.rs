@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use tmux_roster::config::{Environment, Place, one_spelling};
+use tmux_roster::host::Seeker;
 use tmux_roster::tmux::text::unescape_dollars;
 use tmux_roster::tmux::{ANSWER_LIMIT, Tmux, TmuxError};
 use tmux_roster::transaction::{self, Trigger};
@@ -76,12 +77,13 @@ impl Context {
 
     /// The folder of that place: to find the tmux program takes longer than to read a registry.
     fn dir_without_tmux(&self, socket: &Path) -> Result<PathBuf, Failure> {
-        self.dir_by(socket, |dir| host::settle(dir, self.own_server()))
+        let seeker = Seeker { socket, process: self.own_server() };
+        self.dir_by(socket, |dir| host::settle(dir, seeker))
     }
 
     /// The same where milliseconds count.
     pub fn dir_at_once(&self, socket: &Path) -> Result<PathBuf, Failure> {
-        self.dir_by(socket, host::settle_quickly)
+        self.dir_by(socket, |dir| host::settle_quickly(dir, socket))
     }
 
     /// The process of the server that we were started in.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use tmux_roster::config::{Place, REGISTRY, Settings};
-use tmux_roster::model::memory::Memory;
+use tmux_roster::model::memory::{Memory, Unreachable};
 use tmux_roster::model::reconcile::{Plan, end_with_server};
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
@@ -192,11 +192,14 @@ fn state_without_server(memory: &Memory, session: &Session) -> State {
 
 /// No server answers: closes that the last one did not outlive were losses, unless it still runs.
 pub fn without_server(mut remembered: Remembered) -> View {
-    if host::runs_here(&remembered.memory, &host::here()) {
+    let here = host::here();
+    if host::runs_here(&remembered.memory, &here) {
         remembered.memory.leave_running();
     } else {
         end_with_server(&mut remembered);
     }
+    let runs = |o: &Unreachable| host::is_running(o.server, o.started, None, &here);
+    remembered.memory.unreachable.retain(runs);
     let memory = &remembered.memory;
     let mut rows: Vec<Row> = (remembered.registry.sessions.into_values())
         .map(|session| {

@@ -7,10 +7,10 @@ use tmux_roster::config::{Environment, Place};
 use tmux_roster::log::log;
 use tmux_roster::model::reconcile::EventKind;
 use tmux_roster::model::snapshot::SessionId;
+use tmux_roster::sync;
 use tmux_roster::tmux::query::Mark;
 use tmux_roster::tmux::{TmuxError, is_exiting};
 use tmux_roster::transaction::{SyncError, Trigger, look};
-use tmux_roster::sync;
 
 use super::context::{Context, Outcome};
 use super::load;

@@ -29,13 +29,13 @@ pub const HOOK_INDEX: u32 = 4242;
 /// the one that is expanded. tmux starts the same text once a second at most, and not while it
 /// runs: so the text ends in the mark as it was, which each sync leaves different. Such a job ends
 /// with the client that tmux expands the format for, if that one goes before the shell has started
-/// our program: so the end of a client always starts a sync, which belongs to nobody.
+/// our program: so the end of a client starts a sync that belongs to nobody, if one is still due.
 ///
 /// Before 3.2 tmux does not tell when the terminal of a client is closed. There each event starts a
 /// shell, which starts a sync if one is due.
 pub fn hook_line(hook: &str, has_hidden_environment: bool) -> &'static str {
     match (has_hidden_environment, hook) {
-        (true, CLIENT_DETACHED) => "run-shell -b '#{@roster_run}'",
+        (true, CLIENT_DETACHED) => "run-shell -b '#{?#{m:[0-9]*,#{ROSTER_DUE}},#{@roster_run},:}'",
         (true, _) => {
             "set-environment -Fgh ROSTER_DUE '#{?#{!=:#{=6:ROSTER_DUE},#{T:@roster_clock}},#{T:@roster_clock}#(#{@roster_run} # #{=6:ROSTER_DUE}),#{ROSTER_DUE}}'"
         }
@@ -69,7 +69,7 @@ mod tests {
     fn our_line_is_known_however_tmux_quotes_it() {
         let shown = "session-closed\nsession-created[0] display-message x\n\
              session-created[4242] set-environment -F -gh ROSTER_DUE x\n\
-             client-detached[4242] run-shell -b \"#{@roster_run}\"\n\
+             client-detached[4242] run-shell -b \"#{?#{m:[0-9]*,#{ROSTER_DUE}},#{@roster_run},:}\"\n\
              session-renamed[4242] display-message x\n";
         let ours = |hook| our_hook_in(shown, hook, true);
         assert_eq!(ours("client-detached"), Some(true));

@@ -25,11 +25,13 @@ pub fn tell_servers_apart(
     }
     let here = host::here();
     // In another container one may have the same process id, and have started in the same second.
+    let sockets = host::sockets(&place.tmux.socket);
+    let shares_sockets = memory.sockets.is_some() && memory.sockets == sockets;
     let is_another = memory.server.is_some_and(|before| before != server)
-        || !is_current && host::is_of_another(memory, &here);
+        || !is_current && !shares_sockets && host::is_of_another(memory, &here);
     if is_another {
         let runs = host::runs_here(memory, &here);
-        match whereabouts(memory.host.as_ref(), &here, runs) {
+        match whereabouts(memory.host.as_ref(), &here, runs, shares_sockets) {
             Whereabouts::Here if memory.server == Some(server) => {
                 memory.server = None;
                 memory.sessions.clear();
@@ -49,14 +51,26 @@ pub fn tell_servers_apart(
     Ok(is_current)
 }
 
-/// What it means that no server answers: the one that is remembered may still run.
+/// What it means that no server answers: the one that is remembered may still run, or one that it
+/// took the place of.
 pub fn without_socket(error: TmuxError, memory: &Memory) -> TmuxError {
-    match (error, memory.server) {
-        (TmuxError::NoServer { socket }, Some(server))
-            if host::runs_here(memory, &host::here()) =>
-        {
-            TmuxError::Unreachable { socket, pid: server.pid }
-        }
+    match (error, running(memory)) {
+        (TmuxError::NoServer { socket }, Some(pid)) => TmuxError::Unreachable { socket, pid },
         (error, _) => error,
     }
+}
+
+/// The process of a server of this memory that runs on this host.
+fn running(memory: &Memory) -> Option<u32> {
+    if memory.server.is_none() && memory.unreachable.is_empty() {
+        return None;
+    }
+    let here = host::here();
+    let last = memory.server.filter(|_| host::runs_here(memory, &here));
+    let before = || {
+        let mut others = memory.unreachable.iter();
+        let other = others.find(|o| host::is_running(o.server, o.started, None, &here));
+        other.map(|other| other.server)
+    };
+    last.or_else(before).map(|server| server.pid)
 }

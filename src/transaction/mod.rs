@@ -28,7 +28,7 @@ use crate::model::time::Timestamp;
 use crate::persist::{backup, load, write_in_order, write_json};
 use crate::store::{Locked, Store, StoreError, Times};
 use crate::tmux::call::{self, incomplete};
-use crate::tmux::hooks::{self, HOOK_INDEX, HOOKS};
+use crate::tmux::hooks::{self, HOOKS};
 use crate::tmux::query::{self, Answer, Mark, Query};
 use crate::tmux::server::{JobServer, job_server, pid_in};
 use crate::tmux::source::{self, PIECE, SourceError};
@@ -286,7 +286,12 @@ impl<'a> Transaction<'a> {
     pub fn bring_into_step(&mut self) -> Result<Report, SyncError> {
         self.wait_for_directories()?;
         let server = self.answer.snapshot.server;
+        let unreachable = self.remembered.memory.unreachable.len();
         let is_host_known = tell_servers_apart(self.place, &mut self.remembered.memory, server)?;
+        if self.remembered.memory.unreachable.len() < unreachable {
+            // Nothing else may change, and then nobody would note that they ended.
+            write_json(&self.place.memory(), &self.remembered.memory, Durability::Lazy)?;
+        }
         let now = Timestamp::now();
         let policy = &self.settings.policy;
         let (snapshot, deadline) = (&mut self.answer.snapshot, self.trigger.deadline());
@@ -302,8 +307,10 @@ impl<'a> Transaction<'a> {
         self.check_health(&mut plan, now);
         if !is_host_known || plan.next.memory.server != self.remembered.memory.server {
             let (host, started) = (Some(host::here()), host::started(server.pid));
+            let sockets = host::sockets(&self.place.tmux.socket);
             for memory in [&mut plan.next.memory, &mut plan.memory_after] {
                 (memory.host, memory.started) = (host.clone(), started);
+                memory.sockets.clone_from(&sockets);
             }
         }
         for note in &plan.notes {
@@ -572,15 +579,18 @@ impl<'a> Transaction<'a> {
             return Vec::new();
         }
         let hidden = self.version().hides_environment();
-        let is_missing = |hook: &&&str| {
-            let ours = format!("{hook}[{HOOK_INDEX}] ");
-            !self.answer.hooks.lines().any(|line| line.starts_with(&ours))
-        };
-        let missing: Vec<&&str> = HOOKS.iter().filter(is_missing).collect();
-        for hook in &missing {
-            log(self.place, &format!("the hook {hook} was wiped; put it back"));
+        let mut lines = Vec::new();
+        for hook in HOOKS {
+            let what = match hooks::our_hook_in(&self.answer.hooks, hook, hidden) {
+                Some(true) => continue,
+                // Of another version of ours, which this server was told before.
+                Some(false) => "had another line",
+                None => "was wiped",
+            };
+            log(self.place, &format!("the hook {hook} {what}; put it back"));
+            lines.push(hooks::set_hook(hook, hidden));
         }
-        missing.iter().map(|hook| hooks::set_hook(hook, hidden)).collect()
+        lines
     }
 
     /// Before 3.2 tmux does not tell a session's directory, but a hook's job runs in that of the

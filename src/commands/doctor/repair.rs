@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tmux_roster::config::{Environment, Place};
 use tmux_roster::model::snapshot::ServerId;
 use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, call};
+use tmux_roster::tmux::{Tmux, program};
 use tmux_roster::transaction::{self, SyncError, Trigger};
 use tmux_roster::{persist, sync};
 
@@ -53,7 +54,12 @@ pub fn mend(examined: &Examination) -> Vec<Finding> {
                 let _ = sync::sync(place, Trigger::Person);
                 ("loaded the plugin".to_owned(), loaded)
             }
-            Repair::Socket => ("reached the server by a new socket".to_owned(), make_socket(place)),
+            Repair::Socket => {
+                let made = make_socket(place);
+                // Whoever took its place meanwhile is no more.
+                let _ = sync::sync(place, Trigger::Person);
+                ("reached the server by a new socket".to_owned(), made)
+            }
             Repair::Sync => {
                 let synced = sync::sync(place, Trigger::Person).map(drop);
                 let synced = match synced {
@@ -97,8 +103,11 @@ fn make_socket(place: &Place) -> Result<(), String> {
     let process = pid.try_into().ok().and_then(Pid::from_raw).ok_or("it has no process")?;
     kill_process(process, Signal::USR1).map_err(|error| error.to_string())?;
     let until = Instant::now() + ANSWER_LIMIT;
+    // The tmux that is found where no server answers may be of another version.
+    let program = program::of_process(pid).unwrap_or_else(|| place.tmux.program.clone());
+    let own = Place { tmux: Tmux { program, ..place.tmux.clone() }, dir: place.dir.clone() };
     loop {
-        match answers() {
+        match own.ask(Instant::now() + ANSWER_LIMIT) {
             Ok(_) => return Ok(()),
             Err(TmuxError::NoServer { .. }) if Instant::now() < until => {
                 std::thread::sleep(Duration::from_millis(20));

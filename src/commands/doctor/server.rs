@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use tmux_roster::config::{OPTIONS, Place, REGISTRY, Settings};
+use tmux_roster::model::memory::Unreachable;
 use tmux_roster::options::{Reader, read_by};
 use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS, hook_line, our_hook_in, set_hook};
 use tmux_roster::tmux::query::Answer;
@@ -119,7 +120,30 @@ pub fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Optio
 pub fn check_socket(exam: &mut Examination, place: &Place, is_answered: bool) {
     let Ok(remembered) = persist::peek(place) else { return };
     let memory = remembered.memory;
-    for other in &memory.unreachable {
+    let none = TmuxError::NoServer { socket: place.tmux.socket.clone() };
+    let is_silent = exam.findings.iter().any(|f| f.check == "server" && f.level != Level::Note);
+    match transaction::without_socket(none, &memory) {
+        TmuxError::Unreachable { socket, pid } if !is_answered && !is_silent => {
+            // No server answers, but that is not all there is to say.
+            exam.findings.retain(|finding| finding.check != "server");
+            let of_last =
+                memory.server.filter(|last| last.pid == pid).map(|_| memory.sessions.len());
+            let before = memory.unreachable.iter().find(|other| other.server.pid == pid);
+            let sessions = of_last.or(before.map(|other| other.uuids.len())).unwrap_or_default();
+            let found = format!(
+                "tmux runs with {} (process {pid}), but its socket {} is gone",
+                count(sessions, "session"),
+                socket.display()
+            );
+            exam.mendable("server", &found, Repair::Socket);
+        }
+        _ => {}
+    }
+    let here = host::here();
+    let runs = |o: &&Unreachable| host::is_running(o.server, o.started, None, &here);
+    let answered = exam.server;
+    let is_other = |o: &&Unreachable| answered.is_some_and(|server| server != o.server);
+    for other in memory.unreachable.iter().filter(runs).filter(is_other) {
         let found = format!(
             "{} in another tmux (process {}), whose socket is gone",
             count(other.uuids.len(), "session"),
@@ -129,27 +153,17 @@ pub fn check_socket(exam: &mut Examination, place: &Place, is_answered: bool) {
                       restore --all --force makes new sessions of theirs";
         exam.problem("socket", &found, remedy);
     }
-    let none = TmuxError::NoServer { socket: place.tmux.socket.clone() };
-    if is_answered || exam.findings.iter().any(|f| f.check == "server" && f.level != Level::Note) {
-        return;
-    }
-    if let TmuxError::Unreachable { socket, pid } = transaction::without_socket(none, &memory) {
-        // No server answers, but that is not all there is to say.
-        exam.findings.retain(|finding| finding.check != "server");
-        let sessions = count(memory.sessions.len(), "session");
-        let found = format!(
-            "tmux runs with {sessions} (process {pid}), but its socket {} is gone",
-            socket.display()
-        );
-        exam.mendable("server", &found, Repair::Socket);
-    }
 }
 
 /// What is recorded here for other hosts that share this home.
 pub fn check_hosts(exam: &mut Examination, place: &Place) {
     for other in host::siblings(&place.dir) {
         let store = Store::new(other.dir.join(REGISTRY));
-        let sessions = count(store.names().map_or(0, |names| names.len()), "session");
+        let sessions = store.names().map_or(0, |names| names.len());
+        if sessions == 0 {
+            continue;
+        }
+        let sessions = count(sessions, "session");
         let now = Timestamp::now();
         let seen = store.peek_times().and_then(|times| times.queried.elapsed().ok());
         let seen = seen.map_or("never".to_owned(), |since| {
@@ -326,7 +340,7 @@ pub fn check_options(
     let names = options::names(&listed);
     let mut complaints: Vec<_> = names.iter().filter_map(|name| options::misspelt(name)).collect();
     let home = context.environment.home();
-    let of_scripts = read_by(Reader::Scripts).into_iter();
+    let of_scripts = read_by(Reader::Scripts);
     complaints.extend(
         of_scripts.filter_map(|name| options::of_scripts(name, &value(answer, name), home)),
     );

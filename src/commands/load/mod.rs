@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tmux_roster::Session;
 use tmux_roster::config::{Environment, Place};
+use tmux_roster::host::Seeker;
 use tmux_roster::log::log;
 use tmux_roster::options;
 use tmux_roster::tmux::hooks::{HOOKS, set_hook};
@@ -52,8 +53,9 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
 /// Loads the plugin anew into the server of a job, where the folder that it was told turned out to
 /// be another host's.
 pub fn load_here(environment: &Environment, place: &Place) {
-    let own = environment.own_dir(&place.tmux.socket);
-    let Some(dir) = own.map(|dir| host::settle(dir, environment.server)) else { return };
+    // Not by the environment of a job, which may be any session's.
+    let socket = place.tmux.socket.as_path();
+    let dir = host::settle(place.dir.clone(), Seeker { socket, process: environment.server });
     if dir == place.dir {
         return;
     }

@@ -22,6 +22,10 @@ const CLOSE_GRACE: f64 = LOOK_AFTER - TIMER_SLACK;
 
 const TIMER_SLACK: f64 = 0.1;
 
+/// No shutdown takes this long, in seconds: what the server has outlived by that was closed,
+/// whatever closes after it. Else who closes something every few seconds would close nothing.
+const LONGEST_SHUTDOWN: f64 = 600.0;
+
 impl<'a> Work<'a> {
     /// Closes that their server did not outlive were losses.
     pub(super) fn return_losses(&mut self) {
@@ -56,13 +60,13 @@ impl<'a> Work<'a> {
     /// Closes that their server has outlived are believed.
     pub(super) fn believe_closes(&mut self, live: &BTreeMap<SessionId, String>) {
         let here: HashSet<&String> = live.values().collect();
-        let is_loss = |e: &ClosedSession| e.unproven.is_some() && !here.contains(&e.session.uuid);
-        if !is_outlived(&self.closed, is_loss, self.now) {
-            return;
-        }
+        let server = Some(self.snapshot.server);
+        let is_loss = |e: &ClosedSession| e.unproven == server && !here.contains(&e.session.uuid);
+        let is_over = is_outlived(&self.closed, is_loss, self.now);
         for at in 0..self.closed.closed.len() {
             let entry = &mut self.closed.closed[at];
-            if is_loss(entry) {
+            let is_old = self.now.seconds_since(entry.closed_at) >= LONGEST_SHUTDOWN;
+            if is_loss(entry) && (is_over || is_old) {
                 entry.unproven = None;
                 let session = entry.session.clone();
                 self.event(EventKind::Closed, &session, None);
@@ -104,7 +108,8 @@ impl<'a> Work<'a> {
         }
         memory.look_at = memory.look_at.filter(|at| is_awaited(*at, self.now));
         // Also of those that a sync recorded which was cut off before it could ask for the look.
-        let is_loss = |e: &ClosedSession| e.unproven.is_some() && !here.contains(&e.session.uuid);
+        let server = Some(self.snapshot.server);
+        let is_loss = |e: &ClosedSession| e.unproven == server && !here.contains(&e.session.uuid);
         let last = last_loss(&self.closed, is_loss)?;
         if memory.look_at.is_some() {
             // It comes too early for what closed meanwhile, and then asks for the next.
