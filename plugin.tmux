@@ -2,6 +2,7 @@
 # What TPM runs when tmux loads its configuration: no arguments, output discarded, and tmux
 # waits for it. Finds the tmux program and the roster program, and lets the latter do the rest;
 # where none of this plugin's version is there, one is installed in the background.
+# (plugin.tmux --tell TEXT is what the hook of a message runs.)
 
 set -u
 
@@ -38,15 +39,22 @@ is_exact() {
 	esac
 }
 
-# Sets roster to the program to use; fails if another one is to be installed.
+# Tells by tmux, or else prints, what who loads us by hand may see.
+say() {
+	{ [ -z "$is_silent" ] && tell "$1"; } || printf 'tmux-roster: %s\n' "$1"
+}
+
+# Sets roster to the program to use; fails if another one is to be installed. Sets is_silent where
+# tmux does not answer: nobody waits for it once more.
 find_roster() {
-	roster='' is_chosen=''
-	chosen=$("$tmux" show-options -gqv @roster-binary)
+	roster='' is_chosen='' is_silent=''
+	chosen=$(limited "$tmux_limit" "$tmux" show-options -gqv @roster-binary)
+	case $? in 124 | 137) is_silent=yes ;; esac
 	case $chosen in [~]/*) chosen=${HOME:-}/${chosen#??} ;; esac
 	if [ -n "$chosen" ]; then
 		# What the user chose is never replaced, as long as it can be called.
 		is_exact "$chosen" "$stranger_limit" || [ -n "$roster" ] && is_chosen=--chosen && return
-		tell "@roster-binary is no roster program of version ${series}x: $chosen"
+		say "@roster-binary is no roster program of version ${series}x: $chosen"
 	fi
 	is_exact "$dir/target/release/roster" && return
 	if [ -n "$data" ]; then
@@ -74,19 +82,26 @@ main() {
 	PATH=${PATH:+$PATH:}/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin
 	enter_plugin_dir && [ -r scripts/common.sh ] || exit 0
 	. scripts/common.sh
+	if [ "${1:-}" = --tell ]; then
+		text=${2:-}
+		tell_now
+		return
+	fi
 	tmux=$(tmux_program) || exit 0
 	read_version .
 	find_data
 	find_roster
 	is_missing=$?
 	if [ -n "$roster" ]; then
-		problem=$("$roster" load $is_chosen --tmux "$tmux" 2>&1 >/dev/null) || tell "${problem#roster: }"
+		problem=$("$roster" load $is_chosen --tmux "$tmux" 2>&1 >/dev/null) || say "${problem#roster: }"
+	elif [ -n "$is_silent" ]; then
+		say "tmux did not answer within $tmux_limit s: it is busy, or the server is of another version"
 	fi
 	# scripts/install ends by running this file: it must not start it again.
-	if [ "$is_missing" != 0 ] && [ -z "${ROSTER_INSTALLING:-}" ]; then
-		ROSTER_TMUX=$tmux scripts/install --auto </dev/null >/dev/null 2>&1 &
+	if [ "$is_missing" != 0 ] && [ -z "$is_silent" ] && [ -z "${ROSTER_INSTALLING:-}" ]; then
+		scripts/install --auto </dev/null >/dev/null 2>&1 &
 	fi
 }
 
-main
+main "$@"
 exit 0

@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::model::reconcile::{EventKind, Policy};
-use crate::tmux::{Tmux, socket_folder};
+use crate::tmux::{Tmux, program, socket_folder};
 
 /// The registry's name in its folder.
 pub const REGISTRY: &str = "sessions.json";
@@ -47,7 +47,7 @@ impl Place {
 pub struct Environment {
     /// The socket that TMUX names, and the id of the session after it.
     pub tmux: Option<(PathBuf, String)>,
-    /// The process of the server that TMUX names.
+    /// The process id of its server, as it was when TMUX was set.
     pub server: Option<u32>,
     /// The pane that the command was typed in.
     pub pane: Option<String>,
@@ -67,9 +67,10 @@ impl Environment {
         let absolute = |name| path(name).filter(|path| path.is_absolute());
         let published =
             (absolute("ROSTER_SOCKET"), absolute("ROSTER_DIR"), absolute("ROSTER_TMUX"));
+        let tmux = env::var_os("TMUX").and_then(|value| split_tmux(&value));
         Environment {
-            tmux: env::var_os("TMUX").and_then(|value| split_tmux(&value)),
-            server: env::var("TMUX").ok().and_then(|value| value.rsplit(',').nth(1)?.parse().ok()),
+            server: tmux.as_ref().and_then(|(.., pid)| pid.parse().ok()),
+            tmux: tmux.map(|(socket, session, _)| (socket, session)),
             pane: env::var("TMUX_PANE").ok().filter(|pane| pane.starts_with('%')),
             tmux_tmpdir: path("TMUX_TMPDIR"),
             home: absolute("HOME"),
@@ -99,16 +100,16 @@ impl Environment {
         self.published.as_ref().filter(|(of, ..)| is_it(of)).map(|(_, dir, _)| dir.as_path())
     }
 
-    /// The tmux program: the one that the plugin was loaded with, else the one that the server
-    /// runs, else the one on PATH, else one in the usual places, since a tmux server's PATH may
-    /// lack them.
+    /// The tmux program: the one that the plugin was loaded with, if the server still runs that,
+    /// else the one that the server runs, else the one on PATH, else one in the usual places, since
+    /// a tmux server's PATH may lack them.
     pub fn tmux_program(&self, socket: &Path) -> PathBuf {
         if let Some((of, _, program)) = &self.published {
-            if of == socket && program.exists() {
+            if of == socket && program.exists() && !self.was_upgraded(socket) {
                 return program.clone();
             }
         }
-        if let Some(program) = server_program(socket) {
+        if let Some(program) = server_process(socket).and_then(program::of_process) {
             return program;
         }
         let usual = ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/local/bin", "/bin"];
@@ -117,6 +118,17 @@ impl Environment {
             .map(|folder| folder.join("tmux"))
             .find(|program| is_program(program))
             .unwrap_or_else(|| PathBuf::from("tmux"))
+    }
+
+    /// Whether the program of the server on `socket` is known to have been replaced under it: what
+    /// is at its path now may be of another version. In a pane, TMUX tells the server's process
+    /// without a call to it.
+    fn was_upgraded(&self, socket: &Path) -> bool {
+        let is_ours = self.tmux.as_ref().is_some_and(|(ours, _)| ours == socket);
+        let by_tmux = self.server.filter(|_| is_ours).and_then(program::is_replaced);
+        by_tmux
+            .or_else(|| server_process(socket).and_then(program::is_replaced))
+            .unwrap_or_default()
     }
 
     /// The folder for the server on `socket`, by our own environment alone. Without a home there
@@ -146,9 +158,9 @@ impl Environment {
     }
 }
 
-/// The program that the server on a socket runs, since a client of another version may hang.
+/// The process id of the server on a socket.
 #[cfg(target_os = "linux")]
-fn server_program(socket: &Path) -> Option<PathBuf> {
+fn server_process(socket: &Path) -> Option<u32> {
     use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
     // A server that is stopped has no place for more connections at some time: it is not waited for.
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -156,16 +168,12 @@ fn server_program(socket: &Path) -> Option<PathBuf> {
     net::connect(&stream, &net::SocketAddrUnix::new(socket).ok()?).ok()?;
     let peer = net::sockopt::socket_peercred(&stream).ok()?;
     // Whoever else listens there does not choose what we run.
-    if peer.uid != rustix::process::geteuid() {
-        return None;
-    }
-    let program = std::fs::read_link(format!("/proc/{}/exe", peer.pid.as_raw_nonzero())).ok()?;
-    // A program that was replaced meanwhile reads as "... (deleted)".
-    program.is_file().then_some(program)
+    let is_ours = peer.uid == rustix::process::geteuid();
+    is_ours.then(|| peer.pid.as_raw_nonzero().get().try_into().ok()).flatten()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn server_program(_: &Path) -> Option<PathBuf> {
+fn server_process(_: &Path) -> Option<u32> {
     None
 }
 
@@ -182,22 +190,21 @@ pub fn one_spelling(socket: &Path) -> PathBuf {
     socket.ancestors().skip(1).find_map(resolved).unwrap_or_else(|| socket.to_owned())
 }
 
-/// `socket,pid,session` into the socket and the session's number; the socket may hold commas. One
-/// that is relative, as `tmux -S` takes it, is meant from where the server was started.
-fn split_tmux(value: &OsStr) -> Option<(PathBuf, String)> {
+/// `socket,pid,session` into the socket, the session's number and the server's process id; the
+/// socket may hold commas. One that is relative, as `tmux -S` takes it, is meant from where the server was started.
+fn split_tmux(value: &OsStr) -> Option<(PathBuf, String, String)> {
     let mut parts = value.as_bytes().rsplitn(3, |b| *b == b',');
     let session = String::from_utf8_lossy(parts.next()?).into_owned();
-    let (pid, socket) = (parts.next()?, parts.next()?);
-    let socket = Path::new(OsStr::from_bytes(socket));
+    let pid = String::from_utf8_lossy(parts.next()?).into_owned();
+    let socket = Path::new(OsStr::from_bytes(parts.next()?));
     if socket.is_relative() {
-        let pid = String::from_utf8_lossy(pid);
         if let Ok(folder) = std::fs::read_link(format!("/proc/{pid}/cwd")) {
             if folder.join(socket).exists() {
-                return Some((folder.join(socket), session));
+                return Some((folder.join(socket), session, pid));
             }
         }
     }
-    Some((absolute(socket), session))
+    Some((absolute(socket), session, pid))
 }
 
 /// The folder name for a server: `default`, the name for `-L name`, else the whole path, with
@@ -380,8 +387,8 @@ mod tests {
 
     #[test]
     fn tmux_is_split_from_its_end() {
-        let (socket, session) = split_tmux(OsStr::new("/tmp/a,b/s,12,3")).unwrap();
-        assert_eq!((socket.as_path(), session.as_str()), (Path::new("/tmp/a,b/s"), "3"));
+        let (socket, session, pid) = split_tmux(OsStr::new("/tmp/a,b/s,12,3")).unwrap();
+        assert_eq!((socket.as_path(), &*session, &*pid), (Path::new("/tmp/a,b/s"), "3", "12"));
         assert!(split_tmux(OsStr::new("x")).is_none());
         // Never the default server.
         let here = env::current_dir().unwrap();

@@ -35,7 +35,7 @@ use crate::store::file::{self, PRIVATE, Sync};
 use crate::store::{Locked, Store, StoreError, Times};
 use crate::tmux::command::{self, HOOK_INDEX, HOOKS, PIECE};
 use crate::tmux::query::{self, Answer, Mark, Query};
-use crate::tmux::{Output, TmuxError, Version, socket_folder_name};
+use crate::tmux::{Output, Tmux, TmuxError, Version, program, socket_folder_name};
 
 /// How long a job that a hook started may take in all.
 pub const HOOK_LIMIT: Duration = Duration::from_millis(9_500);
@@ -230,7 +230,11 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     if seen.is_some_and(|seen| is_done_by_another(seen, locked.times(), trigger)) {
         return Ok(Report::default());
     }
-    let mut transaction = Transaction::begin_locked(place, locked, trigger)?;
+    let begun = begin_query(&locked, trigger);
+    let server = JobServer::of(trigger);
+    let own = server.replaced(place);
+    let place = own.as_ref().unwrap_or(place);
+    let mut transaction = Transaction::begin_locked(place, locked, begun, trigger, &server)?;
     if transaction.is_of_another_server() {
         return Ok(Report::default());
     }
@@ -269,16 +273,19 @@ impl<'a> Transaction<'a> {
         store: &'a Store,
         trigger: Trigger,
     ) -> Result<Transaction<'a>, SyncError> {
-        Transaction::begin_locked(place, store.lock()?, trigger)
+        let locked = store.lock()?;
+        let begun = begin_query(&locked, trigger);
+        Transaction::begin_locked(place, locked, begun, trigger, &JobServer::Lives)
     }
 
     /// The same for who has the lock.
     fn begin_locked(
         place: &'a Place,
         locked: Locked<'a>,
+        (times, hooks): (Times, bool),
         trigger: Trigger,
+        server: &JobServer,
     ) -> Result<Transaction<'a>, SyncError> {
-        let (times, hooks) = begin_query(&locked, trigger);
         let clear = match trigger {
             Trigger::Hook { mark, .. } => Some(mark),
             // The job that is on its way clears it.
@@ -286,7 +293,7 @@ impl<'a> Transaction<'a> {
         };
         let mark = query::new_mark();
         let query = Query { mark: &mark, clear, hooks, options: &OPTIONS };
-        let running = if has_outlived_its_server(trigger) {
+        let running = if let JobServer::Ended = server {
             Err(TmuxError::NoServer { socket: place.tmux.socket.clone() })
         } else {
             Ok(place.tmux.start(&query::args(query))?)
@@ -885,29 +892,54 @@ fn empty_answer(
     })
 }
 
-/// Whether the server of a hook's job has ended. Another that starts in its place is not to be
-/// asked: before tmux 3.2 one that meets a second client in its first moment does not load its
-/// configuration.
-fn has_outlived_its_server(trigger: Trigger) -> bool {
-    matches!(trigger, Trigger::Hook { .. }) && job_server().is_some_and(has_ended)
+/// What a hook's job knows of the server that started it.
+enum JobServer {
+    Lives,
+    /// Its program was replaced on the disk since it began. What is there now may be of another
+    /// version, whose client may hang: it is called in this way.
+    Replaced(PathBuf),
+    /// Another that starts in its place is not to be asked: before tmux 3.2 one that meets a second
+    /// client in its first moment does not load its configuration.
+    Ended,
 }
 
-fn has_ended(pid: u32) -> bool {
-    match fs::read_link(format!("/proc/{pid}/exe")) {
-        Ok(_) => false,
-        // Linux tells of one as well that ended and whose parent did not ask for it yet, as in a
-        // container whose first process is no init.
-        Err(error) if error.kind() == ErrorKind::NotFound && is_our_proc() => true,
-        Err(_) => {
-            let pid = pid.try_into().ok().and_then(Pid::from_raw);
-            pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+impl JobServer {
+    fn of(trigger: Trigger) -> JobServer {
+        let is_hook = matches!(trigger, Trigger::Hook { .. });
+        job_server().filter(|_| is_hook).map_or(JobServer::Lives, JobServer::look)
+    }
+
+    fn look(pid: u32) -> JobServer {
+        match fs::read_link(format!("/proc/{pid}/exe")) {
+            Ok(link) => {
+                program::if_replaced(pid, &link).map_or(JobServer::Lives, JobServer::Replaced)
+            }
+            // Linux tells of one as well that ended and whose parent did not ask for it yet, as in
+            // a container whose first process is no init.
+            Err(error) if error.kind() == ErrorKind::NotFound && program::is_our_proc() => {
+                JobServer::Ended
+            }
+            Err(_) => {
+                let pid = pid.try_into().ok().and_then(Pid::from_raw);
+                let ended = pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH));
+                if ended { JobServer::Ended } else { JobServer::Lives }
+            }
         }
+    }
+
+    /// The place with the program to call, where that is not the one that the job was told.
+    fn replaced(&self, place: &Place) -> Option<Place> {
+        let JobServer::Replaced(program) = self else { return None };
+        let tmux = Tmux { program: program.clone(), ..place.tmux.clone() };
+        Some(Place { tmux, dir: place.dir.clone() })
     }
 }
 
-/// Whether /proc knows processes by the same ids as we do: it may be another container's.
-fn is_our_proc() -> bool {
-    fs::read_link("/proc/self").is_ok_and(|own| own == Path::new(&std::process::id().to_string()))
+/// Runs a short call for a job that is about to end.
+fn run_last(place: &Place, args: &[&str]) {
+    let own = job_server().and_then(|pid| JobServer::look(pid).replaced(place));
+    let tmux = &own.as_ref().unwrap_or(place).tmux;
+    let _ = tmux.run(args, Instant::now() + Duration::from_millis(300));
 }
 
 /// The process id of the server that started this job.
@@ -1296,15 +1328,22 @@ fn look_by_ourselves(place: &Place, server: ServerId, delay: Duration) {
 /// Waits before a look of [`look_by_ourselves`]; tells whether there is still something to look at:
 /// the server lives, and calls us.
 pub fn wait_for_look(place: &Place, delay: Duration) -> bool {
+    let Some(pid) = job_server() else { return false };
     let due = Instant::now() + delay;
-    while let Some(left) = due.checked_duration_since(Instant::now()) {
-        if job_server().is_none_or(has_ended) {
+    loop {
+        let server = JobServer::look(pid);
+        if let JobServer::Ended = server {
             return false;
+        }
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let own = server.replaced(place);
+            let place = own.as_ref().unwrap_or(place);
+            let run = options(place, &["@roster_run"], Instant::now() + TYPED_LIMIT);
+            return run.is_ok_and(|values| values.iter().any(|value| !value.is_empty()));
         }
         std::thread::sleep(left.min(Duration::from_secs(1)));
     }
-    let run = options(place, &["@roster_run"], Instant::now() + TYPED_LIMIT);
-    run.is_ok_and(|values| values.iter().any(|value| !value.is_empty()))
 }
 
 /// Sends commands to tmux by `source-file`, in pieces; gives what they print. If `server` is
@@ -1444,8 +1483,7 @@ pub fn look_later(place: &Place, mark: Mark, error: Option<&SyncError>) {
         "set-environment -gh ROSTER_LOOK {token} ; \
          run-shell -b -d {delay} '{RETRY_VARIABLE}={delay}:{token} #{{@roster_run}}'"
     );
-    let deadline = Instant::now() + Duration::from_millis(300);
-    let _ = place.tmux.run(&["if-shell", "-F", &condition, &look], deadline);
+    run_last(place, &["if-shell", "-F", &condition, &look]);
 }
 
 /// If this is the job of a look of [`look_later`]: how long it was put off, and its token.
@@ -1461,8 +1499,7 @@ fn our_look() -> Option<(u32, String)> {
 pub fn end_look(place: &Place) {
     if let Some((_, ours)) = our_look() {
         let condition = format!("#{{==:#{{ROSTER_LOOK}},{ours}}}");
-        let forget = ["if-shell", "-F", &condition, "set-environment -gu ROSTER_LOOK"];
-        let _ = place.tmux.run(&forget, Instant::now() + Duration::from_millis(300));
+        run_last(place, &["if-shell", "-F", &condition, "set-environment -gu ROSTER_LOOK"]);
     }
 }
 

@@ -22,7 +22,7 @@ use tmux_roster::store::file;
 use tmux_roster::sync::{self, TYPED_LIMIT, Trigger};
 use tmux_roster::tmux::command::{HOOK_INDEX, HOOKS, hook_line, line, our_hook_in, set_hook};
 use tmux_roster::tmux::query::Answer;
-use tmux_roster::tmux::{Running, Tmux, TmuxError, Version};
+use tmux_roster::tmux::{Running, Tmux, TmuxError, Version, program};
 use tmux_roster::{Store, StoreError, Timestamp};
 
 use super::list::{age, cut, terminal_columns, visible};
@@ -217,7 +217,7 @@ fn check_disk(exam: &mut Examination, place: &Place) -> bool {
 /// The tmux program, and what its version cannot do. Gives what it calls its version.
 fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
     let path = tmux.program.display();
-    let mut command = Command::new(&tmux.program);
+    let mut command = tmux.bare_command();
     command.arg("-V");
     let Some(printed) = first_line(command) else {
         exam.problem("tmux", &format!("{path} does not tell its version"), "install tmux 3.2");
@@ -225,6 +225,20 @@ fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
     };
     let name = printed.strip_prefix("tmux ").unwrap_or(&printed).to_owned();
     let version = Version::parse(&name);
+    if let Some(before) = program::on_disk(&tmux.program).filter(|before| *before != tmux.program) {
+        let mut command = Command::new(&before);
+        command.arg("-V");
+        let now = match first_line(command) {
+            Some(now) => format!("is {} now", now.strip_prefix("tmux ").unwrap_or(&now)),
+            None => "does not tell its version".to_owned(),
+        };
+        let found = format!(
+            "tmux was upgraded under the running server, which is {name}: {} {now}",
+            before.display()
+        );
+        let remedy = "restart the server when it suits; until then its own program is called";
+        exam.note("tmux", &found, remedy);
+    }
     let found = format!("{name} ({path})");
     if !version.at_least(3, 0) {
         exam.problem("tmux", &format!("{found} is not supported"), "install tmux 3.0 or newer");

@@ -10,8 +10,8 @@ use std::time::Instant;
 use tmux_roster::config::Place;
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::sync::{self, TYPED_LIMIT};
-use tmux_roster::tmux::Version;
 use tmux_roster::tmux::command::argument;
+use tmux_roster::tmux::{Running, Version};
 use tmux_roster::validate_name;
 
 use super::list::visible;
@@ -132,7 +132,8 @@ impl Seat {
         let seats = Seat::all(place).unwrap_or_default();
         if let Some(seat) = seats.into_iter().find(|seat| seat.client == self.client) {
             let mut command = place.tmux.command(&call(&["-d", "4000"]));
-            let _ = command.env("TMUX_PANE", seat.pane).stdin(Stdio::null()).output();
+            command.env("TMUX_PANE", seat.pane);
+            let _ = Running::start(command).map(|running| running.finish(deadline));
         }
     }
 

@@ -11,6 +11,7 @@ use tmux_roster::host;
 use tmux_roster::store::file;
 use tmux_roster::sync;
 use tmux_roster::tmux::command::{HOOKS, line, quote_sh, set_hook};
+use tmux_roster::tmux::program::on_disk;
 use tmux_roster::tmux::{Tmux, Version, query};
 
 use super::{Context, Failure, Outcome, key, program};
@@ -25,7 +26,7 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
         place.tmux.program = PathBuf::from(program);
     }
     // A hook's job is told both as arguments, and an option holds text.
-    for path in [&place.dir, &place.tmux.program] {
+    for path in [&place.dir, &program_to_tell(&place.tmux)?] {
         if path.to_str().is_none() {
             let path = path.display();
             return Err(
@@ -77,10 +78,18 @@ pub fn load_into(
         lines.extend(placeholders(&asked, version));
         lines
     } else {
-        commands(place, version, &asked, &program::lasting(environment, chosen)?)
+        let tmux = program_to_tell(&place.tmux)?;
+        commands(place, &tmux, version, &asked, &program::lasting(environment, chosen)?)
     };
     sync::run_lines(place, None, &lines, deadline)?;
     Ok(())
+}
+
+/// The tmux program as hooks, panes and keys are told of it, who find the server's own by
+/// themselves where it was replaced: see [`tmux_roster::tmux::program`].
+fn program_to_tell(tmux: &Tmux) -> Result<PathBuf, Failure> {
+    let gone = || format!("{} is gone: the tmux server has ended", tmux.program.display());
+    Ok(on_disk(&tmux.program).ok_or_else(gone)?)
 }
 
 fn program_version(place: &Place, deadline: Instant) -> Result<Version, Failure> {
@@ -89,14 +98,20 @@ fn program_version(place: &Place, deadline: Instant) -> Result<Version, Failure>
 }
 
 /// What tmux is told.
-fn commands(place: &Place, version: Version, asked: &Asked, program: &Path) -> Vec<Vec<u8>> {
+fn commands(
+    place: &Place,
+    tmux: &Path,
+    version: Version,
+    asked: &Asked,
+    program: &Path,
+) -> Vec<Vec<u8>> {
     let quoted = |path: &Path| quote_sh(path.as_os_str().as_bytes());
     let hidden = version.at_least(3, 2);
     let mut run = quoted(program);
     run.extend_from_slice(b" sync --hook --dir ");
     run.extend(quoted(&place.dir));
     run.extend_from_slice(b" --tmux ");
-    run.extend(quoted(&place.tmux.program));
+    run.extend(quoted(tmux));
     if !hidden {
         run.extend_from_slice(b" --old-mark");
     }
@@ -115,7 +130,7 @@ fn commands(place: &Place, version: Version, asked: &Asked, program: &Path) -> V
         option("@roster_version", env!("CARGO_PKG_VERSION").as_bytes()),
         variable("ROSTER_SOCKET", place.tmux.socket.as_os_str().as_bytes()),
         variable("ROSTER_DIR", place.dir.as_os_str().as_bytes()),
-        variable("ROSTER_TMUX", place.tmux.program.as_os_str().as_bytes()),
+        variable("ROSTER_TMUX", tmux.as_os_str().as_bytes()),
     ];
     // A server that was started in a pane of another has that one's session in its environment.
     for name in ["ROSTER_UUID", "ROSTER_MODE", "ROSTER_SESSION", "ROSTER_WORKDIR"] {

@@ -3,6 +3,7 @@
 //! Every call names its server by the socket's path and has a time limit.
 
 pub mod command;
+pub mod program;
 pub mod query;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -86,7 +88,8 @@ impl fmt::Display for TmuxError {
             }
             TmuxError::TimedOut { limit } => write!(
                 f,
-                "tmux did not answer within {}: it is busy, or the server is of another version",
+                "tmux did not answer within {}: it is busy, or the server is of another version \
+                 (then restart it when it suits)",
                 seconds(*limit)
             ),
             TmuxError::Failed { message } => write!(f, "tmux refused: {message}"),
@@ -146,9 +149,19 @@ impl Tmux {
     }
 
     fn command_with<S: AsRef<std::ffi::OsStr>>(&self, flags: &[&str], args: &[S]) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = self.bare_command();
         command.args(flags).arg("-S").arg(&self.socket).args(args);
         command.env_remove("TMUX").env_remove("TMUX_PANE");
+        command
+    }
+
+    /// A call of the program, about no server. It says its version and shows itself to `ps` under
+    /// the name that it was called by: one that is named by its process would be `exe`.
+    pub fn bare_command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        if self.program.starts_with("/proc") {
+            command.arg0("tmux");
+        }
         command
     }
 

@@ -22,4 +22,5 @@ mod secure;
 mod store;
 mod tidy;
 mod together;
+mod upgraded;
 mod whole;

@@ -1,13 +1,16 @@
 //! Loading: as TPM does it, from odd places, twice, without a program, among other people's hooks.
 
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
 
 use tmux_roster::tmux::command::HOOKS;
 
-use crate::env::{Client, ROSTER, Server, tmux_version, wait_for};
+use crate::env::{Client, ROSTER, Server, tmux_program, tmux_version, wait_for};
 
-const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
+pub const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
 
 /// What plugin.tmux needs beside it.
 const FILES: [&str; 6] = [
@@ -28,7 +31,7 @@ pub fn copy_plugin(folder: &Path) {
 }
 
 /// A server that loads a copy of the plugin in `folder`, which has no program.
-fn with_copy(folder: &str, config: &str) -> Server {
+pub fn with_copy(folder: &str, config: &str) -> Server {
     let server = Server::with_config("");
     let folder = server.path(folder);
     copy_plugin(&folder);
@@ -42,7 +45,7 @@ fn with_copy(folder: &str, config: &str) -> Server {
 }
 
 /// Puts the program where scripts/build would.
-fn build_in(folder: &std::path::Path) {
+pub fn build_in(folder: &std::path::Path) {
     let target = folder.join("target/release");
     std::fs::create_dir_all(&target).unwrap();
     std::fs::copy(ROSTER, target.join("roster")).unwrap();
@@ -65,6 +68,106 @@ fn without_a_program_the_first_client_is_told_once_and_nothing_else_is_set() {
     );
     assert!(!hooks.contains("4242"), "{hooks}");
     assert_eq!(server.tmux(&["show-options", "-gqv", "@roster_run"]), "");
+}
+
+/// A client in control mode, whose output is read to the end as it comes.
+struct Program {
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl Program {
+    fn attach(server: &Server, session: &str) -> Program {
+        let mut command = server.command(tmux_program());
+        command.args(["-L", "s", "-C", "attach-session", "-t", session]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (mut stdout, said) =
+            (child.stdout.take().unwrap(), Arc::new(Mutex::new(String::new())));
+        let heard = Arc::clone(&said);
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(count @ 1..) = stdout.read(&mut chunk) {
+                heard.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..count]));
+            }
+        });
+        Program { child, said }
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Has it ask for something, and waits for the answer.
+    fn ask(&mut self, word: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        writeln!(stdin, "display-message -p {word}").unwrap();
+        let answer = format!("\n{word}\n");
+        wait_for(|| self.said().contains(&answer).then_some(()), || self.said());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until what a message's hook started has ended.
+fn wait_until_told(server: &Server) {
+    let folder = server.dir("");
+    let is_at_work = || {
+        let printed = std::process::Command::new("ps").args(["-A", "-ww", "-o", "args="]).output();
+        let printed = String::from_utf8_lossy(&printed.unwrap().stdout).into_owned();
+        printed.lines().any(|line| line.contains("plugin.tmux --tell") && line.contains(&folder))
+    };
+    wait_for(|| (!is_at_work()).then_some(()), || "the end of the message's jobs".into());
+}
+
+#[test]
+fn a_message_is_for_people_and_waits_while_only_programs_are_there() {
+    let server = with_copy("plugin", "set -g @roster-install none");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    let waits = || server.tmux(&["show-hooks", "-g"]).contains("[4243]");
+    wait_for(|| waits().then_some(()), || "the message for the first client".into());
+    let mut program = Program::attach(&server, "one");
+    program.ask("first");
+    // Another event that the hook hears of.
+    let mut other = Program::attach(&server, "one");
+    other.ask("second");
+    wait_until_told(&server);
+    program.ask("third");
+    assert!(waits(), "nobody has seen it");
+    let client = server.attach("one");
+    client.wait_to_see("@roster-install is none");
+    wait_for(|| (!waits()).then_some(()), || "the message's own end".into());
+    wait_until_told(&server);
+    // Where somebody is there, it is shown at once.
+    server.tmux(&["send-keys", "-t", "=one:", "clear", "Enter"]);
+    server.tmux(&["run-shell", &format!("'{}'", server.dir("plugin/plugin.tmux"))]);
+    client.wait_to_see("@roster-install is none");
+    wait_for(|| (!waits()).then_some(()), || "the message's own end".into());
+    for (program, asked) in [(&mut program, 2), (&mut other, 1)] {
+        program.ask("last");
+        let said = program.said();
+        assert!(!said.contains("tmux-roster") && !said.contains("%message"), "{said}");
+        // One for attaching, and one for each question.
+        assert_eq!(said.matches("%begin ").count(), 1 + asked + 1, "{said}");
+    }
+}
+
+#[test]
+fn a_message_is_shown_from_odd_plugin_folders() {
+    for folder in ["a plugin's \"folder\"", "hash#{pid}#(touch canary)", "$(touch canary)%H;x"] {
+        let server = with_copy(folder, "set -g @roster-install none");
+        server.set_trap();
+        server.tmux(&["new-session", "-d", "-s", "one"]);
+        let waits = || server.tmux(&["show-hooks", "-g"]).contains("[4243]");
+        wait_for(|| waits().then_some(()), || "the message for the first client".into());
+        server.attach("one").wait_to_see("@roster-install is none");
+        wait_for(|| (!waits()).then_some(()), || "the message's own end".into());
+        assert_eq!(server.trapped(), [""; 0], "{folder}");
+    }
 }
 
 #[test]
