@@ -8,6 +8,7 @@ mod blueprint;
 mod launch;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use at_start::note_tried;
 
@@ -36,6 +37,9 @@ pub struct Restored {
     /// Whether one of them does not live.
     pub failed: bool,
 }
+
+/// How long a launch command gets to show whether it can be started.
+const START: Duration = Duration::from_millis(40);
 
 /// How many sessions are made in one piece. tmux answers nobody meanwhile, and starts a process
 /// for each; and all the lines that belong to one must be in the same piece ([`new_session`]).
@@ -137,7 +141,11 @@ fn carry_out(
         }
         note_tried(transaction, &blueprints[from..])?;
     }
-    // One whose command ended at once leaves no record of a session that never was.
+    // One whose command ended at once leaves no record of a session that never was. What cannot be
+    // started at all is seen to have ended only once it was tried.
+    if blueprints.iter().any(|blueprint| !blueprint.command.is_empty()) {
+        std::thread::sleep(START);
+    }
     transaction.look_again()?;
     let sessions = &transaction.answer.snapshot.sessions;
     made.retain(|(_, id)| sessions.iter().any(|session| session.id == *id));
