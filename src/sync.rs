@@ -3,6 +3,7 @@
 use crate::config::Place;
 use crate::restore::at_start::bring_into_step_and_restore;
 use crate::store::Store;
+use crate::tmux::server::JobServer;
 use crate::transaction::throttle::{begin_query, is_done_by_another, wait_for_turn};
 use crate::transaction::{Report, SyncError, Transaction, Trigger, reachable, server_of, waiting};
 
@@ -13,9 +14,15 @@ use crate::transaction::{Report, SyncError, Transaction, Trigger, reachable, ser
 pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     let store = Store::new(place.registry());
     let seen = if let Trigger::Hook { .. } = trigger { store.peek_times() } else { None };
-    if let Some(seen) = seen {
+    match (seen, trigger) {
         // Not under the lock, which somebody who waits for nothing may want.
-        wait_for_turn(seen.queried);
+        (Some(seen), _) => wait_for_turn(seen.queried),
+        // Nobody took the lock yet, or the folder went with the server: it is not made anew for one
+        // that has ended.
+        (None, Trigger::Hook { .. }) if matches!(server_of(trigger), JobServer::Ended) => {
+            return Ok(Report::default());
+        }
+        _ => {}
     }
     let store = waiting(store, trigger);
     let locked = store.lock()?;
