@@ -153,7 +153,7 @@ pub struct List {
     /// print a JSON array
     #[argh(switch)]
     pub json: bool,
-    /// only live, lost or closed ones
+    /// only live, lost, closed or unreachable ones
     #[argh(option)]
     pub state: Option<String>,
     /// by name (the default), created or attached

@@ -4,9 +4,15 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use crate::model::reconcile::{EventKind, Policy};
-use crate::tmux::{Tmux, program, socket_folder};
+use crate::model::policy::Policy;
+use crate::model::reconcile::EventKind;
+use crate::model::snapshot::ServerId;
+use crate::options::default;
+use crate::tmux::query::Answer;
+use crate::tmux::source::{self, SourceError};
+use crate::tmux::{Tmux, TmuxError, call, program, socket_folder};
 
 /// The registry's name in its folder.
 pub const REGISTRY: &str = "sessions.json";
@@ -34,6 +40,27 @@ impl Place {
     /// The closed sessions.
     pub fn closed(&self) -> PathBuf {
         self.dir.join("closed.json")
+    }
+
+    /// Asks tmux what lives, and for the options that a sync needs.
+    ///
+    /// # Errors
+    /// tmux fails.
+    pub fn ask(&self, deadline: Instant) -> Result<Answer, TmuxError> {
+        call::ask(&self.tmux, false, &OPTIONS, deadline)
+    }
+
+    /// Sends commands to tmux by file; see [`source::run`].
+    ///
+    /// # Errors
+    /// The file cannot be written, or tmux does not answer.
+    pub fn run_lines(
+        &self,
+        server: Option<ServerId>,
+        lines: &[Vec<u8>],
+        deadline: Instant,
+    ) -> Result<String, SourceError> {
+        source::run(&self.tmux, &self.registry(), server, lines, deadline)
     }
 
     /// The log.
@@ -300,14 +327,8 @@ impl Settings {
         let lost_days = number("@roster-lost-days", defaults.lost_days);
         let health_interval = number("@roster-health-interval", defaults.health_interval);
         let mut scripts = Vec::new();
-        for (kind, name) in [
-            (EventKind::Created, "@roster-on-created"),
-            (EventKind::Attached, "@roster-on-attached"),
-            (EventKind::Renamed, "@roster-on-renamed"),
-            (EventKind::Closed, "@roster-on-closed"),
-            (EventKind::Lost, "@roster-on-lost"),
-            (EventKind::Restored, "@roster-on-restored"),
-        ] {
+        for kind in EventKind::ALL {
+            let name = kind.option();
             match shell_words::split(&text(name)) {
                 Ok(words) if words.is_empty() => {}
                 Ok(words) => scripts.push((kind, words)),
@@ -344,7 +365,7 @@ impl Settings {
 
 /// The words of @roster-modes; without one, what it is by default.
 pub fn modes(value: &str) -> Vec<String> {
-    let value = if value.trim().is_empty() { "safe yolo" } else { value };
+    let value = if value.trim().is_empty() { default("@roster-modes") } else { value };
     value.split_whitespace().map(str::to_owned).collect()
 }
 
@@ -356,6 +377,20 @@ pub fn is_program(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_holds_without_an_option_is_what_the_table_says() {
+        let mut values = vec![Vec::new(); OPTIONS.len()];
+        values[0] = b"loaded".to_vec();
+        let unset = Settings::parse(&values);
+        for (value, name) in OPTIONS.iter().enumerate().skip(2) {
+            values[value] = default(name).into();
+        }
+        let set = Settings::parse(&values);
+        assert_eq!((unset.policy, unset.modes), (set.policy, set.modes));
+        assert_eq!((unset.restore_at_start, unset.scripts), (set.restore_at_start, set.scripts));
+        assert!(set.complaints.is_empty(), "{:?}", set.complaints);
+    }
 
     #[test]
     fn sockets_never_share_a_folder() {

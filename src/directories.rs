@@ -7,14 +7,15 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::{Duration, Instant};
 
-use crate::health::{self, in_time};
+use crate::health::{self, HEALTH_LIMIT, in_time};
 use crate::model::memory::Known;
-use crate::model::reconcile::{Plan, Policy, Remembered, is_tracked, reconcile};
+use crate::model::policy::Policy;
+use crate::model::reconcile::{Plan, is_tracked, reconcile};
+use crate::model::remembered::Remembered;
 use crate::model::snapshot::{LiveSession, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
-use crate::sync::{HEALTH_LIMIT, TYPED_LIMIT};
-use crate::tmux::Tmux;
 use crate::tmux::query::{self, Pane};
+use crate::tmux::{ANSWER_LIMIT, Tmux};
 
 /// What Linux adds to the path of a directory that was removed.
 const REMOVED: &[u8] = b" (deleted)";
@@ -82,7 +83,7 @@ pub fn settle(
 /// Whether a live session has a record with an absolute directory: one that this server was seen
 /// to have, or that bears its stamp alone.
 fn is_settled(remembered: &Remembered, snapshot: &Snapshot, live: &LiveSession) -> bool {
-    let Remembered { registry, memory, .. } = remembered;
+    let (registry, memory) = (&remembered.registry, &remembered.memory);
     let known: Option<&Known> = match memory.server == Some(snapshot.server) {
         true => memory.sessions.get(&live.id),
         false => None,
@@ -107,7 +108,7 @@ fn panes_of(
     sessions: &[SessionId],
     deadline: Instant,
 ) -> BTreeMap<SessionId, Pane> {
-    let deadline = deadline.min(Instant::now() + TYPED_LIMIT);
+    let deadline = deadline.min(Instant::now() + ANSWER_LIMIT);
     let one = match sessions {
         [one] => Some(*one),
         _ => None,

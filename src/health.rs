@@ -29,6 +29,10 @@ pub const RECOVERED: &str = "recovered";
 /// How long a directory may take to answer: a network that hangs must not hold the lock.
 const DIRECTORY_LIMIT: Duration = Duration::from_millis(500);
 
+/// How long a sync may take for the health of those that were come to: each of their directories
+/// may be on a network that hangs.
+pub(crate) const HEALTH_LIMIT: Duration = Duration::from_secs(1);
+
 /// Whether a status counts as well.
 pub fn is_well(status: &str) -> bool {
     matches!(status, OK | RECREATED | RECOVERED)

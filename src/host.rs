@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::files;
 use crate::model::host::{Host, Whereabouts, whereabouts};
 use crate::model::memory::Memory;
 use crate::model::snapshot::ServerId;
-use crate::store::file;
 
 /// In which of a second the kernel counts the start of a process: the same on every Linux.
 const TICKS: u64 = 100;
@@ -122,24 +122,65 @@ fn is_near(ticks: u64, start_time: i64) -> bool {
 }
 
 /// What a folder's memory says of its server and host; the sessions are passed over.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Brief {
     server: Option<ServerId>,
     host: Option<Host>,
     started: Option<u64>,
+    sockets: Option<String>,
 }
 
-/// Where the server of the folder `dir` was last seen to be, from here.
-fn whereabouts_of(dir: &Path, here: &Host, own_server: Option<u32>) -> Whereabouts {
-    let bytes = file::read(&dir.join("server.json")).ok().flatten().unwrap_or_default();
-    let Ok(Brief { server: Some(server), host, started }) = serde_json::from_slice(&bytes) else {
-        return Whereabouts::Here;
+fn brief(dir: &Path) -> Brief {
+    let bytes = files::read(&dir.join("server.json")).ok().flatten().unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+/// Which folder the sockets are in: whoever shares it finds the same servers.
+pub fn sockets(socket: &Path) -> Option<String> {
+    let found = fs::metadata(socket.parent()?).ok()?;
+    Some(format!("{}:{}", found.dev(), found.ino()))
+}
+
+/// A server of this host, as far as it is known which folder is to be its.
+#[derive(Debug, Clone, Copy)]
+pub struct Seeker<'a> {
+    /// Its socket.
+    pub socket: &'a Path,
+    /// Its process, where we are in it.
+    pub process: Option<u32>,
+}
+
+/// How likely a folder is ours: the best has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    /// It is another host's or container's, which may run.
+    None,
+    /// Nobody has it, or who had it has ended.
+    Free,
+    /// It was ours before the last boot, or before this container was started anew.
+    Before,
+    /// It is ours.
+    Ours,
+}
+
+fn claim(dir: &Path, here: &Host, seeker: Seeker<'_>) -> Claim {
+    let Brief { server: Some(server), host, started, sockets: theirs } = brief(dir) else {
+        return Claim::Free;
     };
     let runs = is_running(server, started, host.as_ref(), here);
-    if runs && own_server == Some(server.pid) {
-        return Whereabouts::Here;
+    if runs && seeker.process == Some(server.pid) || host.as_ref() == Some(here) {
+        return Claim::Ours;
     }
-    whereabouts(host.as_ref(), here, runs)
+    let shares_sockets = theirs.is_some() && theirs == sockets(seeker.socket);
+    match whereabouts(host.as_ref(), here, runs, shares_sockets) {
+        Whereabouts::Elsewhere => Claim::None,
+        _ if host
+            .is_some_and(|h| (h.machine, h.node) == (here.machine.clone(), here.node.clone())) =>
+        {
+            Claim::Before
+        }
+        _ => Claim::Free,
+    }
 }
 
 /// Stands between a server's name and its host's in the name of a folder. A `%` in the name of a
@@ -160,30 +201,44 @@ fn own_folders(dir: &Path, here: &Host) -> [PathBuf; 2] {
     [name.into(), of_container.into()]
 }
 
-/// The folder for a server of this host, where `dir` is what its socket says: that one, unless
-/// it is another host's. `own_server` is the process of the server that we are in.
-pub fn settle(dir: PathBuf, own_server: Option<u32>) -> PathBuf {
+/// The folder for a server of this host, where `dir` is what its socket says: that one, unless it
+/// is another host's, or this host has one of its own.
+pub fn settle(dir: PathBuf, seeker: Seeker<'_>) -> PathBuf {
     let here = here();
+    let dir = base(&dir);
     let [of_host, of_container] = own_folders(&dir, &here);
-    let is_free = |dir: &Path| whereabouts_of(dir, &here, own_server) != Whereabouts::Elsewhere;
-    if of_container.is_dir() {
-        return of_container;
+    let (is_host_there, is_container_there) = (of_host.is_dir(), of_container.is_dir());
+    let mut best = (claim(&dir, &here, seeker), dir);
+    for (own, _) in [(&of_host, is_host_there), (&of_container, is_container_there)]
+        .into_iter()
+        .filter(|(_, is_there)| *is_there)
+    {
+        let claim = claim(own, &here, seeker);
+        if claim > best.0 {
+            best = (claim, own.clone());
+        }
     }
-    if of_host.is_dir() {
-        return if is_free(&of_host) { of_host } else { of_container };
+    match best {
+        (Claim::None, _) if is_host_there => of_container,
+        (Claim::None, _) => of_host,
+        (_, dir) => dir,
     }
-    if is_free(&dir) { dir } else { of_host }
 }
 
 /// The same for those in a hurry: a host that comes for the first time is shown what there is.
-pub fn settle_quickly(dir: PathBuf) -> PathBuf {
+pub fn settle_quickly(dir: PathBuf, socket: &Path) -> PathBuf {
     let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned();
     let here = Host { machine, node: node(), ..Host::default() };
     let [of_host, _] = own_folders(&dir, &here);
-    if of_host.is_dir() { settle(dir, None) } else { dir }
+    if of_host.is_dir() { settle(dir, Seeker { socket, process: None }) } else { dir }
 }
 
-/// A folder of the same server name on another host.
+/// The folder that a socket says, of one that a host has beside it.
+pub fn base(dir: &Path) -> PathBuf {
+    dir.file_name().map_or_else(|| dir.to_owned(), |name| dir.with_file_name(server_of(name)))
+}
+
+/// Another folder for servers of the same name: of another host, or of this one before.
 #[derive(Debug)]
 pub struct Sibling {
     /// The folder.
@@ -192,24 +247,16 @@ pub struct Sibling {
     pub node: String,
 }
 
-/// The folders of other hosts for the server of this folder.
+/// The other folders for the server of this folder.
 pub fn siblings(dir: &Path) -> Vec<Sibling> {
-    let here = here();
     let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else { return Vec::new() };
     let server = server_of(name);
     let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
-    let mut found = Vec::new();
-    for entry in entries.flatten() {
-        let other = entry.path();
-        if other == dir || server_of(&entry.file_name()) != server {
-            continue;
-        }
-        let bytes = file::read(&other.join("server.json")).ok().flatten().unwrap_or_default();
-        let Ok(Brief { host: Some(host), .. }) = serde_json::from_slice(&bytes) else { continue };
-        if whereabouts_of(&other, &here, None) == Whereabouts::Elsewhere {
-            found.push(Sibling { dir: other, node: host.node });
-        }
-    }
+    let others = entries.flatten().map(|entry| entry.path());
+    let mut found: Vec<Sibling> = others
+        .filter(|other| other != dir && other.file_name().is_some_and(|o| server_of(o) == server))
+        .filter_map(|dir| Some(Sibling { node: brief(&dir).host?.node, dir }))
+        .collect();
     found.sort_unstable_by(|a, b| a.dir.cmp(&b.dir));
     found
 }

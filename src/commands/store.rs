@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 use tmux_roster::{Session, Store, Timestamp, migration_plan, sanitize_name, validate_name};
 
-use super::{Failure, Outcome, print, print_path, warn};
+use super::context::{Failure, Outcome};
+use super::output::{json, print, print_path, warn};
 use crate::cli::{self, StoreOperation as Op};
 
 pub fn run(args: cli::Store) -> Outcome {
@@ -61,18 +62,4 @@ fn answer<T: Serialize>(value: &T) -> Result<(), Failure> {
         return json(value);
     }
     print(&format!("{}\n", serde_json::to_string(value)?))
-}
-
-/// Prints a value as one line of JSON that does nothing to a terminal.
-pub fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
-    let mut text = String::new();
-    // JSON lets DEL and the C1 controls stand in a string, and a terminal obeys them.
-    for c in serde_json::to_string(value)?.chars() {
-        match c {
-            '\u{7f}'..='\u{9f}' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => text.push(c),
-        }
-    }
-    text.push('\n');
-    print(&text)
 }

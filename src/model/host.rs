@@ -31,8 +31,13 @@ pub enum Whereabouts {
 }
 
 /// Where the server is that `host` had: `None` if nobody noted it. `runs` tells whether its very
-/// process runs in our sight.
-pub fn whereabouts(host: Option<&Host>, here: &Host, runs: bool) -> Whereabouts {
+/// process runs in our sight, `shares_sockets` whether it had its socket in the folder that has ours.
+pub fn whereabouts(
+    host: Option<&Host>,
+    here: &Host,
+    runs: bool,
+    shares_sockets: bool,
+) -> Whereabouts {
     let Some(host) = host else {
         return if runs { Whereabouts::WithoutSocket } else { Whereabouts::Here };
     };
@@ -53,8 +58,9 @@ pub fn whereabouts(host: Option<&Host>, here: &Host, runs: bool) -> Whereabouts 
         let is_same = is_known(&host.machine, &here.machine) || !is_renamed;
         return if is_same { Whereabouts::Here } else { Whereabouts::Elsewhere };
     }
-    // Within one boot. Who shares our process ids would be seen to run.
-    if is_out_of_sight { Whereabouts::Elsewhere } else { Whereabouts::Here }
+    // Within one boot. Who shares our process ids would be seen to run, and who shares our sockets
+    // would answer there: so it is with a container that was started anew.
+    if is_out_of_sight && !shares_sockets { Whereabouts::Elsewhere } else { Whereabouts::Here }
 }
 
 #[cfg(test)]
@@ -70,8 +76,8 @@ mod tests {
             pid_namespace: pid_namespace.into(),
         };
         let here = host("m", "b", "n", "p");
-        let gone = |then: Host| whereabouts(Some(&then), &here, false);
-        let runs = |then: Host| whereabouts(Some(&then), &here, true);
+        let gone = |then: Host| whereabouts(Some(&then), &here, false, false);
+        let runs = |then: Host| whereabouts(Some(&then), &here, true, false);
         use Whereabouts::{Elsewhere, Here, WithoutSocket};
         assert_eq!(gone(here.clone()), Here, "it ended");
         assert_eq!(gone(host("m", "before", "other", "q")), Here, "a reboot, and another name");
@@ -84,8 +90,10 @@ mod tests {
         assert_eq!(gone(host("", "x", "y", "p")), Elsewhere, "two without an id");
         assert_eq!(gone(Host::default()), Here, "nobody knows");
         assert_eq!(gone(host("", "", "other", "")), Here, "nobody knows, and another name");
-        assert_eq!(whereabouts(None, &here, false), Here);
-        assert_eq!(whereabouts(None, &here, true), WithoutSocket);
+        let anew = host("m", "b", "n", "q");
+        assert_eq!(whereabouts(Some(&anew), &here, false, true), Here, "it does not answer there");
+        assert_eq!(whereabouts(None, &here, false, false), Here);
+        assert_eq!(whereabouts(None, &here, true, false), WithoutSocket);
         assert_eq!(runs(here.clone()), WithoutSocket);
         assert_eq!(runs(host("m", "b", "other", "p")), Elsewhere, "its sockets are private");
     }

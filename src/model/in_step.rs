@@ -4,7 +4,9 @@
 use std::collections::HashSet;
 
 use super::memory::{Known, Memory};
-use super::reconcile::{Policy, Remembered, is_awaited, is_ignored};
+use super::policy::{Policy, is_ignored};
+use super::reconcile::is_awaited;
+use super::remembered::Remembered;
 use super::session::{Session, is_uuid};
 use super::snapshot::{LiveSession, Snapshot, Workdir};
 use super::time::Timestamp;
@@ -19,7 +21,8 @@ pub fn is_in_step(
     policy: &Policy,
     now: Timestamp,
 ) -> bool {
-    let (memory, records) = (&before.memory, &before.registry.sessions);
+    let Remembered { registry, closed, memory } = before;
+    let records = &registry.sessions;
     let (live, lost) = (&snapshot.sessions, &memory.lost_since);
     if memory.server != Some(snapshot.server)
         || memory.sessions.len() != live.len()
@@ -58,7 +61,7 @@ pub fn is_in_step(
     if left != lost.len() || snapshot.lost_shown != restorable.to_string() {
         return false;
     }
-    let closed = &before.closed.closed;
+    let closed = &closed.closed;
     closed.len() <= policy.closed_limit
         && closed.iter().all(|entry| {
             let uuid = &entry.session.uuid;

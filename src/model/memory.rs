@@ -27,6 +27,9 @@ pub struct Memory {
     /// When its process started, as the system of that host counts it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<u64>,
+    /// Which folder its socket is in, on that host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sockets: Option<String>,
     /// Servers of this host that still run, though another stands behind their socket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreachable: Vec<Unreachable>,
@@ -66,6 +69,7 @@ impl Default for Memory {
             server: None,
             host: None,
             started: None,
+            sockets: None,
             unreachable: Vec::new(),
             sessions: BTreeMap::new(),
             lost_since: BTreeMap::new(),

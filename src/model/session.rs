@@ -81,6 +81,16 @@ impl PartialEq for Extra {
 }
 
 impl Session {
+    /// The variables that programs in a session find in their environment.
+    pub const VARIABLES: [&'static str; 4] =
+        ["ROSTER_UUID", "ROSTER_MODE", "ROSTER_SESSION", "ROSTER_WORKDIR"];
+
+    /// Their values.
+    pub fn variables(&self) -> [(&'static str, &str); 4] {
+        let [uuid, mode, name, workdir] = Session::VARIABLES;
+        [(uuid, &self.uuid), (mode, &self.mode), (name, &self.name), (workdir, &self.workdir)]
+    }
+
     /// A new session with a fresh UUID, created now, never attached, never checked.
     pub fn new(name: &str, workdir: &str, mode: &str) -> Session {
         Session::with(name, workdir, mode, new_uuid(), Timestamp::now())

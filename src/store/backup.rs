@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::file::{self, PRIVATE, create_new, io_error, with_suffix};
 use super::{StoreError, parse};
+use crate::files::{self, PRIVATE, create_new, io_error, with_suffix};
 use crate::model::registry::Registry;
 use crate::model::time::Timestamp;
 
@@ -32,24 +32,24 @@ pub struct Backup {
 pub(super) fn write(path: &Path, kind: &str, bytes: &[u8]) -> Result<PathBuf, StoreError> {
     let mut nanos = Timestamp::now().unix_nanos();
     let mut copy = with_suffix(path, &format!("{kind}.{nanos}"));
-    while file::exists(&copy) {
+    while files::exists(&copy) {
         nanos += 1;
         copy = with_suffix(path, &format!("{kind}.{nanos}"));
     }
-    let (folder, name) = (file::folder_of(path), path.file_name().unwrap_or_default());
-    file::remove_leftovers(folder, name);
-    let temporary = folder.join(file::temporary_name(name));
+    let (folder, name) = (files::folder_of(path), path.file_name().unwrap_or_default());
+    files::remove_leftovers(folder, name);
+    let temporary = folder.join(files::temporary_name(name));
     let written = (|| {
-        file::within_limit(bytes.len() as u64)?;
+        files::within_limit(bytes.len() as u64)?;
         let mut file = create_new(&temporary, PRIVATE)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, &copy)?;
-        file::sync_folder(folder)
+        files::sync_folder(folder)
     })();
     if let Err(error) = written {
         let _ = fs::remove_file(&temporary);
-        return Err(io_error("write the backup", &copy)(error));
+        return Err(io_error("write the backup", &copy)(error).into());
     }
     clear_old(path, kind);
     Ok(copy)
@@ -57,12 +57,12 @@ pub(super) fn write(path: &Path, kind: &str, bytes: &[u8]) -> Result<PathBuf, St
 
 /// The copies of this kind, newest first.
 pub(super) fn list(path: &Path, kind: &str) -> Result<Vec<Backup>, StoreError> {
-    let folder = file::folder_of(path);
+    let folder = files::folder_of(path);
     let prefix = format!("{}{kind}.", path.file_name().unwrap_or_default().to_string_lossy());
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(io_error("read the folder", folder)(error)),
+        Err(error) => return Err(io_error("read the folder", folder)(error).into()),
     };
     let mut found: Vec<Backup> = entries
         .flatten()
@@ -96,8 +96,8 @@ pub(super) fn keep_last_good(path: &Path, parts: &[&[u8]]) {
     let copy = last_good(path);
     let bytes = parts.iter().map(|part| part.len() as u64).sum();
     let written = (|| {
-        file::within_limit(bytes)?;
-        let mut file = file::open_own(&copy)?;
+        files::within_limit(bytes)?;
+        let mut file = files::open_own(&copy)?;
         parts.iter().try_for_each(|part| file.write_all(part))?;
         file.set_len(bytes)
     })();
@@ -126,7 +126,7 @@ pub(super) fn last_good(path: &Path) -> PathBuf {
 /// or was emptied: a new one is about to come, in both. Gives its path, if there was anything.
 pub(super) fn keep_what_was(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let copy = last_good(path);
-    match file::read(&copy) {
+    match files::read(&copy) {
         Ok(Some(bytes)) if parse(&copy, &bytes).is_ok_and(|r| r.sessions.is_empty()) => Ok(None),
         // A newer one, or one that does not read, may be of use to somebody.
         Ok(Some(bytes)) => {
@@ -152,7 +152,7 @@ pub(super) fn newest_readable(path: &Path) -> (Registry, Option<PathBuf>) {
     let now = Timestamp::now().unix_nanos();
     copies.sort_unstable_by_key(|(nanos, _)| std::cmp::Reverse((*nanos <= now, *nanos)));
     for (_, copy) in copies {
-        let Ok(Some(bytes)) = file::read(&copy) else { continue };
+        let Ok(Some(bytes)) = files::read(&copy) else { continue };
         if let Ok(registry) = parse(&copy, &bytes) {
             return (registry, Some(copy));
         }

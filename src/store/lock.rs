@@ -16,7 +16,7 @@ use rustix::fs::Access;
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use super::StoreError;
-use super::file::{PRIVATE, check_owner, create_new, io_error};
+use crate::files::{PRIVATE, check_owner, create_new, io_error};
 
 static IN_THIS_PROCESS: Mutex<()> = Mutex::new(());
 
@@ -162,7 +162,7 @@ fn lock_file(
                 }
                 (limit, before) = ((limit + wait).min(longest), now);
             }
-            Err(error) => return Err(io_error("lock", path)(error)),
+            Err(error) => return Err(io_error("lock", path)(error).into()),
         }
     }
 }
@@ -176,11 +176,11 @@ fn holder(path: &Path) -> Option<Pid> {
 /// Makes the lock file, private, if it is not there; refuses a link and another user's file.
 fn prepare(path: &Path) -> Result<(), StoreError> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() => check_owner(path, &found),
+        Ok(found) if found.is_file() => Ok(check_owner(path, &found)?),
         Ok(_) => Err(StoreError::NotOurs { path: path.to_owned(), reason: "it is not a file" }),
         Err(_) => match create_new(path, PRIVATE) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(io_error("make the lock", path)(error))
+                Err(io_error("make the lock", path)(error).into())
             }
             _ => Ok(()),
         },

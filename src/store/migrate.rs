@@ -4,13 +4,13 @@ use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use serde::de::MapAccess;
+use serde::de::{self, MapAccess};
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::file::{self, io_error};
 use super::{Store, StoreError, backup};
+use crate::files::{self, io_error};
 use crate::model::registry::{FileVersion, SCHEMA_VERSION};
 use crate::model::session::Extra;
 
@@ -124,11 +124,11 @@ pub(super) fn run(store: &Store, plan: &Plan) -> Result<Migrated, StoreError> {
     }
     let path = store.path();
     let nothing = |version| Migrated { before: version, after: version, backup: None };
-    if !file::is_there(path)? {
+    if !files::is_there(path)? {
         return Ok(nothing(plan.target));
     }
     let _locked = store.lock()?;
-    let Some(bytes) = file::read(path)? else { return Ok(nothing(plan.target)) };
+    let Some(bytes) = files::read(path)? else { return Ok(nothing(plan.target)) };
     let json = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let damaged = |reason: String| StoreError::Damaged { path: path.to_owned(), reason };
     let mut document: Document =
@@ -150,6 +150,6 @@ pub(super) fn run(store: &Store, plan: &Plan) -> Result<Migrated, StoreError> {
         .map_err(|error| StoreError::Migration(error.to_string()))?;
     let mode = std::fs::metadata(path).map_err(io_error("read", path))?.permissions().mode();
     let copy = backup::write(path, ".bak", &bytes)?;
-    file::replace(path, &migrated, mode & 0o777, file::Sync::Yes)?;
+    files::replace(path, &migrated, mode & 0o777, files::Durability::Durable)?;
     Ok(Migrated { before, after: plan.target, backup: Some(copy) })
 }

@@ -3,16 +3,15 @@
 //! Imports only `model` of the crate. Starts no tmux.
 
 mod backup;
-pub mod file;
 mod lock;
 pub mod migrate;
 mod scan;
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fmt, io};
 
+use crate::files::{self, FileError};
 use crate::model::name::{NameError, validate_name};
 use crate::model::registry::{FileVersion, Registry, RegistryFile, SCHEMA_VERSION};
 use crate::model::session::Session;
@@ -75,6 +74,15 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl From<FileError> for StoreError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::NotOurs { path, reason } => StoreError::NotOurs { path, reason },
+            FileError::Io { verb, path, source } => StoreError::Io { verb, path, source },
+        }
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -164,20 +172,20 @@ impl Store {
     /// # Errors
     /// As for [`Store::read`].
     pub fn read_if_there(&self) -> Result<Option<Registry>, StoreError> {
-        file::read(&self.path)?.map(|bytes| parse(&self.path, &bytes)).transpose()
+        files::read(&self.path)?.map(|bytes| parse(&self.path, &bytes)).transpose()
     }
 
     /// The last good copy of the registry, if it reads.
     pub fn last_good(&self) -> Option<Registry> {
         let copy = backup::last_good(&self.path);
-        let bytes = file::read(&copy).ok()??;
+        let bytes = files::read(&copy).ok()??;
         parse(&copy, &bytes).ok()
     }
 
     /// When the last query began and the hooks were checked, as far as can be told without the
     /// lock; `None` if nobody ever took it.
     pub fn peek_times(&self) -> Option<Times> {
-        lock::peek(&file::with_suffix(&self.path, ".lock"))
+        lock::peek(&files::with_suffix(&self.path, ".lock"))
     }
 
     /// Takes the lock that every writer takes, for as long as the result lives.
@@ -189,14 +197,14 @@ impl Store {
     /// The lock is not free within the wait, or the lock file cannot be made or is not ours.
     pub fn lock(&self) -> Result<Locked<'_>, StoreError> {
         if let Some(folder) = self.path.parent() {
-            file::make_folder(folder)?;
+            files::make_folder(folder)?;
         }
-        let target = file::resolve(&self.path)?;
+        let target = files::resolve(&self.path)?;
         // What is no file is written by nobody.
         let is_file = || std::fs::metadata(&target).is_ok_and(|found| found.is_file());
         let of_target = (target != self.path && is_file()).then_some(target.as_path());
-        let of_target = of_target.map(|target| file::with_suffix(target, ".lock"));
-        let path = file::with_suffix(&self.path, ".lock");
+        let of_target = of_target.map(|target| files::with_suffix(target, ".lock"));
+        let path = files::with_suffix(&self.path, ".lock");
         let guard = lock::acquire(&path, of_target.as_deref(), self.wait, self.longest)?;
         Ok(Locked { store: self, guard })
     }
@@ -234,8 +242,8 @@ impl Store {
     /// # Errors
     /// As for [`Store::read`].
     pub fn names(&self) -> Result<Vec<String>, StoreError> {
-        let Some(file) = file::open(&self.path)? else { return Ok(Vec::new()) };
-        match scan::names(file).map_err(file::io_error("read", &self.path))? {
+        let Some(file) = files::open(&self.path)? else { return Ok(Vec::new()) };
+        match scan::names(file).map_err(files::io_error("read", &self.path))? {
             Some(names) => Ok(names),
             None => Ok(self.read()?.sessions.into_keys().collect()),
         }
@@ -258,7 +266,7 @@ impl Store {
     /// [`StoreError::NoBackup`] if there can be no backup: then nothing is deleted.
     pub fn delete_all(&self) -> Result<Option<PathBuf>, StoreError> {
         let locked = self.lock()?;
-        let Some(bytes) = file::read(&self.path)? else { return Ok(None) };
+        let Some(bytes) = files::read(&self.path)? else { return Ok(None) };
         let mut registry = match parse(&self.path, &bytes) {
             Err(StoreError::Damaged { .. }) => Registry::default(),
             parsed => parsed?,
@@ -312,7 +320,7 @@ impl Store {
     /// # Errors
     /// The lock, or reading or writing fails.
     pub fn backup(&self) -> Result<Option<PathBuf>, StoreError> {
-        if !file::is_there(&self.path)? {
+        if !files::is_there(&self.path)? {
             return Ok(None);
         }
         self.lock()?.backup()
@@ -337,7 +345,7 @@ impl Store {
 
     fn update(&self, name: &str, change: impl Fn(&mut Session)) -> Result<(), StoreError> {
         let locked = self.lock()?;
-        let bytes = file::read(&self.path)?.unwrap_or_default();
+        let bytes = files::read(&self.path)?.unwrap_or_default();
         if let Some((place, record)) = scan::edit(&bytes, name, &change) {
             return locked.replace(&[&bytes[..place.start], &record, &bytes[place.end..]]);
         }
@@ -400,7 +408,7 @@ impl Locked<'_> {
     /// The file cannot be read, or is newer: untouched.
     pub fn load(&self) -> Result<Loaded, StoreError> {
         let path = &self.store.path;
-        let Some(bytes) = file::read(path)? else {
+        let Some(bytes) = files::read(path)? else {
             return Ok(Loaded { registry: Registry::default(), is_there: false, recovered: None });
         };
         let reason = match parse(path, &bytes) {
@@ -426,7 +434,7 @@ impl Locked<'_> {
     /// Reading or writing fails.
     pub fn backup(&self) -> Result<Option<PathBuf>, StoreError> {
         let path = &self.store.path;
-        let Some(bytes) = file::read(path)? else { return Ok(None) };
+        let Some(bytes) = files::read(path)? else { return Ok(None) };
         backup::write(path, ".bak", &bytes).map(Some)
     }
 
@@ -446,7 +454,7 @@ impl Locked<'_> {
 
     fn replace(&self, parts: &[&[u8]]) -> Result<(), StoreError> {
         let path = &self.store.path;
-        file::replace_with(path, parts, file::PRIVATE, file::Sync::Yes)?;
+        files::replace_with(path, parts, files::PRIVATE, files::Durability::Durable)?;
         backup::keep_last_good(path, parts);
         Ok(())
     }

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::text::exact;
 use crate::model::session::random_uuid;
 use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
@@ -279,66 +280,6 @@ pub fn oldest_panes(
 
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Free text as tmux has it, of which it printed this, with the length that it reports. tmux 3.4
-/// and 3.5a escape some of it on the way out, but not the backslash; the length tells whether
-/// they did.
-pub fn exact(length: &[u8], printed: &[u8]) -> Vec<u8> {
-    let length: Option<usize> = std::str::from_utf8(length).ok().and_then(|l| l.parse().ok());
-    match length {
-        Some(length) if length != printed.len() => {
-            // Of a text with backslashes of its own tmux escapes a `$` alone, as a rule.
-            let undone = [unescape_dollars(printed), unescape(printed)];
-            undone.into_iter().find(|text| text.len() == length).unwrap_or_else(|| printed.to_vec())
-        }
-        _ => printed.to_vec(),
-    }
-}
-
-/// Takes back what tmux 3.4 makes of `$x`, `$_` and `${`.
-pub fn unescape_dollars(printed: &[u8]) -> Vec<u8> {
-    let is_escape = |at: usize| {
-        let begins_name = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'{');
-        printed[at..].starts_with(b"\\$") && printed.get(at + 2).is_some_and(begins_name)
-    };
-    (0..printed.len()).filter(|at| !is_escape(*at)).map(|at| printed[at]).collect()
-}
-
-fn unescape(printed: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(printed.len());
-    let mut rest = printed;
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        if *first != b'\\' {
-            bytes.push(*first);
-            continue;
-        }
-        let octal = tail.get(..3).filter(|d| d.iter().all(|b| (b'0'..=b'7').contains(b)));
-        if let Some([a, b, c]) = octal {
-            bytes.push(((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'));
-            rest = &tail[3..];
-            continue;
-        }
-        let undone = match tail.first() {
-            Some(b'a') => 7,
-            Some(b'b') => 8,
-            Some(b't') => b'\t',
-            Some(b'n') => b'\n',
-            Some(b'v') => 11,
-            Some(b'f') => 12,
-            Some(b'r') => b'\r',
-            Some(b's') => b' ',
-            Some(b'$') => b'$',
-            _ => {
-                bytes.push(b'\\');
-                continue;
-            }
-        };
-        bytes.push(undone);
-        rest = &tail[1..];
-    }
-    bytes
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

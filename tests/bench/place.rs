@@ -113,7 +113,7 @@ impl<'a> Place<'a> {
         let mut command = self.command(&self.subject.roster);
         command.env("TMUX", format!("{},{},0", self.socket().display(), self.server_pid()));
         command.args(["sync", "--hook", "--dir"]).arg(dir).arg("--tmux").arg(tmux);
-        if !version(self.subject).at_least(3, 2) {
+        if !version(self.subject).hides_environment() {
             command.arg("--old-mark");
         }
         command

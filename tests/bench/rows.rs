@@ -330,7 +330,7 @@ const BURSTS: [(&str, Burst); 3] = [
 ];
 
 fn bursts(subject: &Subject) -> Vec<String> {
-    let old = !version(subject).at_least(3, 2);
+    let old = !version(subject).hides_environment();
     let limits = [
         (0.8, "3".to_owned()),
         (0.5, "3".to_owned()),
@@ -458,7 +458,7 @@ fn keys(subject: &Subject) -> Vec<String> {
         }
         format!("{name} | {}", ms(median(&times)))
     };
-    let fzf = place::on_path("fzf").is_some() && version(subject).at_least(3, 2);
+    let fzf = place::on_path("fzf").is_some() && version(subject).has_popups();
     let picker = if fzf {
         "`prefix + G`, the picker with fzf"
     } else {

@@ -392,14 +392,7 @@ impl Server {
 
     /// The same where there may be no server.
     pub fn wait_for_jobs(&self) {
-        let folder = self.folder.path().display().to_string();
-        let is_idle = || {
-            let printed = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output();
-            let text = printed.expect("ps runs").stdout;
-            let text = String::from_utf8_lossy(&text).into_owned();
-            !text.lines().any(|line| line.contains(" sync --hook") && line.contains(&folder))
-        };
-        wait_for(|| is_idle().then_some(()), || "the end of all syncs".into());
+        wait_for(|| (!jobs_in(&self.folder)).then_some(()), || "the end of all syncs".into());
     }
 
     /// A client that is attached, in a pane of a server of its own.
@@ -441,7 +434,21 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.try_tmux(&["kill-server"]);
         let _ = self.command(tmux_program()).args(["-L", "outer", "kill-server"]).output();
+        // A job that is still at work would make the folder anew after it was removed.
+        let start = Instant::now();
+        while jobs_in(&self.folder) && start.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
+}
+
+/// Whether a job of a hook works on a registry in a folder.
+fn jobs_in(folder: &Folder) -> bool {
+    let folder = folder.path().display().to_string();
+    let printed = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output();
+    let text = printed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let text = text.unwrap_or_default();
+    text.lines().any(|line| line.contains(" sync --hook") && line.contains(&folder))
 }
 
 /// A real client: `tmux attach` in a pane of another private server.

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tmux_roster::log::log_to;
 use tmux_roster::model::snapshot::ServerId;
-use tmux_roster::sync::log_to;
-use tmux_roster::tmux::command::{line, only_on};
+use tmux_roster::tmux::source::only_on;
+use tmux_roster::tmux::text::line;
 
 use crate::env::{
     Client, Folder, ROSTER, Server, skip, tmux_program, tmux_version, try_out, wait_at_most,

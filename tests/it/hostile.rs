@@ -7,8 +7,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use tmux_roster::model::session::{is_uuid, new_uuid};
-use tmux_roster::restore::escape_name;
-use tmux_roster::tmux::command::argument;
+use tmux_roster::tmux::text::argument;
+use tmux_roster::tmux::text::escape_name;
 use tmux_roster::validate_name;
 
 use crate::env::{Client, ROSTER, Server, version, wait_for};
@@ -383,7 +383,7 @@ fn hostile_directories_are_recorded_and_restored() {
         wait_for(|| server.names().contains(&name).then_some(()), || name.clone());
     }
     server.wait_until_quiet();
-    if version().at_least(3, 2) {
+    if version().tells_directories() {
         for (n, folder) in FOLDERS.iter().enumerate() {
             let path = server.folder.path().join(OsString::from_vec(folder.to_vec()));
             let shown = String::from_utf8_lossy(&path.into_os_string().into_vec()).into_owned();
@@ -833,7 +833,7 @@ fn json_that_is_printed_has_no_control_character() {
         assert!(!text.trim_end().contains(char::is_control), "{text:?}");
         let value: Value = serde_json::from_str(&text).unwrap();
         let shown = value.get(0).unwrap_or(&value);
-        if version().at_least(3, 2) {
+        if version().tells_directories() {
             assert_eq!(shown["workdir"], dir.to_str().unwrap(), "{args:?}");
         }
     }

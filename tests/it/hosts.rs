@@ -155,15 +155,13 @@ fn a_new_server_beside_one_that_nobody_reaches_doubles_nothing() {
     server.wait_until_idle();
     assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "mine\none\ntwo");
 
-    // The first one is reached again, with its own.
+    // Once the new one has ended, the first is reached again, with its own.
     server.kill_server();
-    fs::remove_file(socket(&server)).unwrap();
-    let process = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
-    rustix::process::kill_process(process, rustix::process::Signal::USR1).unwrap();
-    wait_for(
-        || server.try_tmux(&["list-sessions"]).status.success().then_some(()),
-        || "its socket".into(),
-    );
+    assert_eq!(state_of(&server.roster(&["list", "--json"]), "mine"), "lost");
+    let refused = server.try_roster(&["restore", "mine"]);
+    assert!(stderr(&refused).contains(&format!("process {pid}")), "{refused:?}");
+    let fixed = server.try_roster(&["doctor", "--fix"]);
+    assert!(fixed.status.success(), "{fixed:?}");
     server.tmux(&["rename-session", "-t", "=two:", "zwei"]);
     server.wait_for_name("zwei");
     server.wait_until_idle();
@@ -219,6 +217,8 @@ struct Other<'a> {
     machine: Option<&'a str>,
     boot: Option<&'a str>,
     is_container: bool,
+    /// It has the folder of sockets that all share, as a container has that is started again.
+    shares_sockets: bool,
 }
 
 fn can_be_hosts(test: &str) -> bool {
@@ -231,7 +231,7 @@ impl<'a> Host<'a> {
         let body = "
             set -e
             hostname \"$1\"
-            mount -t tmpfs none \"$2\"
+            [ -n \"$5\" ] || mount -t tmpfs none \"$2\"
             [ -z \"$3\" ] || { echo \"$3\" >\"$2/machine\"; mount --bind \"$2/machine\" /etc/machine-id; }
             [ -z \"$4\" ] || { echo \"$4\" >\"$2/boot\"; mount --bind \"$2/boot\" /proc/sys/kernel/random/boot_id; }
             echo ready
@@ -243,6 +243,7 @@ impl<'a> Host<'a> {
         }
         command.args(["sh", "-c", body, "sh", name]).arg(server.path("tmp"));
         command.args([other.machine.unwrap_or_default(), other.boot.unwrap_or_default()]);
+        command.arg(if other.shares_sockets { "yes" } else { "" });
         let mut holder = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut ready = String::new();
         let mut said = BufReader::new(holder.stdout.take().unwrap());
@@ -328,8 +329,18 @@ fn two_hosts_that_share_a_home_leave_each_other_alone() {
             Other { is_container: true, ..Other::default() },
         ),
         (
-            Other { machine: Some("aaaa"), boot: Some("1"), is_container: true },
-            Other { machine: Some("bbbb"), boot: Some("2"), is_container: true },
+            Other {
+                machine: Some("aaaa"),
+                boot: Some("1"),
+                is_container: true,
+                ..Other::default()
+            },
+            Other {
+                machine: Some("bbbb"),
+                boot: Some("2"),
+                is_container: true,
+                ..Other::default()
+            },
         ),
     ]
     .into_iter()
@@ -391,7 +402,7 @@ fn a_host_that_is_renamed_or_boots_anew_has_its_sessions_lost_as_ever() {
         return;
     }
     let server = Server::with_plugin("");
-    let machine = Other { machine: Some("aaaa"), boot: Some("1"), is_container: false };
+    let machine = Other { machine: Some("aaaa"), boot: Some("1"), ..Other::default() };
     let before = Host::new(&server, "before", machine);
     before.tmux(&["new-session", "-d", "-s", "work"]);
     before.wait_for_live("work");
@@ -417,6 +428,8 @@ fn a_container_made_anew_with_its_home_takes_over_what_is_asked_for() {
     let server = Server::with_plugin(RESTORES);
     let container = Other { is_container: true, ..Other::default() };
     let mut uuids = BTreeSet::new();
+    // Were one gone, the next might have its number, and see that all in it have ended.
+    let mut kept = Vec::new();
     for round in 0..3 {
         let host = Host::new(&server, "box", container);
         host.tmux(&["new-session", "-d", "-s", &format!("n{round}")]);
@@ -432,6 +445,8 @@ fn a_container_made_anew_with_its_home_takes_over_what_is_asked_for() {
         let now: BTreeSet<String> = (0..=round).map(|n| host.uuid(&format!("n{n}"))).collect();
         assert!(now.is_superset(&uuids) && now.len() == round + 1, "{now:?} {uuids:?}");
         uuids = now;
+        host.tmux(&["kill-server"]);
+        kept.push(host);
     }
 }
 
@@ -464,4 +479,49 @@ fn hosts_that_used_one_folder_part_by_themselves() {
     assert_eq!((a.state("work"), a.uuid("work")), ("live".into(), work));
     assert_eq!(a.state("mine"), "none");
     assert!(!server.names().contains(&"more".into()));
+}
+
+#[test]
+fn a_container_that_is_started_again_has_its_sessions_lost_as_ever() {
+    if !can_be_hosts("a container started again") {
+        return;
+    }
+    let server = Server::with_plugin("");
+    let container = Other { is_container: true, shares_sockets: true, ..Other::default() };
+    let before = Host::new(&server, "box", container);
+    before.tmux(&["new-session", "-d", "-s", "work"]);
+    before.wait_for_live("work");
+    let work = before.uuid("work");
+    drop(before);
+    server.wait_for_jobs();
+    let again = Host::new(&server, "box", container);
+    assert_eq!(again.state("work"), "lost");
+    again.roster(&["restore", "--all"]);
+    assert_eq!((again.state("work"), again.uuid("work")), ("live".into(), work));
+}
+
+/// A sandbox of the same host, with process ids and sockets of its own, gets a folder of its own;
+/// the host keeps to the one that it has.
+#[test]
+fn a_sandbox_takes_no_folder_from_its_host() {
+    if !can_be_hosts("a sandbox") {
+        return;
+    }
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "work"]);
+    server.wait_for_names(&["work"]);
+    server.wait_until_idle();
+    let node = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let sandbox = Other { is_container: true, ..Other::default() };
+    let sandbox = Host::new(&server, node.trim(), sandbox);
+    sandbox.tmux(&["new-session", "-d", "-s", "inside"]);
+    sandbox.wait_for_live("inside");
+    assert_eq!(sandbox.state("work"), "none");
+    drop(sandbox);
+    server.kill_server();
+    assert_eq!(state_of(&server.roster(&["list", "--json"]), "work"), "lost");
+    server.roster(&["restore", "--all"]);
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "work");
+    let doctor = stdout(&server.try_roster(&["doctor"]));
+    assert!(doctor.contains("1 session recorded for the host"), "{doctor}");
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use tmux_roster::tmux::command::HOOKS;
+use tmux_roster::tmux::hooks::HOOKS;
 
 use crate::env::{Folder, ROSTER, Server, tmux_program, wait_for};
 use crate::plugin::copy_plugin;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tmux_roster::tmux::command::{HOOK_INDEX, HOOKS};
+use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS};
 
 use crate::env::{Folder, ROSTER, Server, kill_at, tmux_program};
 use crate::faults::{can_trace, hit_the_heart, json, kill_at_every_call, leftovers, stderr, uuids};

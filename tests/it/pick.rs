@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use tmux_roster::restore::escape_name;
-use tmux_roster::tmux::command::argument;
+use tmux_roster::tmux::text::argument;
+use tmux_roster::tmux::text::escape_name;
 
 use crate::env::{Client, Server, tmux_version, version, wait_for};
 

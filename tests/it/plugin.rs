@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 
-use tmux_roster::tmux::command::HOOKS;
+use tmux_roster::tmux::hooks::HOOKS;
 
 use crate::env::{Client, ROSTER, Server, tmux_program, tmux_version, wait_for};
 

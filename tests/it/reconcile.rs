@@ -6,9 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tmux_roster::model::in_step::is_in_step;
 use tmux_roster::model::memory::{Closed, ClosedSession, Displaced, Known};
-use tmux_roster::model::reconcile::{
-    EffectKind, EventKind, Plan, Policy, Remembered, end_with_server, reconcile,
-};
+use tmux_roster::model::policy::Policy;
+use tmux_roster::model::reconcile::{EffectKind, EventKind, Plan, end_with_server, reconcile};
+use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::is_uuid;
 use tmux_roster::model::snapshot::{
     LiveSession, ServerId, SessionId, Snapshot, Spellings, Workdir,
@@ -268,6 +268,26 @@ fn each_loss_within_ten_seconds_of_the_one_before_starts_the_time_anew_for_all()
         outlived.sync(&mut fresh());
         assert_eq!((outlived.names(), outlived.closed().len()), (vec!["s8"], 7));
     }
+}
+
+/// Who closes something every few seconds all day closes it all the same.
+#[test]
+fn what_closed_ten_minutes_ago_is_believed_whatever_closes_after_it() {
+    let sessions = (1..=201).map(|id| live(id, &format!("s{id:03}"))).collect();
+    let mut world = World::settled(sessions);
+    let mut closed = 0;
+    while world.sessions.len() > 1 {
+        world.sessions.remove(0);
+        let plan = world.sync(&mut fresh());
+        closed += plan.events.iter().filter(|event| event.kind == EventKind::Closed).count();
+        world.check_settled();
+        world.now += 5;
+    }
+    // 600 s at a session each 5 s are still open.
+    assert_eq!(closed, 200 - 120);
+    world.restart(vec![]);
+    world.sync(&mut fresh());
+    assert_eq!((world.names().len(), world.closed().len()), (121, 80));
 }
 
 #[test]

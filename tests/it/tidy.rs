@@ -6,6 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tmux_roster::config::OPTIONS;
+use tmux_roster::options::{self, Reader, TABLE};
+
 use crate::env::{Folder, ROSTER};
 use crate::faults::script;
 
@@ -56,18 +59,49 @@ fn words(text: &str, start: &str, more: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// The folders and files of the library: each imports only those that stand before it.
+const ORDER: [&str; 15] = [
+    "files",
+    "options",
+    "model",
+    "store",
+    "tmux",
+    "config",
+    "log",
+    "health",
+    "host",
+    "directories",
+    "persist",
+    "event_scripts",
+    "transaction",
+    "restore",
+    "sync",
+];
+
 #[test]
-fn the_edges_know_the_model_and_the_model_knows_nobody() {
-    for (folder, allowed) in [
-        ("src/model", &[][..]),
-        ("src/store", &["model", "store"]),
-        ("src/tmux", &["model", "tmux"]),
-    ] {
-        for file in files(folder) {
-            for line in read(&file).lines().filter(|line| line.contains("crate::")) {
-                let imported = line.split("crate::").nth(1).unwrap();
-                let module = imported.split(|c: char| !c.is_alphanumeric()).next().unwrap();
-                assert!(allowed.contains(&module), "{}: {line}", file.display());
+fn every_folder_imports_only_those_before_it() {
+    let lib = read(&root().join("src/lib.rs"));
+    let modules: BTreeSet<&str> =
+        lib.lines().filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';')).collect();
+    assert_eq!(modules, BTreeSet::from(ORDER), "src/lib.rs has what ORDER has");
+    for (at, module) in ORDER.iter().enumerate() {
+        let allowed = &ORDER[..=at];
+        let of_module = |file: &PathBuf| {
+            let path = file.strip_prefix(root().join("src")).unwrap();
+            path.starts_with(module) || path == Path::new(&format!("{module}.rs"))
+        };
+        for file in files("src").iter().filter(|file| of_module(file)) {
+            let text = read(file);
+            for imported in text.split("crate::").skip(1) {
+                // `use crate::{a, b::c};` names several.
+                let several = imported.strip_prefix('{').and_then(|rest| rest.split('}').next());
+                for path in several.unwrap_or(imported).split(',').take(match several {
+                    Some(_) => usize::MAX,
+                    None => 1,
+                }) {
+                    let name = path.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next();
+                    assert!(allowed.contains(&name.unwrap()), "{} imports {path}", file.display());
+                }
             }
         }
     }
@@ -79,7 +113,12 @@ fn the_edges_know_the_model_and_the_model_knows_nobody() {
     for file in files("src") {
         let starts_tmux = read(&file).contains("Command::new(&self.program)");
         assert!(!starts_tmux || file.ends_with("tmux/mod.rs"), "{}", file.display());
-        assert!(read(&file).starts_with("//!"), "{} says what it is for", file.display());
+        let is_code = file.extension().is_some_and(|kind| kind == "rs");
+        assert!(
+            !is_code || read(&file).starts_with("//!"),
+            "{} says what it is for",
+            file.display()
+        );
     }
 }
 
@@ -101,6 +140,42 @@ pub fn options_of_the_readme() -> BTreeSet<String> {
         told.extend(words(&cell.replace("-<mode>", ""), "@roster-", ""));
     }
     told
+}
+
+/// The names and defaults of a table of the README.
+fn defaults(heading: &str, name: usize, default: usize) -> Vec<(String, String)> {
+    let plain = |cell: String| cell.trim_matches('`').replace("<mode>", "");
+    let names = table(heading, name).into_iter().map(plain);
+    names.zip(table(heading, default).into_iter().map(plain)).collect()
+}
+
+#[test]
+fn the_readme_has_the_table_of_options_with_its_defaults() {
+    let mut told = defaults("Options", 0, 1);
+    let keys = defaults("Keys", 1, 0).into_iter();
+    told.extend(keys.map(|(name, key)| (name, key.replace("prefix + ", ""))));
+    let real: BTreeSet<(String, String)> = TABLE
+        .iter()
+        .map(|option| match (option.name, option.default) {
+            ("@roster-release-url", "") => (option.name, "from the clone's origin"),
+            row => row,
+        })
+        .map(|(name, default)| (name.to_owned(), default.to_owned()))
+        .collect();
+    assert_eq!(told.iter().cloned().collect::<BTreeSet<_>>(), real);
+    assert_eq!(told.len(), real.len(), "each once");
+}
+
+#[test]
+fn each_option_is_read_by_whom_the_table_says() {
+    let asked: BTreeSet<&str> =
+        OPTIONS.into_iter().filter(|option| option.starts_with("@roster-")).collect();
+    assert_eq!(asked, options::read_by(Reader::Sync).collect());
+    let scripts: String = files("scripts").iter().map(|file| read(file)).collect();
+    let scripts = scripts + &read(&root().join("plugin.tmux"));
+    for option in options::read_by(Reader::Scripts) {
+        assert!(scripts.contains(option), "{option}");
+    }
 }
 
 #[test]
@@ -143,10 +218,11 @@ fn the_readme_shows_the_commands_that_try_and_test() {
         assert!(root().join(command).exists());
     }
     let gate = read(&root().join(".ci/run"));
-    assert!(gate.contains("scripts/test"));
+    assert!(gate.contains("scripts/check") && gate.contains("scripts/test"));
+    let check = read(&root().join("scripts/check"));
     for script in files("scripts").iter().filter(|path| read(path).starts_with("#!")) {
         let name = script.strip_prefix(root()).unwrap().display().to_string();
-        assert!(gate.contains(&name), "{name} is checked by shellcheck in .ci/run");
+        assert!(check.contains(&name), "{name} is checked by shellcheck in scripts/check");
     }
     let cargo = read(&root().join("Cargo.toml"));
     let msrv = cargo.split("rust-version = \"").nth(1).unwrap().split('"').next().unwrap();

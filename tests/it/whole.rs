@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tmux_roster::Timestamp;
 use tmux_roster::model::session::is_uuid;
-use tmux_roster::tmux::command::{HOOK_INDEX, HOOKS};
+use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS};
 
 use crate::env::{Client, ROSTER, Server, tmux_program, tmux_version, wait_for};
 use crate::faults::{hook_job, leftovers};

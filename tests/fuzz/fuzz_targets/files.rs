@@ -6,7 +6,9 @@ use std::path::Path;
 
 use tmux_roster::Timestamp;
 use tmux_roster::model::memory::{Closed, Memory};
-use tmux_roster::model::reconcile::{Policy, Remembered, reconcile};
+use tmux_roster::model::reconcile::{reconcile};
+use tmux_roster::model::policy::{Policy};
+use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::store;
 use tmux_roster::tmux::query::{Query, parse};

@@ -1,0 +1,170 @@
+//! Copies of the registry: backup, backups, recover, migrate.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use tmux_roster::config::Place;
+use tmux_roster::model::memory::ClosedSession;
+use tmux_roster::model::remembered::Remembered;
+use tmux_roster::tmux::TmuxError;
+use tmux_roster::transaction::{self, SyncError, Transaction, Trigger};
+use tmux_roster::{Session, Store, StoreError, Timestamp, health, migration_plan};
+
+use super::context::{Context, Failure, Outcome, store_of};
+use super::output::{age, count, json, layout, print, print_path, visible, warn};
+use crate::cli;
+
+pub fn backups(context: &Context, args: &cli::Backups) -> Outcome {
+    #[derive(Serialize)]
+    struct JsonBackup {
+        path: String,
+        created_at: Option<Timestamp>,
+        bytes: u64,
+        sessions: Option<usize>,
+    }
+    let store = store_of(&context.place()?);
+    let now = Timestamp::now();
+    let mut found = Vec::new();
+    for backup in store.backups()? {
+        let sessions = Store::new(&backup.path).names().ok().map(|names| names.len());
+        found.push(JsonBackup {
+            path: backup.path.display().to_string(),
+            created_at: Timestamp::from_unix((backup.nanos / 1_000_000_000) as i64),
+            bytes: backup.bytes,
+            sessions,
+        });
+    }
+    if args.json {
+        json(&found)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = vec![["AGE", "BYTES", "SESSIONS", "FILE"].map(str::to_owned)];
+    for backup in &found {
+        table.push([
+            backup.created_at.map_or_else(String::new, |at| age(at, now)),
+            backup.bytes.to_string(),
+            backup.sessions.map_or_else(|| "unreadable".into(), |count| count.to_string()),
+            visible(&backup.path),
+        ]);
+    }
+    let styles: Vec<&str> = (0..table.len()).map(|at| if at == 0 { "1" } else { "" }).collect();
+    print(&layout(&table, &styles))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn backup(context: &Context) -> Outcome {
+    let store = store_of(&context.place()?);
+    match store.backup()? {
+        Some(path) => print_path(&path)?,
+        None if store.last_good().is_some_and(|last| !last.sessions.is_empty()) => {
+            return Err(
+                "the registry is gone: roster sync brings it back from its last good copy, \
+                        then it can be backed up"
+                    .into(),
+            );
+        }
+        None => warn("there is no registry yet: nothing to back up"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn migrate(context: &Context) -> Outcome {
+    let done = store_of(&context.place()?).migrate(&migration_plan())?;
+    match done.backup {
+        Some(backup) => print(&format!(
+            "migrated from version {} to {}; the file as it was is {}\n",
+            done.before,
+            done.after,
+            visible(&backup.display().to_string())
+        ))?,
+        None => print(&format!("version {}: nothing to migrate\n", done.after))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
+    let place = context.place()?;
+    let store = store_of(&place);
+    let file = match &args.file {
+        Some(file) => PathBuf::from(file),
+        None => {
+            let newest = store.backups()?.into_iter().next();
+            newest.ok_or("there is no backup: roster backup makes one")?.path
+        }
+    };
+    if !file.exists() {
+        return Err(format!("{} is not there: roster backups lists what is", file.display()).into());
+    }
+    let saved = Store::new(&file).read().map_err(|error| match error {
+        // What would mend the registry touches no other file.
+        StoreError::Damaged { path, reason } => Failure::from(format!(
+            "{} is no registry that can be read: {reason}; nothing was changed, roster backups \
+             lists what can be recovered",
+            path.display()
+        )),
+        error => error.into(),
+    })?;
+    let sessions = count(saved.sessions.len(), "session");
+    let now = Timestamp::now();
+    let kept = change_after_backup(&place, |next, live, lost| {
+        let known: HashSet<&str> = saved.sessions.values().map(|s| s.uuid.as_str()).collect();
+        let closed = |session| ClosedSession { session, closed_at: now, unproven: None };
+        let lost = lost.into_iter().filter(|session| !known.contains(session.uuid.as_str()));
+        next.closed.closed.retain(|entry| !known.contains(entry.session.uuid.as_str()));
+        next.closed.push_all(lost.map(closed).collect());
+        let current = std::mem::take(&mut next.registry.sessions);
+        for (name, mut session) in saved.sessions.clone() {
+            if !live.contains(&session.uuid) {
+                session.last_health_status = health::RECOVERED.into();
+                session.last_health_at = now;
+                next.registry.sessions.insert(name, session);
+            }
+        }
+        // Those that live keep their records, and their names.
+        for (name, session) in current.into_iter().filter(|(_, s)| live.contains(&s.uuid)) {
+            if let Some(stranger) = next.registry.sessions.insert(name, session) {
+                let unproven = None;
+                next.closed.push(ClosedSession { session: stranger, closed_at: now, unproven });
+            }
+        }
+        next.registry.extra = saved.extra.clone();
+    })?;
+    let mut text = format!("recovered {sessions} from {}", file.display());
+    if let Some(kept) = kept {
+        text.push_str(&format!("; what was there is {}", kept.display()));
+    }
+    print(&(visible(&text) + "\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Changes what is remembered, given the UUIDs that live and what is lost, after a backup, whose
+/// path it gives. The backup is of the registry as it was loaded and brought into step: one that
+/// was gone or damaged is back by then, and would be in no backup that was made before.
+pub fn change_after_backup(
+    place: &Place,
+    change: impl FnOnce(&mut Remembered, &HashSet<String>, Vec<Session>),
+) -> Result<Option<PathBuf>, Failure> {
+    let store = store_of(place);
+    match Transaction::begin(place, &store, Trigger::Person) {
+        Ok(mut transaction) => {
+            transaction.bring_into_step()?;
+            let backup = transaction.backup()?;
+            let live: HashSet<String> = transaction.live().into_values().collect();
+            let mut next = transaction.remembered.clone();
+            change(&mut next, &live, transaction.lost());
+            transaction.commit(next, None)?;
+            transaction.bring_into_step()?;
+            Ok(backup)
+        }
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
+            let change = |next: &mut Remembered| {
+                let lost = next.registry.sessions.values().cloned().collect();
+                change(next, &HashSet::new(), lost);
+            };
+            Ok(transaction::change_offline_after_backup(place, change)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,378 @@
+//! Bringing back what was lost or closed: restore, reopen.
+
+use std::process::ExitCode;
+
+use tmux_roster::Store;
+use tmux_roster::config::Place;
+use tmux_roster::config::REGISTRY;
+use tmux_roster::model::memory::{ClosedSession, Exact};
+use tmux_roster::model::reconcile;
+use tmux_roster::model::session::new_uuid;
+use tmux_roster::restore::{self, Restored};
+use tmux_roster::tmux::TmuxError;
+use tmux_roster::transaction::{self, SyncError, Transaction};
+use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
+
+use super::begin::{with_any_server, with_server};
+use super::client::{destination, go_to};
+use super::context::{Context, Failure, Outcome};
+use super::output::{count, print, to_paste, visible, warn};
+use super::target::{
+    Found, Target, find, left_alone, lives_left_alone, named_left_alone, not_found, out_of_reach,
+};
+use crate::cli;
+
+pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
+    if let Some(host) = &args.from {
+        return restore_from(context, args, host);
+    }
+    if args.all != args.names.is_empty() {
+        return Err(Failure::Usage("restore takes the names of lost sessions, or --all".into()));
+    }
+    if args.new_name.is_some() && args.names.len() != 1 {
+        return Err(Failure::Usage("--as goes with one name".into()));
+    }
+    let place = context.place()?;
+    let needed = args.names.iter().collect::<Vec<_>>();
+    let done = with_any_server(&place, &needed, args.force, |transaction| {
+        if args.force {
+            let names = (!args.all).then_some(args.names.as_slice());
+            transaction.part_from_unreachable(names)?;
+        }
+        if args.all {
+            let mut done = restore::restore_all(transaction)?;
+            transaction.run_scripts(&done.events);
+            done.warnings.extend(not_here(transaction));
+            return Ok(done);
+        }
+        let mut records = Vec::new();
+        for name in &args.names {
+            let found = find(transaction, name)?;
+            let name = &found.name().to_owned();
+            match found {
+                Found::Lost(session) => records.push(session),
+                Found::Live(..) => {
+                    let known = transaction.lost();
+                    let reopenable = transaction
+                        .remembered
+                        .closed
+                        .closed
+                        .iter()
+                        .any(|e| e.session.name == *name);
+                    let hint = match (known.is_empty(), reopenable) {
+                        (_, true) => {
+                            let name = to_paste(name);
+                            format!("roster reopen {name} --as NEW brings the closed one back")
+                        }
+                        _ => "it needs no restoring".into(),
+                    };
+                    return Err(format!("session {name:?} is live: {hint}").into());
+                }
+                Found::LeftAlone(_, live) => return Err(lives_left_alone(name, &live)),
+                Found::Closed(_) => {
+                    return Err(format!(
+                        "session {name:?} was closed, not lost: roster reopen {}",
+                        to_paste(name)
+                    )
+                    .into());
+                }
+            }
+        }
+        let changes = Changes { name: args.new_name.as_deref(), mode: None };
+        bring_back(transaction, records, changes, &[])
+    })?;
+    report(&done, "restored")
+}
+
+/// What `restore --all` leaves where it is.
+fn not_here(transaction: &Transaction<'_>) -> Option<String> {
+    let memory = &transaction.remembered.memory;
+    let unreachable: usize = memory.unreachable.iter().map(|server| server.uuids.len()).sum();
+    let stored = |other: host::Sibling| Store::new(other.dir.join(REGISTRY)).names().ok();
+    let others = host::siblings(&transaction.place().dir).into_iter().filter_map(stored);
+    let elsewhere: usize = others.map(|names| names.len()).sum();
+    let said = match (unreachable, elsewhere) {
+        (0, 0) => return None,
+        (live, 0) => format!("{} out of reach", count(live, "session")),
+        (0, other) => format!("{} recorded for other hosts", count(other, "session")),
+        (live, other) => {
+            format!("{} out of reach, {other} recorded for other hosts", count(live, "session"))
+        }
+    };
+    Some(format!("{said}: see roster doctor"))
+}
+
+/// Takes over what is recorded for another host that shares this home, as sessions of this one.
+fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
+    let place = context.place()?;
+    let others = host::siblings(&place.dir);
+    let is_named = |other: &&host::Sibling| other.node == host;
+    let places: Vec<Place> = (others.iter().filter(is_named))
+        .map(|other| Place { dir: other.dir.clone(), tmux: place.tmux.clone() })
+        .collect();
+    if places.is_empty() {
+        let mut known: Vec<&str> = others.iter().map(|other| other.node.as_str()).collect();
+        known.dedup();
+        let known = match known.as_slice() {
+            [] => "nothing is recorded for any other".to_owned(),
+            known => format!("there is something for {}", known.join(", ")),
+        };
+        return Err(format!("nothing is recorded for the host {host:?}: {known}").into());
+    }
+    let (mut entries, mut is_there) = (Vec::new(), Vec::new());
+    for other in &places {
+        let mut theirs = persist::peek(other)?;
+        if let (true, Some(server)) =
+            (host::runs_here(&theirs.memory, &host::here()), theirs.memory.server)
+        {
+            return Err(format!(
+                "the sessions of {host:?} live: tmux runs there (process {})",
+                server.pid
+            )
+            .into());
+        }
+        reconcile::end_with_server(&mut theirs);
+        let sessions = theirs.registry.sessions.into_values();
+        let wanted =
+            sessions.filter(|session| args.names.is_empty() || args.names.contains(&session.name));
+        for session in wanted {
+            is_there.push(session.name.clone());
+            let exact = theirs.memory.exact.get(&session.uuid).cloned();
+            entries.push((session, exact));
+        }
+    }
+    if let Some(name) = args.names.iter().find(|name| !is_there.contains(name)) {
+        return Err(not_found(name, is_there.iter().map(String::as_str)));
+    }
+    let taken: Vec<String> = entries.iter().map(|(session, _)| session.uuid.clone()).collect();
+    let done = with_server(&place, &[], |transaction| {
+        let mut next = transaction.remembered.clone();
+        let mut records = Vec::new();
+        for (session, exact) in entries {
+            if next.registry.by_uuid(&session.uuid).is_some() {
+                continue;
+            }
+            exact.map(|exact| next.memory.exact.insert(session.uuid.clone(), exact));
+            let closed_at = Timestamp::now();
+            next.closed.push(ClosedSession { session: session.clone(), closed_at, unproven: None });
+            records.push(session);
+        }
+        // They stand here before they leave the other folder.
+        transaction.commit(next, None)?;
+        let mut done = Restored::default();
+        for record in records {
+            let name = record.name.clone();
+            match bring_back(transaction, vec![record], Changes::default(), &[]) {
+                Ok(mut made) => {
+                    done.sessions.append(&mut made.sessions);
+                    done.warnings.append(&mut made.warnings);
+                    done.failed |= made.failed;
+                }
+                Err(failure) => {
+                    let why = failure.text();
+                    done.warnings.push(format!("{name:?} was put among the closed ones: {why}"));
+                    done.failed = true;
+                }
+            }
+        }
+        Ok(done)
+    })?;
+    for other in &places {
+        transaction::change_offline(other, |theirs| {
+            theirs.registry.sessions.retain(|_, session| !taken.contains(&session.uuid));
+            true
+        })?;
+    }
+    report(&done, "restored")
+}
+
+pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
+    let place = context.place()?;
+    let needed: Vec<&String> = args.name.iter().collect();
+    let (done, seat) = with_any_server(&place, &needed, args.force, |transaction| {
+        let closed = &transaction.remembered.closed.closed;
+        let entry = match &args.name {
+            None => closed
+                .iter()
+                .find(|entry| left_alone(transaction, &entry.session.uuid).is_none())
+                .ok_or(match closed.first() {
+                    None => "no session was closed",
+                    Some(_) => "what is closed lives, and is left alone: roster closed lists it",
+                })?,
+            Some(name) => Target::parse(name)
+                .among(closed.iter(), |entry| &entry.session)
+                .ok_or_else(|| match find(transaction, name) {
+                    Ok(Found::Lost(_)) => {
+                        let hint = format!("roster restore {}", to_paste(name));
+                        format!("session {name:?} is lost, not closed: {hint}")
+                    }
+                    _ => format!(
+                        "no closed session is named {name:?}: roster closed lists those there are"
+                    ),
+                })?,
+        };
+        let mut session = entry.session.clone();
+        if transaction.remembered.memory.is_unreachable(&session.uuid) {
+            if !args.force {
+                return Err(out_of_reach(transaction, &session));
+            }
+            session.uuid = new_uuid();
+        }
+        let changes = Changes { name: args.new_name.as_deref(), mode: None };
+        let done = bring_back(transaction, vec![session], changes, &[])?;
+        let seat = done.sessions.first().map(|(id, _)| destination(transaction, *id));
+        Ok((done, seat))
+    })?;
+    if let (Some(_), Some(seat)) = (&args.client, seat) {
+        go_to(context, &place, seat, args.client.as_deref())?;
+    }
+    report(&done, "reopened")
+}
+
+pub fn ignored(name: &str) -> Failure {
+    format!("a session named {name:?} is left alone (@roster-ignore): take another name").into()
+}
+
+/// What is to be another of a session that is brought back.
+#[derive(Clone, Copy, Default)]
+pub struct Changes<'a> {
+    pub name: Option<&'a str>,
+    pub mode: Option<&'a str>,
+}
+
+/// Makes recorded sessions anew: lost ones, and closed ones after they are back in the registry.
+/// Those that do not come to live are as they were.
+pub fn bring_back(
+    transaction: &mut Transaction<'_>,
+    mut records: Vec<Session>,
+    changes: Changes<'_>,
+    command: &[String],
+) -> Result<Restored, Failure> {
+    let mut before = records.clone();
+    if let Some(name) = changes.name {
+        validate_name(name)?;
+    }
+    for record in &mut records {
+        if let Some(name) = changes.name {
+            name.clone_into(&mut record.name);
+        }
+        if let Some(mode) = changes.mode {
+            mode.clone_into(&mut record.mode);
+        }
+    }
+    let mut next = transaction.remembered.clone();
+    let mut closed = Vec::new();
+    for (record, before) in records.iter().zip(&before) {
+        let taken = next.registry.sessions.get(&record.name);
+        // One that is left alone stands in no record.
+        let is_left_alone = named_left_alone(transaction, &record.name).is_some();
+        if transaction.is_ignored(&record.name) {
+            return Err(ignored(&record.name));
+        }
+        if let Some(live) = left_alone(transaction, &record.uuid) {
+            return Err(lives_left_alone(&before.name, live));
+        }
+        if next.memory.is_unreachable(&record.uuid) {
+            return Err(out_of_reach(transaction, before));
+        }
+        if is_left_alone || taken.is_some_and(|other| other.uuid != record.uuid) {
+            let is_lost = next.registry.by_uuid(&record.uuid).is_some();
+            return Err(match changes.name {
+                Some(name) => format!("the name {name:?} is taken: choose another with --as"),
+                None => format!(
+                    "the name {:?} is taken by now: roster {} {} --as NEW brings it back as another",
+                    record.name,
+                    if is_lost { "restore" } else { "reopen" },
+                    to_paste(&record.name)
+                ),
+            }
+            .into());
+        }
+        // Its old name must be free of it before it stands under the new one.
+        next.registry.sessions.retain(|_, session| session.uuid != record.uuid);
+        next.registry.sessions.insert(record.name.clone(), record.clone());
+        closed.extend(next.closed.take(&record.uuid));
+    }
+    let memory = next.memory.clone();
+    transaction.commit(next, Some(&memory))?;
+    let names: Vec<String> = records.iter().map(|record| record.name.clone()).collect();
+    let made = restore::make(transaction, records, command, health::RECREATED);
+    if let Err(error) = &made {
+        if may_stand(transaction, &names) {
+            let names = names.join(", ");
+            return Err(
+                format!("{error}: until the next sync sees it, {names} counts as lost").into()
+            );
+        }
+    }
+    let sessions = made.as_ref().map_or(&[][..], |done| done.sessions.as_slice());
+    let lives = |uuid: &str| sessions.iter().any(|(_, session)| session.uuid == uuid);
+    closed.retain(|entry| !lives(&entry.session.uuid));
+    before.retain(|record| !lives(&record.uuid));
+    let mut next = transaction.remembered.clone();
+    for entry in closed {
+        next.registry.sessions.retain(|_, session| session.uuid != entry.session.uuid);
+        next.closed.put_back(entry);
+    }
+    for record in before {
+        let Some(now) = next.registry.by_uuid(&record.uuid).map(|now| now.name.clone()) else {
+            continue;
+        };
+        if let Some(now) = next.registry.sessions.get_mut(&now) {
+            now.mode.clone_from(&record.mode);
+        }
+        // Where its name is taken by now, it stays under the new one.
+        let _ = tmux_roster::store::rename(&mut next.registry, &now, &record.name);
+    }
+    if next != transaction.remembered {
+        transaction.commit(next, None)?;
+    }
+    let done = made?;
+    if done.failed {
+        transaction.look_again()?;
+        transaction.bring_into_step()?;
+    }
+    transaction.run_scripts(&done.events);
+    Ok(done)
+}
+
+/// Whether sessions of these names may live or come to live, though making them failed: what tmux
+/// does that answers nothing, nobody knows. What it answers now comes after all that it was told.
+fn may_stand(transaction: &mut Transaction<'_>, names: &[String]) -> bool {
+    match transaction.look_again() {
+        Ok(()) => {
+            let mut sessions = transaction.answer.snapshot.sessions.iter();
+            sessions.any(|live| names.contains(&String::from_utf8_lossy(&live.name).into_owned()))
+        }
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => false,
+        Err(_) => true,
+    }
+}
+
+fn report(done: &Restored, verb: &str) -> Outcome {
+    for warning in &done.warnings {
+        warn(warning);
+    }
+    let names: Vec<String> =
+        done.sessions.iter().map(|(_, session)| visible(&session.name)).collect();
+    match names.as_slice() {
+        [] if done.failed => return Ok(ExitCode::FAILURE),
+        [] if done.warnings.is_empty() => print("nothing is lost\n")?,
+        [] => {}
+        names => print(&format!("{verb} {}\n", names.join(", ")))?,
+    }
+    Ok(if done.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Whether a lost session belongs in this directory, however that is spelled.
+pub fn is_directory_of(transaction: &Transaction<'_>, lost: &Session, workdir: &str) -> bool {
+    let memory = &transaction.remembered.memory;
+    let exact = Exact::workdir_of(memory.exact.get(&lost.uuid), lost);
+    let displaced = memory.displaced.get(&lost.uuid).filter(|before| before.to == lost.workdir);
+    let belongs = displaced.map(|before| before.from.as_bytes());
+    let mut recorded = std::iter::once(exact.as_slice()).chain(belongs);
+    recorded.any(|recorded| {
+        recorded == workdir.as_bytes()
+            || health::is_one_directory(workdir.as_bytes(), recorded) == Some(true)
+    })
+}

@@ -1,0 +1,143 @@
+//! Which server and which folder a command is about, and why a command did not end well.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use tmux_roster::config::{Environment, Place, one_spelling};
+use tmux_roster::host::Seeker;
+use tmux_roster::tmux::text::unescape_dollars;
+use tmux_roster::tmux::{ANSWER_LIMIT, Tmux, TmuxError};
+use tmux_roster::transaction::{self, Trigger};
+use tmux_roster::{Store, host};
+
+/// Why a command did not end well.
+pub enum Failure {
+    /// The command line is off.
+    Usage(String),
+    /// It could not be done.
+    Error(Box<dyn std::error::Error>),
+}
+
+impl Failure {
+    /// What is said of it.
+    pub fn text(&self) -> String {
+        match self {
+            Failure::Usage(message) => message.clone(),
+            Failure::Error(error) => error.to_string(),
+        }
+    }
+}
+
+impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Error(error.into())
+    }
+}
+
+/// What a command returns.
+pub type Outcome = Result<ExitCode, Failure>;
+
+/// Which server a command is about.
+pub struct Context {
+    pub environment: Environment,
+    socket_name: Option<String>,
+    socket_path: Option<String>,
+}
+
+impl Context {
+    pub fn new(socket_name: Option<String>, socket_path: Option<String>) -> Context {
+        Context { environment: Environment::read(), socket_name, socket_path }
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.environment.socket(self.socket_path.as_deref(), self.socket_name.as_deref())
+    }
+
+    /// Whether the command was typed inside that server.
+    pub fn is_inside(&self) -> bool {
+        self.environment.tmux.as_ref().is_some_and(|(socket, _)| {
+            let ours = self.socket();
+            *socket == ours || one_spelling(socket) == one_spelling(&ours)
+        })
+    }
+
+    pub fn tmux(&self) -> Tmux {
+        let socket = self.socket();
+        Tmux { program: self.environment.tmux_program(&socket), socket, outwaits_exit: true }
+    }
+
+    /// The place as the environment alone has it: enough where no server is to be asked.
+    pub fn place_without_tmux(&self) -> Result<Place, Failure> {
+        let tmux = self.tmux();
+        Ok(Place { dir: self.dir_without_tmux(&tmux.socket)?, tmux })
+    }
+
+    /// The folder of that place: to find the tmux program takes longer than to read a registry.
+    fn dir_without_tmux(&self, socket: &Path) -> Result<PathBuf, Failure> {
+        let seeker = Seeker { socket, process: self.own_server() };
+        self.dir_by(socket, |dir| host::settle(dir, seeker))
+    }
+
+    /// The same where milliseconds count.
+    pub fn dir_at_once(&self, socket: &Path) -> Result<PathBuf, Failure> {
+        self.dir_by(socket, |dir| host::settle_quickly(dir, socket))
+    }
+
+    /// The process of the server that we were started in.
+    fn own_server(&self) -> Option<u32> {
+        self.environment.server.filter(|_| self.is_inside())
+    }
+
+    fn dir_by(
+        &self,
+        socket: &Path,
+        settle: impl FnOnce(PathBuf) -> PathBuf,
+    ) -> Result<PathBuf, Failure> {
+        let published = self.environment.published_dir(socket).map(PathBuf::from);
+        let dir = published.or_else(|| self.environment.own_dir(socket).map(settle));
+        Ok(dir
+            .ok_or("there is no folder for the registry: neither HOME nor XDG_STATE_HOME is set to a whole path")?)
+    }
+
+    /// The place that a job was told.
+    pub fn place_of_job(&self, dir: &str, program: &str) -> Place {
+        let (program, socket) = (PathBuf::from(program), self.socket());
+        let tmux = Tmux { program, socket, outwaits_exit: false };
+        Place { tmux, dir: PathBuf::from(dir) }
+    }
+
+    /// The place as the plugin settled it in the server, if one runs.
+    pub fn place(&self) -> Result<Place, Failure> {
+        let tmux = self.tmux();
+        if let Some(dir) = self.environment.published_dir(&tmux.socket) {
+            return Ok(Place { dir: dir.to_owned(), tmux });
+        }
+        let deadline = Instant::now() + ANSWER_LIMIT;
+        let show = ["show-options", "-gqv", "@roster_dir"];
+        match tmux.run(&show, deadline) {
+            Ok(printed) => {
+                let printed = printed.strip_suffix(b"\n").unwrap_or(&printed);
+                let path = |bytes: Vec<u8>| PathBuf::from(OsString::from_vec(bytes));
+                // tmux 3.4 prints `$x` as `\$x`; the plugin made the folder.
+                let mut dir = path(printed.to_vec());
+                if !dir.is_dir() {
+                    dir = path(unescape_dollars(printed));
+                }
+                if dir.is_absolute() {
+                    return Ok(Place { tmux, dir });
+                }
+            }
+            Err(TmuxError::NoServer { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.place_without_tmux()
+    }
+}
+
+/// The store of a place, for those who wait at a terminal.
+pub fn store_of(place: &Place) -> Store {
+    transaction::store(place, Trigger::Person)
+}

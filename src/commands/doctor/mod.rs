@@ -1,0 +1,176 @@
+//! `roster doctor`: looks at everything that has to work and tells what does not, with its
+//! remedy. Changes nothing but with `--fix`, waits for nothing without a limit.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use tmux_roster::config::{Place, Settings};
+use tmux_roster::model::snapshot::ServerId;
+
+use crate::cli;
+use crate::commands::context::{Context, Outcome};
+use crate::commands::doctor::files::{
+    check_disk, check_fzf, check_install, check_lock, check_log, check_permissions, check_registry,
+    check_times,
+};
+use crate::commands::doctor::repair::mend;
+use crate::commands::doctor::server::{
+    check_folder, check_hooks, check_hosts, check_keys, check_options, check_plugin, check_program,
+    check_server, check_socket,
+};
+use crate::commands::output::{count, cut, json, print, terminal_columns, visible};
+
+pub mod files;
+pub mod options;
+pub mod repair;
+pub mod server;
+
+/// What stands before the lines under a finding.
+const MARGIN: usize = 21;
+
+pub const FIX: &str = "roster doctor --fix";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Ok,
+    Note,
+    Problem,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    check: &'static str,
+    level: Level,
+    found: String,
+    remedy: String,
+    /// One line each, the newest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lines: Vec<String>,
+}
+
+/// What `--fix` does about a finding.
+#[derive(Debug, PartialEq)]
+pub enum Repair {
+    /// Takes a file's or folder's permissions back to its owner.
+    Private(PathBuf, u32),
+    /// Tells tmux what it lacks: what that is, and the command.
+    Tell(String, Vec<u8>),
+    /// Loads the plugin again: program, version, hooks, keys.
+    Load,
+    /// Brings registry and tmux into step, which also mends a damaged file.
+    Sync,
+    /// Has a server that runs without its socket make it again.
+    Socket,
+}
+
+#[derive(Debug, Default)]
+pub struct Examination {
+    findings: Vec<Finding>,
+    repairs: Vec<Repair>,
+    place: Option<Place>,
+    /// The server that was looked at.
+    server: Option<ServerId>,
+}
+
+impl Examination {
+    fn add(&mut self, check: &'static str, level: Level, found: &str, remedy: &str) {
+        let (found, remedy) = (visible(found), visible(remedy));
+        self.findings.push(Finding { check, level, found, remedy, lines: Vec::new() });
+    }
+
+    fn ok(&mut self, check: &'static str, found: &str) {
+        self.add(check, Level::Ok, found, "");
+    }
+
+    fn note(&mut self, check: &'static str, found: &str, remedy: &str) {
+        self.add(check, Level::Note, found, remedy);
+    }
+
+    fn problem(&mut self, check: &'static str, found: &str, remedy: &str) {
+        self.add(check, Level::Problem, found, remedy);
+    }
+
+    fn mendable(&mut self, check: &'static str, found: &str, repair: Repair) {
+        self.add(check, Level::Problem, found, FIX);
+        self.repair(repair);
+    }
+
+    fn repair(&mut self, repair: Repair) {
+        if !self.repairs.contains(&repair) {
+            self.repairs.push(repair);
+        }
+    }
+}
+
+pub fn doctor(context: &Context, args: &cli::Doctor) -> Outcome {
+    let mut examined = examine(context);
+    let mut findings = Vec::new();
+    if args.fix && !examined.repairs.is_empty() {
+        findings = mend(&examined);
+        examined = examine(context);
+    }
+    findings.append(&mut examined.findings);
+    if args.json {
+        json(&findings)?;
+    } else {
+        print(&text(&findings, terminal_columns()))?;
+    }
+    let wrong = findings.iter().any(|finding| finding.level == Level::Problem);
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn text(findings: &[Finding], columns: Option<usize>) -> String {
+    let mut text = String::new();
+    // What was logged may be long: here a line is a line, and the log has all of it.
+    let room = columns.unwrap_or(100).saturating_sub(MARGIN + 1).max(20);
+    for finding in findings {
+        let level = match finding.level {
+            Level::Ok => "ok",
+            Level::Note => "note",
+            Level::Problem => "PROBLEM",
+        };
+        text.push_str(&format!("{level:<8} {:<12} {}\n", finding.check, finding.found));
+        for line in &finding.lines {
+            text.push_str(&format!("{:MARGIN$} {}\n", "", cut(line, room)));
+        }
+        if !finding.remedy.is_empty() {
+            text.push_str(&format!("{:MARGIN$} -> {}\n", "", finding.remedy));
+        }
+    }
+    let problems = findings.iter().filter(|f| f.level == Level::Problem).count();
+    text.push_str(&match problems {
+        0 => "all is well\n".to_owned(),
+        problems => format!("{}\n", count(problems, "problem")),
+    });
+    text
+}
+
+fn examine(context: &Context) -> Examination {
+    let mut exam = Examination::default();
+    let tmux = context.tmux();
+    let program = check_program(&mut exam, &tmux);
+    let asked = program.as_ref().and_then(|version| check_server(&mut exam, &tmux, version));
+    let settings = asked.as_ref().map(|answer| Settings::parse(&answer.options));
+    let place = check_folder(&mut exam, context, &tmux, settings.as_ref());
+    if let (Some(answer), Some(settings)) = (&asked, &settings) {
+        check_plugin(&mut exam, answer, settings);
+        check_hooks(&mut exam, &tmux, answer, settings);
+        check_options(&mut exam, context, &tmux, answer, settings);
+        check_keys(&mut exam, &tmux, answer, settings);
+    }
+    if let Some(place) = &place {
+        check_socket(&mut exam, place, asked.is_some());
+        check_hosts(&mut exam, place);
+        check_permissions(&mut exam, place);
+        let is_free = !check_disk(&mut exam, place) || check_lock(&mut exam, place);
+        check_registry(&mut exam, place, asked.as_ref(), settings.as_ref(), is_free);
+        check_times(&mut exam, place);
+        check_log(&mut exam, place);
+    }
+    check_install(&mut exam, context);
+    check_fzf(&mut exam);
+    exam.place = place;
+    exam
+}

@@ -1,0 +1,128 @@
+//! What doctor says of the user's options beyond what a sync reads of them: names that are nobody's,
+//! and values that cannot work. Asks tmux nothing.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tmux_roster::config::OPTIONS;
+use tmux_roster::options::{Reader, TABLE};
+
+use crate::commands::output::to_paste;
+use crate::commands::target::distance;
+
+/// What the option of a mode's launch profile begins with.
+pub const COMMAND: &str = "@roster-command-";
+
+/// How many letters a name may be away from the one that was meant.
+const NEAR: usize = 2;
+
+/// Something that is wrong, and what to do.
+type Complaint = (String, String);
+
+/// The names of the options of the user that `show-options -g` printed: each stands at the
+/// beginning of a line, since every version prints a value on one, a newline in it as `\n`.
+pub fn names(listed: &str) -> Vec<&str> {
+    let names = listed.lines().filter_map(|line| line.split(' ').next());
+    names.filter(|name| name.starts_with('@')).collect()
+}
+
+/// A name that reads like an option of ours and is none.
+pub fn misspelt(name: &str) -> Option<Complaint> {
+    let plain = name.to_ascii_lowercase().replace('_', "-");
+    let mode = name.strip_prefix(COMMAND);
+    if !plain.starts_with("@roster-")
+        || known().any(|k| k == name)
+        || mode.is_some_and(|m| !m.is_empty())
+    {
+        return None;
+    }
+    // With `_` are those that the plugin sets itself, now or in another version.
+    let near = if name.to_ascii_lowercase().starts_with("@roster_") { 0 } else { NEAR };
+    // The word before the mode may be the misspelt one.
+    let of_mode = plain.splitn(3, '-').nth(2).filter(|mode| !mode.is_empty());
+    let of_mode = of_mode.map(|mode| format!("{COMMAND}{mode}"));
+    let meant = known().map(str::to_owned).chain(of_mode);
+    let meant = meant.map(|meant| (distance(&plain, &meant), meant)).min();
+    let meant = meant.filter(|(distance, _)| *distance <= near).map(|(_, meant)| meant);
+    if meant.is_none() && near == 0 {
+        return None;
+    }
+    let (hint, change) = match meant {
+        Some(meant) => (format!(": {meant} is"), "name it so in"),
+        None => (String::new(), "take it out of"),
+    };
+    Some((
+        format!("{name} is no option of tmux-roster{hint}"),
+        format!("{change} tmux.conf, then: tmux set -gu {}", to_paste(name)),
+    ))
+}
+
+/// All but those of modes.
+fn known() -> impl Iterator<Item = &'static str> {
+    let ours = TABLE.iter().filter(|option| option.reader != Reader::Restore);
+    // What a sync asks for of other plugins' is no option of ours, and no mistake either.
+    ours.map(|option| option.name).chain(OPTIONS)
+}
+
+/// A value that only scripts read and that cannot work.
+pub fn of_scripts(name: &str, value: &str, home: Option<&Path>) -> Option<Complaint> {
+    let found = match name {
+        "@roster-install" if !matches!(value, "" | "download" | "build" | "none") => {
+            format!("{name} is {value:?}, not download, build or none: taken as download")
+        }
+        "@roster-binary" if !value.is_empty() => {
+            // As plugin.tmux does.
+            let path = match (value.strip_prefix("~/"), home) {
+                (Some(rest), Some(home)) => home.join(rest),
+                _ => value.into(),
+            };
+            let is_elsewhere = path.is_relative() && value.contains('/');
+            if is_elsewhere || is_program(&path) {
+                return None;
+            }
+            format!("{name} is {value:?}, which is no program: it is not used")
+        }
+        _ => return None,
+    };
+    Some((found, "set it right in tmux.conf".into()))
+}
+
+/// A command that is started without a shell, and cannot be.
+pub fn command(name: &str, value: &str) -> Option<Complaint> {
+    let words = match shell_words::split(value) {
+        Ok(words) => words,
+        Err(error) => {
+            let found = format!("{name} cannot be split into words: {error}");
+            return Some((found, "set it right in tmux.conf".into()));
+        }
+    };
+    let program = words.first()?;
+    if program.starts_with("~/") {
+        let found = format!("{name} starts {program:?}, and nobody expands ~ in it");
+        return Some((found, "write the whole path in tmux.conf".into()));
+    }
+    // Others are looked for in the PATH of that time, and our variables are not known yet.
+    if !program.starts_with('/') || program.contains('$') || is_program(Path::new(program)) {
+        return None;
+    }
+    let found = format!("{name} starts {program:?}, which is no program");
+    Some((found, "put one there (chmod +x), or set it right in tmux.conf".into()))
+}
+
+pub fn is_program(path: &Path) -> bool {
+    path.is_absolute()
+        && fs::metadata(path)
+            .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_inside_a_value_is_no_name() {
+        let listed = "@a \"x\\n@b y\"\n@empty \n@c ''\nbase-index 0\n";
+        assert_eq!(names(listed), ["@a", "@empty", "@c"]);
+    }
+}

@@ -1,0 +1,134 @@
+//! What `doctor --fix` does.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tmux_roster::config::{Environment, Place};
+use tmux_roster::model::snapshot::ServerId;
+use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, call};
+use tmux_roster::tmux::{Tmux, program};
+use tmux_roster::transaction::{self, SyncError, Trigger};
+use tmux_roster::{persist, sync};
+
+use crate::commands::context::Failure;
+use crate::commands::doctor::{Examination, Finding, Repair};
+use crate::commands::load;
+
+/// Does the repairs and tells of each how it went.
+pub fn mend(examined: &Examination) -> Vec<Finding> {
+    let mut exam = Examination::default();
+    let Some(place) = &examined.place else { return exam.findings };
+    let store = transaction::store(place, Trigger::Person);
+    for repair in &examined.repairs {
+        // Whoever holds the lock clears away temporary files, those for source-file among them.
+        let held = match repair {
+            Repair::Tell(..) | Repair::Load => store.lock().ok(),
+            Repair::Private(..) | Repair::Sync | Repair::Socket => None,
+        };
+        let (what, done) = match repair {
+            Repair::Private(path, mode) => {
+                (format!("made {} {mode:04o}", path.display()), make_private(path, *mode))
+            }
+            Repair::Tell(what, line) => {
+                (format!("put {what} back"), put_back(place, examined.server, line))
+            }
+            Repair::Load => {
+                let deadline = Instant::now() + ANSWER_LIMIT;
+                let loaded = call::options(&place.tmux, &["@roster-binary"], deadline)
+                    .map_err(Failure::from)
+                    .and_then(|values| {
+                        let is_chosen = values.iter().any(|value| !value.is_empty());
+                        load::load_into(&Environment::read(), place, false, is_chosen)
+                    })
+                    .map_err(|failure| match failure {
+                        Failure::Usage(message) => message,
+                        Failure::Error(error) => error.to_string(),
+                    });
+                drop(held);
+                // The job that loading starts may take its time, and what is looked at next is
+                // what there is then.
+                let _ = sync::sync(place, Trigger::Person);
+                ("loaded the plugin".to_owned(), loaded)
+            }
+            Repair::Socket => {
+                let made = make_socket(place);
+                // Whoever took its place meanwhile is no more.
+                let _ = sync::sync(place, Trigger::Person);
+                ("reached the server by a new socket".to_owned(), made)
+            }
+            Repair::Sync => {
+                let synced = sync::sync(place, Trigger::Person).map(drop);
+                let synced = match synced {
+                    // Reading under the lock is what mends a damaged file.
+                    Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
+                        transaction::change_offline(place, |_| false).map(drop)
+                    }
+                    synced => synced,
+                };
+                (
+                    "brought registry and tmux into step".to_owned(),
+                    synced.map_err(|e| e.to_string()),
+                )
+            }
+        };
+        match done {
+            Ok(()) => exam.ok("mended", &what),
+            Err(error) => exam.problem("mended", &format!("not {what}: {error}"), ""),
+        }
+    }
+    exam.findings
+}
+
+/// Has the server make its socket again, unless another server answers there by now.
+fn make_socket(place: &Place) -> Result<(), String> {
+    let answers = || place.ask(Instant::now() + ANSWER_LIMIT);
+    if let Some(folder) = place.tmux.socket.parent() {
+        // tmux does not make it, and takes no other's.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| format!("could not make {}: {error}", folder.display()))?;
+    }
+    let none = match answers() {
+        Err(none @ TmuxError::NoServer { .. }) => none,
+        Err(error) => return Err(error.to_string()),
+        Ok(_) => return Err("a server answers there now".into()),
+    };
+    let memory = persist::peek(place).map_err(|error| error.to_string())?.memory;
+    let TmuxError::Unreachable { pid, .. } = transaction::without_socket(none, &memory) else {
+        return Err("it has ended meanwhile".into());
+    };
+    let process = pid.try_into().ok().and_then(Pid::from_raw).ok_or("it has no process")?;
+    kill_process(process, Signal::USR1).map_err(|error| error.to_string())?;
+    let until = Instant::now() + ANSWER_LIMIT;
+    // The tmux that is found where no server answers may be of another version.
+    let program = program::of_process(pid).unwrap_or_else(|| place.tmux.program.clone());
+    let own = Place { tmux: Tmux { program, ..place.tmux.clone() }, dir: place.dir.clone() };
+    loop {
+        match own.ask(Instant::now() + ANSWER_LIMIT) {
+            Ok(_) => return Ok(()),
+            Err(TmuxError::NoServer { .. }) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+fn make_private(path: &Path, mode: u32) -> Result<(), String> {
+    let changed = fs::symlink_metadata(path).and_then(|found| match found.is_symlink() {
+        true => Err(io::Error::other("it is a link now")),
+        false => fs::set_permissions(path, Permissions::from_mode(mode)),
+    });
+    changed.map_err(|error| error.to_string())
+}
+
+fn put_back(place: &Place, server: Option<ServerId>, line: &[u8]) -> Result<(), String> {
+    let lines = [line.to_vec()];
+    place
+        .run_lines(server, &lines, Instant::now() + ANSWER_LIMIT)
+        .map(drop)
+        .map_err(|e| e.to_string())
+}

@@ -1,0 +1,428 @@
+//! What doctor looks at in tmux: the program, the server, the plugin in it, hooks, options and keys.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use tmux_roster::config::{OPTIONS, Place, REGISTRY, Settings};
+use tmux_roster::model::memory::Unreachable;
+use tmux_roster::options::{Reader, read_by};
+use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS, hook_line, our_hook_in, set_hook};
+use tmux_roster::tmux::query::Answer;
+use tmux_roster::tmux::text::line;
+use tmux_roster::tmux::{ANSWER_LIMIT, Running, Tmux, TmuxError, Version, call, program};
+use tmux_roster::{Store, Timestamp, host, persist, transaction};
+
+use crate::commands::context::{Context, Failure};
+use crate::commands::doctor::{Examination, FIX, Level, Repair, options};
+use crate::commands::load::keys::{self, KeyState};
+use crate::commands::output::{age, count, to_paste};
+
+/// What is asked for beside the options of a sync.
+const MORE_OPTIONS: [&str; 2] = ["@roster_version", "status-right"];
+
+/// The tmux program, and what its version cannot do. Gives what it calls its version.
+pub fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
+    let path = tmux.program.display();
+    let mut command = tmux.bare_command();
+    command.arg("-V");
+    let Some(printed) = first_line(command) else {
+        exam.problem("tmux", &format!("{path} does not tell its version"), "install tmux 3.2");
+        return None;
+    };
+    let name = printed.strip_prefix("tmux ").unwrap_or(&printed).to_owned();
+    let version = Version::parse(&name);
+    if let Some(before) = program::on_disk(&tmux.program).filter(|before| *before != tmux.program) {
+        let mut command = Command::new(&before);
+        command.arg("-V");
+        let now = match first_line(command) {
+            Some(now) => format!("is {} now", now.strip_prefix("tmux ").unwrap_or(&now)),
+            None => "does not tell its version".to_owned(),
+        };
+        let found = format!(
+            "tmux was upgraded under the running server, which is {name}: {} {now}",
+            before.display()
+        );
+        let remedy = "restart the server when it suits; until then its own program is called";
+        exam.note("tmux", &found, remedy);
+    }
+    let found = format!("{name} ({path})");
+    if !version.is_supported() {
+        exam.problem("tmux", &format!("{found} is not supported"), "install tmux 3.0 or newer");
+    } else if !version.has_popups() {
+        let lacks = "has no popups, no timers, and does not tell a session's directory: menus \
+                     are used, directories are guessed";
+        exam.note("tmux", &format!("{found} {lacks}"), "tmux 3.2 or newer has all");
+    } else if matches!(name.as_str(), "3.6" | "3.6a" | "3.6b") {
+        let crashes = "ends, with all sessions, when a format has a comma inside #{S:…} and \
+                       nobody is attached (tmux-roster uses none)";
+        exam.note("tmux", &format!("{found} {crashes}"), "tmux 3.7 or newer");
+    } else {
+        exam.ok("tmux", &found);
+    }
+    Some(name)
+}
+
+/// The options that the server is asked for, in the order of the answer.
+fn asked_for() -> impl Iterator<Item = &'static str> {
+    OPTIONS.into_iter().chain(MORE_OPTIONS).chain(read_by(Reader::Scripts))
+}
+
+fn value(answer: &Answer, name: &str) -> String {
+    let at = asked_for().position(|option| option == name);
+    at.map(|at| String::from_utf8_lossy(&answer.options[at]).into_owned()).unwrap_or_default()
+}
+
+/// The server: whether it answers, whole and in time, and whether its version is the program's.
+pub fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Option<Answer> {
+    let place = Place { tmux: tmux.clone(), dir: PathBuf::new() };
+    let options: Vec<&str> = asked_for().collect();
+    let answer = match call::ask(&place.tmux, true, &options, Instant::now() + ANSWER_LIMIT) {
+        Ok(answer) => answer,
+        Err(error @ TmuxError::NoServer { .. }) => {
+            exam.note("server", &format!("{error}: only the files were looked at"), "");
+            return None;
+        }
+        Err(TmuxError::Empty) => {
+            let found = "it has no session, and before tmux 3.2 cannot be asked without one";
+            exam.note("server", found, "");
+            return None;
+        }
+        Err(error @ TmuxError::NotOurs { .. }) => {
+            exam.problem("server", &error.to_string(), "name a server of your own: -L or -S");
+            return None;
+        }
+        Err(error) => {
+            let remedy = "wait if it is busy; else use the tmux program that started it, or \
+                          restart it: sessions are kept as lost and can be restored";
+            exam.problem("server", &error.to_string(), remedy);
+            return None;
+        }
+    };
+    exam.server = Some(answer.snapshot.server);
+    let pid = answer.snapshot.server.pid;
+    let sessions = count(answer.snapshot.sessions.len(), "session");
+    let found = format!("{} with {sessions}, process {pid}", answer.version);
+    if answer.version == program {
+        exam.ok("server", &found);
+    } else {
+        let found = format!("{found}; the tmux program is {program}");
+        exam.note(
+            "server",
+            &found,
+            "restart the server when it suits: then both are of one version",
+        );
+    }
+    Some(answer)
+}
+
+/// Whether a server runs that nobody reaches: its socket was removed, by a cleaner of /tmp say.
+pub fn check_socket(exam: &mut Examination, place: &Place, is_answered: bool) {
+    let Ok(remembered) = persist::peek(place) else { return };
+    let memory = remembered.memory;
+    let none = TmuxError::NoServer { socket: place.tmux.socket.clone() };
+    let is_silent = exam.findings.iter().any(|f| f.check == "server" && f.level != Level::Note);
+    match transaction::without_socket(none, &memory) {
+        TmuxError::Unreachable { socket, pid } if !is_answered && !is_silent => {
+            // No server answers, but that is not all there is to say.
+            exam.findings.retain(|finding| finding.check != "server");
+            let of_last =
+                memory.server.filter(|last| last.pid == pid).map(|_| memory.sessions.len());
+            let before = memory.unreachable.iter().find(|other| other.server.pid == pid);
+            let sessions = of_last.or(before.map(|other| other.uuids.len())).unwrap_or_default();
+            let found = format!(
+                "tmux runs with {} (process {pid}), but its socket {} is gone",
+                count(sessions, "session"),
+                socket.display()
+            );
+            exam.mendable("server", &found, Repair::Socket);
+        }
+        _ => {}
+    }
+    let here = host::here();
+    let runs = |o: &&Unreachable| host::is_running(o.server, o.started, None, &here);
+    let answered = exam.server;
+    let is_other = |o: &&Unreachable| answered.is_some_and(|server| server != o.server);
+    for other in memory.unreachable.iter().filter(runs).filter(is_other) {
+        let found = format!(
+            "{} in another tmux (process {}), whose socket is gone",
+            count(other.uuids.len(), "session"),
+            other.server.pid
+        );
+        let remedy = "end this server, then roster doctor --fix reaches that one; or roster \
+                      restore --all --force makes new sessions of theirs";
+        exam.problem("socket", &found, remedy);
+    }
+}
+
+/// What is recorded here for other hosts that share this home.
+pub fn check_hosts(exam: &mut Examination, place: &Place) {
+    for other in host::siblings(&place.dir) {
+        let store = Store::new(other.dir.join(REGISTRY));
+        let sessions = store.names().map_or(0, |names| names.len());
+        if sessions == 0 {
+            continue;
+        }
+        let sessions = count(sessions, "session");
+        let now = Timestamp::now();
+        let seen = store.peek_times().and_then(|times| times.queried.elapsed().ok());
+        let seen = seen.map_or("never".to_owned(), |since| {
+            format!("{} ago", age(now.plus_seconds(-(since.as_secs() as i64)), now))
+        });
+        let found = format!("{sessions} recorded for the host {}, last seen {seen}", other.node);
+        let node = to_paste(&other.node);
+        let remedy = format!("if it runs them no more: roster restore --from {node}");
+        exam.note("hosts", &found, &remedy);
+    }
+}
+
+/// The folder of the files, as the server has it, this shell, and at last our environment.
+pub fn check_folder(
+    exam: &mut Examination,
+    context: &Context,
+    tmux: &Tmux,
+    settings: Option<&Settings>,
+) -> Option<Place> {
+    let place = |dir: &Path| Some(Place { tmux: tmux.clone(), dir: dir.to_owned() });
+    let shell = context.environment.published_dir(&tmux.socket);
+    let server = settings.and_then(|settings| settings.dir.as_deref());
+    match (server, shell) {
+        (Some(server), Some(shell)) if server != shell => {
+            let (server, shell) = (server.display(), shell.display());
+            let found = format!("the server uses {server}, but this shell was told {shell}");
+            exam.problem("folder", &found, "open a new pane, whose shell is told anew");
+        }
+        _ => {}
+    }
+    if let Some(dir) = server.or(shell) {
+        return place(dir);
+    }
+    match context.place_without_tmux() {
+        Ok(found) => Some(found),
+        Err(Failure::Error(error)) => {
+            exam.problem("folder", &error.to_string(), "set HOME");
+            None
+        }
+        Err(Failure::Usage(_)) => None,
+    }
+}
+
+/// Whether the plugin is loaded, with a program that is there, runs, and is of our version.
+pub fn check_plugin(exam: &mut Examination, answer: &Answer, settings: &Settings) {
+    if !settings.plugin_is_loaded {
+        let found = "it is not loaded in this server: nothing is recorded";
+        let remedy = "load plugin.tmux in tmux.conf (TPM, or run-shell); for now: ";
+        exam.problem("plugin", found, &format!("{remedy}{FIX}"));
+        exam.repair(Repair::Load);
+        return;
+    }
+    let ours = env!("CARGO_PKG_VERSION");
+    let loaded = value(answer, "@roster_version");
+    if loaded == ours {
+        exam.ok("plugin", &loaded);
+    } else {
+        let found = format!("version {loaded:?} is loaded, this program is {ours}");
+        exam.mendable("plugin", &found, Repair::Load);
+    }
+    let run = value(answer, "@roster_run");
+    let words = shell_words::split(&run).unwrap_or_default();
+    let Some(program) = words.first() else {
+        exam.mendable("program", "@roster_run names no program", Repair::Load);
+        return;
+    };
+    let mut command = Command::new(program);
+    command.arg("--version");
+    match first_line(command) {
+        Some(line) if line == format!("roster {ours}") => exam.ok("program", program),
+        Some(line) => {
+            let found = format!("the hooks run {program}, which is {line:?}, not {ours}");
+            exam.mendable("program", &found, Repair::Load);
+        }
+        None => {
+            let found = format!("the hooks run {program}, which does not answer");
+            exam.mendable("program", &found, Repair::Load);
+        }
+    }
+}
+
+/// Whether each hook holds our line, and no session has hooks of its own that hide it.
+pub fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, settings: &Settings) {
+    if !settings.plugin_is_loaded {
+        return;
+    }
+    let hidden = Version::parse(&answer.version).hides_environment();
+    let mut well = Vec::new();
+    for hook in HOOKS {
+        let found = match our_hook_in(&answer.hooks, hook, hidden) {
+            Some(true) => {
+                well.push(hook);
+                continue;
+            }
+            Some(false) => format!("{hook}[{HOOK_INDEX}] holds another line than ours"),
+            None => format!("{hook} was wiped, as set-hook without an index does (in tmux.conf?)"),
+        };
+        exam.mendable(
+            "hooks",
+            &found,
+            Repair::Tell(format!("our hook {hook}"), set_hook(hook, hidden)),
+        );
+    }
+    let shadows = match shadows(tmux, &well) {
+        Ok(shadows) => shadows,
+        Err(error) => return exam.problem("hooks", &error.to_string(), ""),
+    };
+    for (id, name, hook) in &shadows {
+        let index = format!("{hook}[{HOOK_INDEX}]");
+        let found =
+            format!("session {name:?} ({id}) has a hook {hook} of its own, which hides ours");
+        let words: [&[u8]; 5] = [
+            b"set-hook",
+            b"-t",
+            id.as_bytes(),
+            index.as_bytes(),
+            hook_line(hook, hidden).as_bytes(),
+        ];
+        exam.mendable(
+            "hooks",
+            &found,
+            Repair::Tell(format!("our hook {hook} of {id}"), line(&words)),
+        );
+    }
+    if well.len() == HOOKS.len() && shadows.is_empty() {
+        exam.ok("hooks", &format!("all {} are at index {HOOK_INDEX}", HOOKS.len()));
+    }
+}
+
+/// Sessions for which our hooks, which are there, do not show: id, name, hook.
+fn shadows(
+    tmux: &Tmux,
+    hooks: &[&'static str],
+) -> Result<Vec<(String, String, &'static str)>, TmuxError> {
+    let flags: Vec<String> =
+        hooks.iter().map(|hook| format!("#{{?{hook}[{HOOK_INDEX}],1,0}}")).collect();
+    let format = format!("#{{session_id}} {} #{{session_name}}", flags.concat());
+    let args = ["list-sessions", "-F", &format];
+    let printed = tmux.run(&args, Instant::now() + ANSWER_LIMIT)?;
+    let mut found = Vec::new();
+    for line in String::from_utf8_lossy(&printed).lines() {
+        let mut fields = line.splitn(3, ' ');
+        let (Some(id), Some(flags)) = (fields.next(), fields.next()) else { continue };
+        // A name may hold a newline: what does not look like a record is the rest of one.
+        if !id.starts_with('$') || flags.len() != hooks.len() {
+            continue;
+        }
+        let name = fields.next().unwrap_or_default();
+        let hiding = hooks.iter().zip(flags.bytes()).filter(|(_, flag)| *flag == b'0');
+        found.extend(hiding.map(|(hook, _)| (id.to_owned(), name.to_owned(), *hook)));
+    }
+    Ok(found)
+}
+
+pub fn check_options(
+    exam: &mut Examination,
+    context: &Context,
+    tmux: &Tmux,
+    answer: &Answer,
+    settings: &Settings,
+) {
+    let before = exam.findings.len();
+    for complaint in &settings.complaints {
+        exam.problem("options", complaint, "set it right in tmux.conf");
+    }
+    let show = |args: &[&str]| {
+        let printed = tmux.run(args, Instant::now() + ANSWER_LIMIT)?;
+        Ok::<_, TmuxError>(String::from_utf8_lossy(&printed).into_owned())
+    };
+    let listed = match show(&["show-options", "-g"]) {
+        Ok(listed) => listed,
+        Err(error) => return exam.problem("options", &error.to_string(), ""),
+    };
+    let names = options::names(&listed);
+    let mut complaints: Vec<_> = names.iter().filter_map(|name| options::misspelt(name)).collect();
+    let home = context.environment.home();
+    let of_scripts = read_by(Reader::Scripts);
+    complaints.extend(
+        of_scripts.filter_map(|name| options::of_scripts(name, &value(answer, name), home)),
+    );
+    for name in names.iter().filter(|name| name.starts_with(options::COMMAND)) {
+        match show(&["show-options", "-gqv", name]) {
+            Ok(value) => complaints.extend(options::command(name, &value)),
+            Err(error) => exam.problem("options", &error.to_string(), ""),
+        }
+    }
+    // What cannot be split is among the settings' complaints.
+    for name in OPTIONS.iter().filter(|name| name.contains("-on-")) {
+        let value = value(answer, name);
+        if shell_words::split(&value).is_ok() {
+            complaints.extend(options::command(name, &value));
+        }
+    }
+    for (found, remedy) in &complaints {
+        exam.problem("options", found, remedy);
+    }
+    let modes = settings.modes.join(" ");
+    // A value alone does not tell an option that is empty from one that is not set.
+    if names.contains(&"@roster-modes") && value(answer, "@roster-modes").trim().is_empty() {
+        let found = format!("@roster-modes is empty: taken as {modes}");
+        exam.note("options", &found, "name modes in it, or take it out of tmux.conf");
+    }
+    let mode = &settings.policy.default_mode;
+    let has_command = names.contains(&format!("{}{mode}", options::COMMAND).as_str());
+    let is_set = !value(answer, "@roster-default-mode").trim().is_empty();
+    if is_set && !has_command && !settings.modes.contains(mode) {
+        let found =
+            format!("@roster-default-mode is {mode:?}, which is not in @roster-modes ({modes})");
+        exam.note("options", &found, "name it there too, or take one of those");
+    }
+    if exam.findings.len() == before {
+        exam.ok("options", "all values can be read");
+    }
+}
+
+/// Keys that are the user's, and other plugins that restore sessions.
+pub fn check_keys(exam: &mut Examination, tmux: &Tmux, answer: &Answer, settings: &Settings) {
+    let listed = tmux.run(&["list-keys", "-T", "prefix"], Instant::now() + ANSWER_LIMIT);
+    let listed = match listed {
+        Ok(printed) => String::from_utf8_lossy(&printed).into_owned(),
+        Err(error) => return exam.problem("keys", &error.to_string(), ""),
+    };
+    if settings.plugin_is_loaded {
+        let keys = match keys::keys(tmux, Instant::now() + ANSWER_LIMIT) {
+            Ok(keys) => keys,
+            Err(_) => return exam.problem("keys", "tmux does not tell its keys", FIX),
+        };
+        for (key, state) in &keys {
+            let (found, remedy) = match state {
+                KeyState::Ours => continue,
+                KeyState::Users => {
+                    ("is bound to something else: left alone", "unbind it, or use another")
+                }
+                KeyState::Unbound => ("is not bound any more, or no key of tmux", FIX),
+            };
+            exam.note("keys", &format!("prefix {key} {found}"), remedy);
+            if *state == KeyState::Unbound {
+                exam.repair(Repair::Load);
+            }
+        }
+        if keys.iter().all(|(_, state)| *state == KeyState::Ours) {
+            exam.ok("keys", &format!("{} bound", keys.len()));
+        }
+    }
+    let continuum = value(answer, "@continuum-restore") == "on";
+    if continuum && value(answer, "@roster-restore") == "on" {
+        let found = "tmux-continuum restores at start, so @roster-restore stands aside";
+        exam.note("plugins", found, "leave only one of @continuum-restore and @roster-restore on");
+    } else if continuum || value(answer, "status-right").contains("continuum") {
+        exam.ok("plugins", "tmux-continuum: sessions that it restores keep their identity");
+    } else if listed.contains("resurrect") {
+        exam.ok("plugins", "tmux-resurrect: sessions that it restores keep their identity");
+    }
+}
+
+/// The first line that a program prints, if it ends well and in time.
+pub fn first_line(command: Command) -> Option<String> {
+    let output = Running::start(command).ok()?.finish(Instant::now() + ANSWER_LIMIT).ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().next().filter(|_| output.success)?;
+    Some(line.trim().to_owned())
+}

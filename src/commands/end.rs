@@ -1,0 +1,172 @@
+//! Ending sessions, and letting go of what is remembered: kill, forget, clear.
+
+use std::process::ExitCode;
+
+use tmux_roster::config::Place;
+use tmux_roster::model::memory::ClosedSession;
+use tmux_roster::model::reconcile::{Event, EventKind};
+use tmux_roster::tmux::TmuxError;
+use tmux_roster::tmux::text::line;
+use tmux_roster::transaction::{self, SyncError};
+use tmux_roster::{Session, Timestamp};
+
+use super::backups::change_after_backup;
+use super::begin::{begin, require_server};
+use super::client::client;
+use super::context::{Context, Outcome, store_of};
+use super::output::{print, to_paste, visible};
+use super::target::{Found, Target, find, lives_left_alone, not_found};
+use crate::cli;
+
+pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
+    let place = context.place()?;
+    let store = store_of(&place);
+    let mut transaction = begin(&place, &store).map_err(require_server(&place))?;
+    let (id, session) = match find(&transaction, &args.name)? {
+        Found::Live(id, session) => (id, session),
+        Found::Lost(Session { name, .. }) => {
+            let hint = format!("roster forget {} lets it go", to_paste(&name));
+            return Err(format!("session {name:?} does not live: {hint}").into());
+        }
+        Found::Closed(entry) => {
+            return Err(format!("session {:?} is closed", entry.session.name).into());
+        }
+        Found::LeftAlone(entry, live) => {
+            return Err(lives_left_alone(&entry.session.name, &live));
+        }
+    };
+    let mut lines = Vec::new();
+    if let Ok(Some(client)) = client(context, &place, args.client.as_deref()) {
+        if client.session == id {
+            let live = transaction.live();
+            let others = live.iter().filter(|(other, _)| **other != id);
+            let previous = others.max_by_key(|(_, uuid)| {
+                let record = transaction.remembered.registry.by_uuid(uuid);
+                record.map(|session| session.last_attached_at)
+            });
+            if let Some((previous, _)) = previous {
+                let (name, target) = (client.name.as_bytes(), previous.to_string());
+                lines.push(line(&[b"switch-client", b"-c", name, b"-t", target.as_bytes()]));
+            }
+        }
+    }
+    let is_clone = transaction.remembered.memory.sessions.get(&id).is_some_and(|known| known.clone);
+    let name = session.name.clone();
+    let mut next = transaction.remembered.clone();
+    next.registry.sessions.remove(&session.name);
+    let mut events = Vec::new();
+    if !is_clone {
+        events.push(Event { kind: EventKind::Closed, session: session.clone(), old_name: None });
+        // What the user ends by our own command is closed at once.
+        next.closed.push(ClosedSession { session, closed_at: Timestamp::now(), unproven: None });
+    }
+    transaction.commit(next, None)?;
+    lines.push(line(&[b"kill-session", b"-t", id.to_string().as_bytes()]));
+    let server = transaction.answer.snapshot.server;
+    let ran = transaction.run(&lines);
+    match transaction.look_again() {
+        // That was the last session, and the server ended with it.
+        Err(SyncError::Tmux(_)) if ran.is_ok() => {}
+        Err(error) => {
+            ran?;
+            return Err(error.into());
+        }
+        Ok(()) => {
+            // To another server the id is another session's.
+            let is_same = transaction.answer.snapshot.server == server;
+            let mut sessions = transaction.answer.snapshot.sessions.iter();
+            let lives = is_same && sessions.any(|live| live.id == id);
+            if is_same || ran.is_ok() {
+                transaction.bring_into_step()?;
+            }
+            if lives || !is_same {
+                ran?;
+            }
+            if lives {
+                return Err(format!("tmux did not end the session {name:?}").into());
+            }
+        }
+    }
+    // What tmux has done is told, even where its answer was lost.
+    transaction.run_scripts(&events);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
+    let place = context.place()?;
+    let store = store_of(&place);
+    let mut transaction = match begin(&place, &store) {
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => return forget_lost(&place, args),
+        begun => begun?,
+    };
+    let found = find(&transaction, &args.name)?;
+    let mut next = transaction.remembered.clone();
+    let now = Timestamp::now();
+    match found {
+        Found::Live(id, session) => {
+            if !args.force {
+                return Err(format!(
+                    "session {:?} lives: roster kill {} ends it, --force leaves it untracked",
+                    session.name,
+                    to_paste(&session.name)
+                )
+                .into());
+            }
+            next.registry.sessions.remove(&session.name);
+            next.memory.sessions.remove(&id);
+            next.memory.untracked.insert(id, session.name.clone());
+            next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
+        }
+        Found::Lost(session) => {
+            next.registry.sessions.remove(&session.name);
+            next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
+        }
+        Found::Closed(entry) | Found::LeftAlone(entry, _) => {
+            drop(next.closed.take(&entry.session.uuid));
+        }
+    }
+    transaction.commit(next, None)?;
+    transaction.bring_into_step()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Forgetting where no server runs: what the registry has is lost.
+fn forget_lost(place: &Place, args: &cli::Forget) -> Outcome {
+    let now = Timestamp::now();
+    transaction::change_offline(place, |next| {
+        let lost = next.registry.sessions.values().map(|session| (session, true));
+        let closed = next.closed.closed.iter().map(|entry| (&entry.session, false));
+        let found = Target::parse(&args.name).among(lost.chain(closed), |(session, _)| session);
+        let Some((session, is_lost)) = found.map(|(s, is_lost)| (s.clone(), is_lost)) else {
+            return false;
+        };
+        if is_lost {
+            next.registry.sessions.remove(&session.name);
+            next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
+        } else {
+            next.closed.take(&session.uuid);
+        }
+        true
+    })?
+    .then_some(ExitCode::SUCCESS)
+    .ok_or_else(|| not_found(&args.name, std::iter::empty()))
+}
+
+pub fn clear(context: &Context) -> Outcome {
+    let place = context.place()?;
+    let now = Timestamp::now();
+    let backup = change_after_backup(&place, |next, live, lost| {
+        let closed = |session| ClosedSession { session, closed_at: now, unproven: None };
+        next.closed.push_all(lost.into_iter().map(closed).collect());
+        // Those that live would be back at once, without what tmux does not know of them.
+        next.registry.sessions.retain(|_, session| live.contains(&session.uuid));
+    })?;
+    match backup {
+        Some(path) => {
+            let path = visible(&path.display().to_string());
+            print(&format!("cleared; the registry as it was is {path}\n"))?;
+        }
+        None => print("there was nothing to clear\n")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,395 @@
+//! What there is: list, show, names, path, closed.
+
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use serde::Serialize;
+use tmux_roster::config::{Place, REGISTRY, Settings};
+use tmux_roster::model::memory::{Memory, Unreachable};
+use tmux_roster::model::reconcile::{Plan, end_with_server};
+use tmux_roster::model::remembered::Remembered;
+use tmux_roster::model::session::new_uuid;
+use tmux_roster::model::snapshot::{LiveSession, SessionId};
+use tmux_roster::tmux::query::Answer;
+use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, Version};
+use tmux_roster::transaction::{self, SyncError, Trigger};
+use tmux_roster::{Session, Store, StoreError, Timestamp, directories, files, host, persist, sync};
+
+use super::context::{Context, Failure, Outcome, store_of};
+use super::output::{age, json, layout, print, print_path, tilde, visible, warn};
+use super::target::{Target, not_found};
+use crate::cli;
+
+/// The states of design.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Live,
+    Lost,
+    Closed,
+    /// It lives in a server whose socket is gone.
+    Unreachable,
+}
+
+impl State {
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Live => "live",
+            State::Lost => "lost",
+            State::Closed => "closed",
+            State::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// A session, its state, and what of it lives.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub session: Session,
+    pub state: State,
+    pub live: Option<LiveSession>,
+    pub closed_at: Option<Timestamp>,
+}
+
+/// Everything at one moment.
+pub struct View {
+    pub rows: Vec<Row>,
+    pub version: Version,
+}
+
+impl View {
+    /// The session of that name, or else of that UUID.
+    pub fn named(&self, name: &str) -> Option<&Row> {
+        // The closed ones come last.
+        Target::parse(name).among(self.rows.iter(), |row| &row.session)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().map(|row| row.session.name.as_str())
+    }
+}
+
+/// What the registry and tmux say together. Takes the lock only if they are out of step and it is
+/// free: a reader waits for nobody.
+pub fn view(place: &Place) -> Result<View, Failure> {
+    let mut remembered = persist::peek(place)?;
+    let Some(mut answer) = asked(place)? else {
+        if !place.registry().exists() && remembered == Remembered::default() {
+            let socket = place.tmux.socket.display();
+            warn(&format!("no tmux server is running on {socket}, and it has no registry"));
+        }
+        let none = TmuxError::NoServer { socket: place.tmux.socket.clone() };
+        if let error @ TmuxError::Unreachable { .. } =
+            transaction::without_socket(none, &remembered.memory)
+        {
+            warn(&error.to_string());
+        }
+        return Ok(without_server(remembered));
+    };
+    transaction::tell_servers_apart(place, &mut remembered.memory, answer.snapshot.server)?;
+    let settings = Settings::parse(&answer.options);
+    settle(place, &remembered, &mut answer, &settings);
+    let mut planned = plan(&remembered, &mut answer, &settings);
+    if planned.0.next.registry != remembered.registry {
+        // The file is shown, not what it might become: so bring it into step first.
+        match sync::sync(place, Trigger::Reader) {
+            Err(SyncError::Store(StoreError::Busy { .. })) => {}
+            // A disk that takes nothing can still be read.
+            Err(SyncError::Store(error @ StoreError::Io { .. })) => warn(&error.to_string()),
+            // It ended meanwhile.
+            Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
+                return Ok(without_server(remembered));
+            }
+            synced => {
+                synced?;
+                remembered = persist::peek(place)?;
+                // What was made since the first answer is in the files, and not in that.
+                let Some(now) = asked(place)? else { return Ok(without_server(remembered)) };
+                answer = now;
+                settle(place, &remembered, &mut answer, &settings);
+                planned = plan(&remembered, &mut answer, &settings);
+            }
+        }
+    }
+    let version = Version::parse(&answer.version);
+    Ok(View { rows: rows(planned, &answer), version })
+}
+
+/// What tmux says; nothing where there is no server, or before 3.2 one without sessions.
+fn asked(place: &Place) -> Result<Option<Answer>, Failure> {
+    match place.ask(Instant::now() + ANSWER_LIMIT) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(TmuxError::NoServer { .. } | TmuxError::Empty) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What there is by this answer, whether or not the files are in step with it.
+pub fn rows_of(remembered: &Remembered, mut answer: Answer, settings: &Settings) -> Vec<Row> {
+    let planned = plan(remembered, &mut answer, settings);
+    rows(planned, &answer)
+}
+
+fn settle(place: &Place, remembered: &Remembered, answer: &mut Answer, settings: &Settings) {
+    let deadline = Instant::now() + ANSWER_LIMIT;
+    directories::settle(&place.tmux, remembered, &mut answer.snapshot, &settings.policy, deadline);
+}
+
+/// What both should say, and the UUIDs that sessions would be given which are not recorded yet.
+fn plan(
+    remembered: &Remembered,
+    answer: &mut Answer,
+    settings: &Settings,
+) -> (Plan, HashSet<String>) {
+    let mut given = HashSet::new();
+    let mut give = || {
+        let uuid = new_uuid();
+        given.insert(uuid.clone());
+        uuid
+    };
+    let (snapshot, policy) = (&mut answer.snapshot, &settings.policy);
+    let plan = directories::plan(remembered, snapshot, policy, Timestamp::now(), &mut give);
+    (plan, given)
+}
+
+fn rows((planned, given): (Plan, HashSet<String>), answer: &Answer) -> Vec<Row> {
+    let ids: HashMap<&String, &SessionId> =
+        planned.live.iter().map(|(id, uuid)| (uuid, id)).collect();
+    let memory = &planned.next.memory;
+    let mut rows: Vec<Row> = (planned.next.registry.sessions.values())
+        .map(|session| {
+            let id = ids.get(&session.uuid);
+            let live = id.and_then(|id| answer.snapshot.sessions.iter().find(|l| l.id == **id));
+            Row {
+                session: session.clone(),
+                state: match live {
+                    Some(_) => State::Live,
+                    None => state_without_server(memory, session),
+                },
+                live: live.cloned(),
+                closed_at: None,
+            }
+        })
+        .collect();
+    // Nobody has promised them yet.
+    for row in rows.iter_mut().filter(|row| given.contains(&row.session.uuid)) {
+        row.session.uuid.clear();
+    }
+    rows.extend(planned.next.closed.closed.iter().map(|entry| Row {
+        session: entry.session.clone(),
+        state: State::Closed,
+        live: None,
+        closed_at: Some(entry.closed_at),
+    }));
+    rows
+}
+
+fn state_without_server(memory: &Memory, session: &Session) -> State {
+    if memory.is_unreachable(&session.uuid) { State::Unreachable } else { State::Lost }
+}
+
+/// No server answers: closes that the last one did not outlive were losses, unless it still runs.
+pub fn without_server(mut remembered: Remembered) -> View {
+    let here = host::here();
+    if host::runs_here(&remembered.memory, &here) {
+        remembered.memory.leave_running();
+    } else {
+        end_with_server(&mut remembered);
+    }
+    let runs = |o: &Unreachable| host::is_running(o.server, o.started, None, &here);
+    remembered.memory.unreachable.retain(runs);
+    let memory = &remembered.memory;
+    let mut rows: Vec<Row> = (remembered.registry.sessions.into_values())
+        .map(|session| {
+            let state = state_without_server(memory, &session);
+            Row { session, state, live: None, closed_at: None }
+        })
+        .collect();
+    rows.extend(remembered.closed.closed.into_iter().map(|entry| Row {
+        session: entry.session,
+        state: State::Closed,
+        live: None,
+        closed_at: Some(entry.closed_at),
+    }));
+    let version = Version::parse("");
+    View { rows, version }
+}
+
+/// A row as scripts get it.
+#[derive(Serialize)]
+struct JsonRow<'a> {
+    name: &'a str,
+    uuid: &'a str,
+    mode: &'a str,
+    workdir: &'a str,
+    created_at: Timestamp,
+    last_attached_at: Timestamp,
+    last_health_status: &'a str,
+    last_health_at: Timestamp,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed_at: Option<Timestamp>,
+}
+
+impl<'a> From<&'a Row> for JsonRow<'a> {
+    fn from(row: &'a Row) -> Self {
+        let session = &row.session;
+        JsonRow {
+            name: &session.name,
+            uuid: &session.uuid,
+            mode: &session.mode,
+            workdir: &session.workdir,
+            created_at: session.created_at,
+            last_attached_at: session.last_attached_at,
+            last_health_status: &session.last_health_status,
+            last_health_at: session.last_health_at,
+            state: row.state,
+            closed_at: row.closed_at,
+        }
+    }
+}
+
+pub fn list(context: &Context, args: &cli::List) -> Outcome {
+    let wanted = match args.state.as_deref() {
+        None => None,
+        Some("live") => Some(State::Live),
+        Some("lost") => Some(State::Lost),
+        Some("closed") => Some(State::Closed),
+        Some("unreachable") => Some(State::Unreachable),
+        Some(other) => {
+            let message = format!("--state is live, lost, closed or unreachable, not {other:?}");
+            return Err(Failure::Usage(message));
+        }
+    };
+    let mut rows = rows_in(context, wanted)?;
+    let order: fn(&Session, &Session) -> Ordering = match args.sort.as_deref() {
+        None | Some("name") => |a, b| a.name.cmp(&b.name),
+        Some("created") => |a, b| b.created_at.cmp(&a.created_at),
+        Some("attached") => |a, b| b.last_attached_at.cmp(&a.last_attached_at),
+        Some(other) => {
+            let message = format!("--sort is name, created or attached, not {other:?}");
+            return Err(Failure::Usage(message));
+        }
+    };
+    rows.sort_by(|a, b| order(&a.session, &b.session));
+    print_rows(context, &rows, "ATTACHED", args.json)
+}
+
+/// The rows in a state, or all but the closed ones.
+fn rows_in(context: &Context, wanted: Option<State>) -> Result<Vec<Row>, Failure> {
+    let place = context.place()?;
+    if wanted == Some(State::Closed) {
+        // The view has none where that list is damaged.
+        persist::read_closed(&place)?;
+    }
+    let mut rows = view(&place)?.rows;
+    rows.retain(|row| match wanted {
+        Some(state) => row.state == state,
+        None => row.state != State::Closed,
+    });
+    Ok(rows)
+}
+
+pub fn closed(context: &Context, args: &cli::Closed) -> Outcome {
+    let rows = rows_in(context, Some(State::Closed))?;
+    print_rows(context, &rows, "CLOSED", args.json)
+}
+
+fn print_rows(context: &Context, rows: &[Row], last: &str, as_json: bool) -> Outcome {
+    if as_json {
+        json(&rows.iter().map(JsonRow::from).collect::<Vec<_>>())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let now = Timestamp::now();
+    let last = if rows.iter().any(|row| row.closed_at.is_some()) { "CLOSED" } else { last };
+    let header = ["NAME", "STATE", "MODE", "WORKDIR", "CREATED", last];
+    let mut table = vec![header.map(str::to_owned)];
+    for row in rows {
+        let session = &row.session;
+        table.push([
+            visible(&session.name),
+            row.state.word().into(),
+            visible(&session.mode),
+            visible(&tilde(context, &session.workdir)),
+            age(session.created_at, now),
+            age(row.closed_at.unwrap_or(session.last_attached_at), now),
+        ]);
+    }
+    let styles: Vec<&str> = std::iter::once("1")
+        .chain(rows.iter().map(|row| match row.state {
+            State::Live => "",
+            State::Lost | State::Unreachable => "33",
+            State::Closed => "2",
+        }))
+        .collect();
+    print(&layout(&table, &styles))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn show(context: &Context, args: &cli::Show) -> Outcome {
+    let view = view(&context.place()?)?;
+    let row = view.named(&args.name).ok_or_else(|| not_found(&args.name, view.names()))?;
+    if args.json {
+        json(&JsonRow::from(row))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let now = Timestamp::now();
+    let session = &row.session;
+    let time = |time: Timestamp| {
+        if time.is_zero() { "never".into() } else { format!("{time} ({} ago)", age(time, now)) }
+    };
+    let health = match session.last_health_status.as_str() {
+        "" => "never checked".into(),
+        status => format!("{}, checked {}", visible(status), time(session.last_health_at)),
+    };
+    let mut text = String::new();
+    for (label, value) in [
+        ("name", visible(&session.name)),
+        ("state", row.state.word().to_owned()),
+        ("uuid", visible(&session.uuid)),
+        ("mode", visible(&session.mode)),
+        ("workdir", visible(&session.workdir)),
+        ("created", time(session.created_at)),
+        ("attached", time(session.last_attached_at)),
+        ("health", health),
+    ] {
+        text.push_str(&format!("{label:<9} {value}\n"));
+    }
+    if let Some(closed_at) = row.closed_at {
+        text.push_str(&format!("{:<9} {}\n", "closed", time(closed_at)));
+    }
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The names as the registry has them: no lock, and no tmux outside of it.
+pub fn names(context: &Context) -> Outcome {
+    let store = if context.is_inside() {
+        store_of(&context.place()?)
+    } else {
+        let socket = context.socket();
+        let own = Store::new(context.dir_at_once(&socket)?.join(REGISTRY));
+        // Its server may keep it elsewhere, or be another user's.
+        let is_elsewhere = !files::exists(own.path()) && files::exists(&socket);
+        if is_elsewhere { store_of(&context.place()?) } else { own }
+    };
+    let mut names = store.names()?;
+    if names.is_empty() && store.read_if_there()?.is_none() {
+        // Somebody deleted it; the next sync brings it back from there.
+        names = store.last_good().unwrap_or_default().sessions.into_keys().collect();
+    }
+    let mut text = String::new();
+    for name in names {
+        text.push_str(&visible(&name));
+        text.push('\n');
+    }
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn path(context: &Context) -> Outcome {
+    print_path(&context.place()?.registry())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,228 @@
+//! `roster load`: puts the plugin into a server. Called by plugin.tmux, while tmux loads its
+//! configuration and so has no client that could see anything.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use tmux_roster::Session;
+use tmux_roster::config::{Environment, Place};
+use tmux_roster::host::Seeker;
+use tmux_roster::log::log;
+use tmux_roster::options;
+use tmux_roster::tmux::hooks::{HOOKS, set_hook};
+use tmux_roster::tmux::program::on_disk;
+use tmux_roster::tmux::text::{line, quote_sh};
+use tmux_roster::tmux::{Tmux, Version, call, query};
+use tmux_roster::{files, host};
+
+use crate::cli;
+use crate::commands::context::{Context, Failure, Outcome};
+use crate::commands::load::keys::{KEYS, bindings};
+use crate::commands::ui::key;
+
+pub mod keys;
+pub mod program;
+
+/// How long loading may take: tmux's start waits for it.
+const LIMIT: Duration = Duration::from_secs(3);
+
+pub fn load(context: &Context, args: &cli::Load) -> Outcome {
+    let mut place = context.place_without_tmux()?;
+    if let Some(program) = &args.tmux {
+        place.tmux.program = PathBuf::from(program);
+    }
+    // A hook's job is told both as arguments, and an option holds text.
+    for path in [&place.dir, &program_to_tell(&place.tmux)?] {
+        if path.to_str().is_none() {
+            let path = path.display();
+            return Err(
+                format!("{path} is not UTF-8: set XDG_STATE_HOME or PATH to what is").into()
+            );
+        }
+    }
+    let loaded = load_into(&context.environment, &place, args.status, args.chosen);
+    if let Err(Failure::Error(error)) = &loaded {
+        // tmux and TPM show nobody what is said here.
+        log(&place, &format!("load: {error}"));
+    }
+    loaded.map(|()| ExitCode::SUCCESS)
+}
+
+/// Loads the plugin anew into the server of a job, where the folder that it was told turned out to
+/// be another host's.
+pub fn load_here(environment: &Environment, place: &Place) {
+    // Not by the environment of a job, which may be any session's.
+    let socket = place.tmux.socket.as_path();
+    let dir = host::settle(place.dir.clone(), Seeker { socket, process: environment.server });
+    if dir == place.dir {
+        return;
+    }
+    let new = Place { dir, tmux: place.tmux.clone() };
+    let chosen = call::options(&place.tmux, &["@roster-binary"], Instant::now() + LIMIT);
+    let chosen = chosen.is_ok_and(|values| values.iter().any(|value| !value.is_empty()));
+    if let Err(Failure::Error(error)) = load_into(environment, &new, false, chosen) {
+        log(&new, &format!("load: {error}"));
+    }
+}
+
+/// Loads the plugin, with the program that runs now, where the place is settled already; or only
+/// puts back what others undid since: hooks, and the placeholders of the status line.
+pub fn load_into(
+    environment: &Environment,
+    place: &Place,
+    status_only: bool,
+    chosen: bool,
+) -> Result<(), Failure> {
+    let deadline = Instant::now() + LIMIT;
+    let version = program_version(place, deadline)?;
+    if !version.is_supported() {
+        return Err(Failure::from("tmux 3.0 or newer is needed"));
+    }
+    files::make_folder(&place.dir)?;
+    let asked = ask(&place.tmux, deadline)?;
+    let lines = if status_only {
+        let mut lines = hooks(version);
+        lines.extend(placeholders(&asked, version));
+        lines
+    } else {
+        let tmux = program_to_tell(&place.tmux)?;
+        commands(place, &tmux, version, &asked, &program::lasting(environment, chosen)?)
+    };
+    place.run_lines(None, &lines, deadline)?;
+    Ok(())
+}
+
+/// The tmux program as hooks, panes and keys are told of it, who find the server's own by
+/// themselves where it was replaced: see [`tmux_roster::tmux::program`].
+fn program_to_tell(tmux: &Tmux) -> Result<PathBuf, Failure> {
+    let gone = || format!("{} is gone: the tmux server has ended", tmux.program.display());
+    Ok(on_disk(&tmux.program).ok_or_else(gone)?)
+}
+
+fn program_version(place: &Place, deadline: Instant) -> Result<Version, Failure> {
+    let printed = place.tmux.run(&["-V"], deadline)?;
+    Ok(Version::parse(&String::from_utf8_lossy(&printed)))
+}
+
+/// What tmux is told.
+fn commands(
+    place: &Place,
+    tmux: &Path,
+    version: Version,
+    asked: &Asked,
+    program: &Path,
+) -> Vec<Vec<u8>> {
+    let quoted = |path: &Path| quote_sh(path.as_os_str().as_bytes());
+    let hidden = version.hides_environment();
+    let mut run = quoted(program);
+    run.extend_from_slice(b" sync --hook --dir ");
+    run.extend(quoted(&place.dir));
+    run.extend_from_slice(b" --tmux ");
+    run.extend(quoted(tmux));
+    if !hidden {
+        run.extend_from_slice(b" --old-mark");
+    }
+    // Nothing is shown to anyone, even if the program is gone by then.
+    run.extend_from_slice(b" >/dev/null 2>&1 || :");
+    let option = |name: &str, value: &[u8]| line(&[b"set-option", b"-g", name.as_bytes(), value]);
+    let variable =
+        |name: &str, value: &[u8]| line(&[b"set-environment", b"-g", name.as_bytes(), value]);
+    let mut lines = vec![
+        option("@roster_clock", b"%H%M%S"),
+        option("@roster_run", &run),
+        // Bindings and menus are the same text for everybody; tmux inserts the path unexpanded.
+        option("@roster_program", &quoted(program)),
+        option("@roster_from", key::FROM.as_bytes()),
+        option("@roster_dir", place.dir.as_os_str().as_bytes()),
+        option("@roster_version", env!("CARGO_PKG_VERSION").as_bytes()),
+        variable("ROSTER_SOCKET", place.tmux.socket.as_os_str().as_bytes()),
+        variable("ROSTER_DIR", place.dir.as_os_str().as_bytes()),
+        variable("ROSTER_TMUX", tmux.as_os_str().as_bytes()),
+    ];
+    // A server that was started in a pane of another has that one's session in its environment.
+    for name in Session::VARIABLES {
+        lines.push(line(&[b"set-environment", b"-gu", name.as_bytes()]));
+    }
+    lines.extend(hooks(version));
+    lines.extend(bindings(version, asked));
+    lines.extend(placeholders(asked, version));
+    // Whatever sets the status line after us, another plugin say, or wipes our hooks: the first
+    // client that comes (or switches) finds it mended.
+    let again = b"set-hook -gu 'client-session-changed[4244]' ; run-shell -b \"#{@roster_program} load --status >/dev/null 2>&1 || :\"";
+    lines.push(line(&[b"set-hook", b"-g", b"client-session-changed[4244]", again]));
+    lines.push(line(&[b"run-shell", b"-b", b"#{@roster_run}"]));
+    lines
+}
+
+fn hooks(version: Version) -> Vec<Vec<u8>> {
+    let hidden = version.hides_environment();
+    HOOKS.iter().map(|hook| set_hook(hook, hidden)).collect()
+}
+
+/// The options of tmux in which `#{roster_mode}` and the like are replaced.
+const STATUS: [&str; 2] = ["status-left", "status-right"];
+
+/// What loading depends on.
+pub struct Asked {
+    /// The keys that the options name, in the order of [`KEYS`]; `None` where switched off.
+    keys: Vec<Option<String>>,
+    /// The values of [`STATUS`].
+    status: Vec<String>,
+    /// What list-keys printed of the prefix table.
+    bound: String,
+}
+
+/// Asks for everything in one call. The values stand between marks, since an option that is not
+/// set prints nothing; there may be no session yet, so no format can be asked for before 3.2.
+pub fn ask(tmux: &Tmux, deadline: Instant) -> Result<Asked, Failure> {
+    let mark = query::new_mark();
+    let mut words = vec!["set-option", "-g", "@roster_mark", &mark];
+    for option in KEYS.iter().map(|key| key.option).chain(STATUS) {
+        words.extend([";", "show-options", "-gqv", option]);
+        words.extend([";", "show-options", "-gv", "@roster_mark"]);
+    }
+    words.extend([";", "set-option", "-gu", "@roster_mark"]);
+    words.extend([";", "list-keys", "-T", "prefix"]);
+    let printed = tmux.run(&words, deadline)?;
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    let parts: Vec<&str> = printed.split(&format!("{mark}\n")).collect();
+    if parts.len() != KEYS.len() + STATUS.len() + 1 {
+        return Err("tmux gave an incomplete answer".into());
+    }
+    let value = |at: usize| parts[at].strip_suffix('\n').unwrap_or(parts[at]);
+    let keys = KEYS.iter().enumerate().map(|(at, key)| match value(at).trim() {
+        "" => Some(options::default(key.option).to_owned()),
+        "none" => None,
+        chosen => Some(chosen.to_owned()),
+    });
+    Ok(Asked {
+        keys: keys.collect(),
+        status: (0..STATUS.len()).map(|at| value(KEYS.len() + at).to_owned()).collect(),
+        bound: parts[KEYS.len() + STATUS.len()].to_owned(),
+    })
+}
+
+/// `#{roster_mode}` and the like inside the status line, as TPM plugins offer it: replaced by
+/// the options that sessions carry, so that showing them starts no process. For example
+/// `set -g status-right '#{?#{==:#{roster_mode},yolo},#[fg=red],#[fg=green]}#{roster_mode}#[default]'`
+fn placeholders(asked: &Asked, version: Version) -> Vec<Vec<u8>> {
+    let mut lines = Vec::new();
+    for (option, value) in STATUS.iter().zip(&asked.status) {
+        let mut replaced = value.clone();
+        for name in ["mode", "health", "uuid", "lost"] {
+            let ours = format!("#{{@roster_{name}}}");
+            replaced = replaced.replace(&format!("#{{roster_{name}}}"), &ours);
+        }
+        if replaced == *value {
+            continue;
+        }
+        if version.prints_dollars_escaped() {
+            // It prints a `$` before a letter as `\$`.
+            replaced = replaced.replace("\\$", "$");
+        }
+        lines.push(line(&[b"set-option", b"-g", option.as_bytes(), replaced.as_bytes()]));
+    }
+    lines
+}

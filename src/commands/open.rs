@@ -1,0 +1,194 @@
+//! Going to sessions: new, go, last.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use tmux_roster::config::Place;
+use tmux_roster::model::session::new_uuid;
+use tmux_roster::restore::{self, Restored};
+use tmux_roster::tmux::ANSWER_LIMIT;
+use tmux_roster::tmux::text::exact;
+use tmux_roster::transaction::Transaction;
+use tmux_roster::{Session, Timestamp, sanitize_name, validate_name};
+
+use super::begin::with_server;
+use super::bring_back::{Changes, bring_back, ignored, is_directory_of};
+use super::client::{Destination, client, destination, go_to};
+use super::context::{Context, Failure, Outcome};
+use super::edit::warn_of_mode;
+use super::output::{to_paste, warn};
+use super::target::{Found, find, lives_left_alone, named_left_alone};
+use crate::cli;
+
+pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
+    if args.mode.as_deref() == Some("") {
+        return Err(Failure::Usage("a mode is a word, such as safe".into()));
+    }
+    if !args.detached {
+        require_terminal(context, args.client.as_deref())?;
+    }
+    let place = context.place()?;
+    let given = Path::new(args.directory.as_deref().unwrap_or("."));
+    let here = match &args.pane {
+        _ if given.is_absolute() => PathBuf::new(),
+        Some(pane) => pane_directory(&place, pane)?,
+        None => std::env::current_dir()
+            .map_err(|error| format!("the current directory is gone: {error}"))?,
+    };
+    let directory = here.join(given);
+    if !directory.is_dir() {
+        return Err(format!("{} is not a directory", directory.display()).into());
+    }
+    // Links stay as they were typed, but where `..` leads they decide.
+    let climbs = directory.components().any(|part| part == Component::ParentDir);
+    let directory: PathBuf =
+        if climbs { directory.canonicalize()? } else { directory.components().collect() };
+    let Some(workdir) = directory.to_str().map(str::to_owned) else {
+        return Err(format!("{} is not UTF-8", directory.display()).into());
+    };
+    if let Some(name) = &args.name {
+        validate_name(name)?;
+    }
+    let seat = with_server(&place, &[], |transaction| {
+        let name = match &args.name {
+            Some(name) => name.clone(),
+            None => free_name(transaction, &directory),
+        };
+        if transaction.is_ignored(&name) {
+            return Err(ignored(&name));
+        }
+        if let Some(other) = named_left_alone(transaction, &name) {
+            return Err(lives_left_alone(&name, other));
+        }
+        if let Some(mode) = &args.mode {
+            warn_of_mode(mode, &transaction.settings.modes);
+        }
+        match find(transaction, &name) {
+            Ok(Found::Live(..)) => {
+                return Err(format!(
+                    "session {name:?} lives already: roster go {}, or choose another name",
+                    to_paste(&name)
+                )
+                .into());
+            }
+            Ok(Found::Lost(lost))
+                if args.directory.is_none() || is_directory_of(transaction, &lost, &workdir) =>
+            {
+                let changes = Changes { name: None, mode: args.mode.as_deref() };
+                let done = bring_back(transaction, vec![lost], changes, command)?;
+                return first(transaction, &done);
+            }
+            // A lost one of another directory steps aside when the new one stands.
+            _ => {}
+        }
+        let default = &transaction.settings.policy.default_mode;
+        let mode = args.mode.clone().unwrap_or_else(|| default.clone());
+        let record = Session::with(&name, &workdir, &mode, new_uuid(), Timestamp::now());
+        let done = restore::make_new(transaction, record, command)?;
+        transaction.run_scripts(&done.events);
+        first(transaction, &done)
+    })?;
+    if args.detached {
+        return Ok(ExitCode::SUCCESS);
+    }
+    go_to(context, &place, seat, args.client.as_deref())
+}
+
+/// Where the program in a pane is.
+fn pane_directory(place: &Place, pane: &str) -> Result<PathBuf, Failure> {
+    let format = "#{n:pane_current_path} #{pane_current_path}";
+    let show = ["display-message", "-p", "-t", pane, format];
+    let printed = place.tmux.run(&show, Instant::now() + ANSWER_LIMIT)?;
+    let printed = printed.strip_suffix(b"\n").unwrap_or(&printed);
+    let space = printed.iter().position(|byte| *byte == b' ').ok_or("tmux shows no such pane")?;
+    let path = exact(&printed[..space], &printed[space + 1..]);
+    let path = PathBuf::from(OsString::from_vec(path));
+    // A pane whose program has ended is nowhere.
+    Some(path).filter(|path| path.is_absolute()).ok_or_else(|| "the pane has no directory".into())
+}
+
+/// The first session that was made.
+fn first(transaction: &Transaction<'_>, done: &Restored) -> Result<Destination, Failure> {
+    let made = done.sessions.first().map(|(id, _)| destination(transaction, *id));
+    let (why, warnings) = match (made, done.warnings.split_last()) {
+        (None, Some((why, others))) => (why.as_str(), others),
+        _ => ("tmux did not make the session", done.warnings.as_slice()),
+    };
+    for warning in warnings {
+        warn(warning);
+    }
+    made.ok_or_else(|| why.into())
+}
+
+/// A name made from a directory that neither lives nor is lost.
+fn free_name(transaction: &Transaction<'_>, directory: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let name = directory.file_name().map_or(&b"root"[..], |name| name.as_bytes());
+    let name = sanitize_name(name);
+    let live = &transaction.answer.snapshot.sessions;
+    let taken = |name: &str| {
+        transaction.remembered.registry.sessions.contains_key(name)
+            || live.iter().any(|session| session.name == name.as_bytes())
+    };
+    if !taken(&name) {
+        return name;
+    }
+    let short: String = name.chars().take(90).collect();
+    (2..).map(|n| format!("{short}-{n}")).find(|name| !taken(name)).unwrap_or(name)
+}
+
+pub fn go(context: &Context, args: &cli::Go) -> Outcome {
+    require_terminal(context, args.client.as_deref())?;
+    let place = context.place()?;
+    let seat = with_server(&place, &[], |transaction| {
+        let record = match find(transaction, &args.name)? {
+            Found::Live(id, _) => return Ok(destination(transaction, id)),
+            Found::Lost(session) => session,
+            Found::Closed(entry) | Found::LeftAlone(entry, _) => entry.session,
+        };
+        let done = bring_back(transaction, vec![record], Changes::default(), &[])?;
+        first(transaction, &done)
+    })?;
+    go_to(context, &place, seat, args.client.as_deref())
+}
+
+pub fn last(context: &Context, args: &cli::Last) -> Outcome {
+    require_terminal(context, args.client.as_deref())?;
+    let place = context.place()?;
+    let client = client(context, &place, args.client.as_deref());
+    let seat = with_server(&place, &[], |transaction| {
+        let live = transaction.live();
+        let current = client.as_ref().ok().and_then(|client| client.as_ref());
+        let current = current.and_then(|client| live.get(&client.session).cloned());
+        let mut sessions: Vec<Session> =
+            transaction.remembered.registry.sessions.values().cloned().collect();
+        let memory = &transaction.remembered.memory;
+        sessions.retain(|s| {
+            Some(&s.uuid) != current.as_ref()
+                && !s.last_attached_at.is_zero()
+                && !memory.is_unreachable(&s.uuid)
+        });
+        let before = sessions.into_iter().max_by_key(|session| session.last_attached_at);
+        let before = before.ok_or("no other session was attached before")?;
+        if let Some((id, _)) = live.iter().find(|(_, uuid)| **uuid == before.uuid) {
+            return Ok(destination(transaction, *id));
+        }
+        let done = bring_back(transaction, vec![before], Changes::default(), &[])?;
+        first(transaction, &done)
+    })?;
+    go_to(context, &place, seat, args.client.as_deref())
+}
+
+/// Refuses, before anything is done, to go somewhere where nothing can be attached.
+fn require_terminal(context: &Context, client: Option<&str>) -> Result<(), Failure> {
+    if client.is_some() || context.is_inside() || std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err("there is no terminal to attach: say this in one, or inside tmux; roster new -d and roster \
+         restore need neither"
+        .into())
+}

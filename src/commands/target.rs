@@ -1,0 +1,172 @@
+//! What was meant by the name that was typed: looked up exactly, among what lives at that moment and
+//! what is remembered.
+
+use tmux_roster::model::memory::ClosedSession;
+use tmux_roster::model::session::is_uuid;
+use tmux_roster::model::snapshot::{LiveSession, SessionId};
+use tmux_roster::transaction::Transaction;
+use tmux_roster::{Session, StoreError};
+
+use super::context::Failure;
+use super::output::to_paste;
+
+/// What names a session on the command line: its exact name, or else its UUID. Since anybody can
+/// name a session like another's UUID, keys and menus say `uuid:` before it; tmux allows no colon
+/// in a name.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    name: Option<&'a str>,
+    uuid: Option<&'a str>,
+}
+
+impl<'a> Target<'a> {
+    pub fn parse(word: &'a str) -> Target<'a> {
+        let uuid = |word: &'a str| Some(word).filter(|word| is_uuid(word));
+        match word.strip_prefix("uuid:").and_then(uuid) {
+            Some(uuid) => Target { name: None, uuid: Some(uuid) },
+            None => Target { name: Some(word), uuid: uuid(word) },
+        }
+    }
+
+    /// The first of its name, or else of its UUID.
+    pub fn among<'s, T: Copy>(
+        self,
+        all: impl Iterator<Item = T> + Clone,
+        session: impl Fn(T) -> &'s Session,
+    ) -> Option<T> {
+        let named = all.clone().find(|one| Some(session(*one).name.as_str()) == self.name);
+        named.or_else(|| {
+            let mut all = all;
+            all.find(|one| Some(session(*one).uuid.as_str()) == self.uuid)
+        })
+    }
+}
+
+/// What [`Target`] takes for this session and no other.
+pub fn by_uuid(session: &Session) -> String {
+    format!("uuid:{}", session.uuid)
+}
+
+/// "session x not found", with the names that come near.
+pub fn not_found<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
+    let mut near: Vec<&str> = known.filter(|other| is_near(name, other)).take(3).collect();
+    near.sort_unstable();
+    let error = StoreError::NotFound(name.to_owned()).to_string();
+    match near.as_slice() {
+        [] => Failure::from(format!("{error}: roster list shows those there are")),
+        near => Failure::from(format!("{error}: did you mean {}?", near.join(", "))),
+    }
+}
+
+/// Whether two names differ by a letter or two, or one begins or ends with the other.
+fn is_near(a: &str, b: &str) -> bool {
+    let (a, b) = (a.to_lowercase(), b.to_lowercase());
+    if a.len() >= 2 && (b.contains(&a) || (b.len() >= 2 && a.contains(&b))) {
+        return true;
+    }
+    let (length, other) = (a.chars().count(), b.chars().count());
+    length.abs_diff(other) <= 2 && length <= 100 && distance(&a, &b) <= 2.min(length / 2)
+}
+
+/// How many letters have to be put in, taken out or replaced to make one of the other.
+pub fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// Where a session was found.
+pub enum Found {
+    Live(SessionId, Session),
+    Lost(Session),
+    Closed(ClosedSession),
+    /// The record of one that lives and that we were told to leave alone.
+    LeftAlone(ClosedSession, LiveSession),
+}
+
+impl Found {
+    /// What people call it, even where a key gave its UUID.
+    pub fn name(&self) -> &str {
+        match self {
+            Found::Live(_, session) | Found::Lost(session) => &session.name,
+            Found::Closed(entry) | Found::LeftAlone(entry, _) => &entry.session.name,
+        }
+    }
+}
+
+/// Looks a name up, or a UUID: live ones first, then lost, then the newest closed one.
+pub fn find(transaction: &Transaction<'_>, name: &str) -> Result<Found, Failure> {
+    let remembered = &transaction.remembered;
+    let recorded = remembered.registry.sessions.values().map(|session| (session, None));
+    let closed = remembered.closed.closed.iter().map(|entry| (&entry.session, Some(entry)));
+    let all = recorded.chain(closed);
+    Ok(match Target::parse(name).among(all.clone(), |(session, _)| session) {
+        Some((_, Some(entry))) => match left_alone(transaction, &entry.session.uuid) {
+            Some(live) => Found::LeftAlone(entry.clone(), live.clone()),
+            None => Found::Closed(entry.clone()),
+        },
+        Some((session, None)) => {
+            let live = transaction.live();
+            let id = live.iter().find(|(_, uuid)| **uuid == session.uuid).map(|(id, _)| *id);
+            match id {
+                Some(id) => Found::Live(id, session.clone()),
+                None if transaction.remembered.memory.is_unreachable(&session.uuid) => {
+                    return Err(out_of_reach(transaction, session));
+                }
+                None => Found::Lost(session.clone()),
+            }
+        }
+        None => return Err(not_found(name, all.map(|(session, _)| session.name.as_str()))),
+    })
+}
+
+/// What lives without being recorded, as after `forget --force`.
+fn all_left_alone<'a>(transaction: &'a Transaction<'_>) -> impl Iterator<Item = &'a LiveSession> {
+    let live = transaction.live();
+    let sessions = transaction.answer.snapshot.sessions.iter();
+    sessions.filter(move |session| !live.contains_key(&session.id))
+}
+
+pub fn left_alone<'a>(transaction: &'a Transaction<'_>, uuid: &str) -> Option<&'a LiveSession> {
+    all_left_alone(transaction).find(|session| session.stamp == uuid)
+}
+
+pub fn named_left_alone<'a>(
+    transaction: &'a Transaction<'_>,
+    name: &str,
+) -> Option<&'a LiveSession> {
+    all_left_alone(transaction).find(|session| session.name == name.as_bytes())
+}
+
+/// What is said of a session whose server runs while another answers in its place.
+pub fn out_of_reach(transaction: &Transaction<'_>, session: &Session) -> Failure {
+    let servers = &transaction.remembered.memory.unreachable;
+    let server = servers.iter().find(|server| server.uuids.contains(&session.uuid));
+    let pid = server.map_or(0, |server| server.server.pid);
+    let name = to_paste(&session.name);
+    format!(
+        "session {:?} lives in a tmux whose socket is gone (process {pid}): once this server has \
+         ended, roster doctor --fix reaches it; roster restore {name} --force makes another",
+        session.name
+    )
+    .into()
+}
+
+pub fn lives_left_alone(name: &str, live: &LiveSession) -> Failure {
+    let now = String::from_utf8_lossy(&live.name);
+    let now = if now == name { String::new() } else { format!(" as {now:?}") };
+    format!(
+        "session {name:?} lives{now} and is left alone (roster forget --force, @roster-ignore): \
+         tmux rename-session has it recorded again"
+    )
+    .into()
+}

@@ -1,0 +1,277 @@
+//! tmux's own menus, for every version and without anything else installed: the actions for a
+//! session, and the picker where there is no fzf or no popup.
+//!
+//! What a menu shows is a format and then a style, so text is escaped; what it does holds
+//! nothing but UUIDs, said so that no session's name can be one.
+
+use std::os::unix::process::CommandExt;
+use std::time::Instant;
+
+use tmux_roster::config::Place;
+use tmux_roster::tmux::text::argument;
+use tmux_roster::tmux::{ANSWER_LIMIT, Version};
+use tmux_roster::transaction::Trigger;
+use tmux_roster::{StoreError, persist, sync};
+use unicode_width::UnicodeWidthStr;
+
+use crate::cli;
+use crate::commands::context::{Context, Failure, Outcome};
+use crate::commands::inspect::{Row, State, View, view};
+use crate::commands::output::{cut, visible};
+use crate::commands::target::by_uuid;
+use crate::commands::ui::key::Seat;
+
+/// A line of a menu.
+pub struct Item {
+    text: String,
+    /// The key that chooses it; empty for none.
+    key: String,
+    /// Our words for it; `None` for a line that only says something.
+    words: Option<String>,
+}
+
+impl Item {
+    pub fn new(key: impl Into<String>, text: impl Into<String>, words: String) -> Item {
+        Item { text: text.into(), key: key.into(), words: Some(words) }
+    }
+
+    fn note(text: String) -> Item {
+        Item { text, key: String::new(), words: None }
+    }
+}
+
+/// A menu, and the words that open its other pages.
+pub struct Menu {
+    pub title: String,
+    pub items: Vec<Item>,
+    pub more: String,
+}
+
+/// The list of arguments that all versions take (tmux-facts, l): the newest takes the least.
+const ARGUMENT_BYTES: usize = 8_000;
+
+impl Menu {
+    /// Becomes the menu on the client: one that is too tall or too wide is silently not shown.
+    pub fn show(mut self, place: &Place, seat: &Seat, version: Version, page: usize) -> Failure {
+        let width = seat.width.saturating_sub(10).max(4);
+        let title = cut(&shown(&self.title, version), width);
+        if let Some(first) = self.items.first_mut() {
+            // The title does not widen the menu.
+            let missing = title.width().saturating_sub(first.text.width());
+            first.text.push_str(&" ".repeat(missing));
+        }
+        let arguments = |item: &Item| -> [String; 3] {
+            let text = escape(&cut(&shown(&item.text, version), width), version);
+            match &item.words {
+                // `#[default]` shows nothing, and keeps a `-` from disabling the line.
+                Some(words) => [format!("#[default]{text}"), item.key.clone(), command(words)],
+                None => [format!("-{text}"), String::new(), String::new()],
+            }
+        };
+        let all: Vec<[String; 3]> = self.items.iter().map(arguments).collect();
+        let widest = all.iter().map(|a| a.iter().map(|s| s.len() + 1).sum()).max().unwrap_or(1);
+        let room = seat.height.saturating_sub(2).min(ARGUMENT_BYTES / widest).max(2);
+        let pages: Vec<&[[String; 3]]> =
+            if all.len() <= room { vec![&all] } else { all.chunks(room - 1).collect() };
+        let page = page.min(pages.len() - 1);
+        let mut call = place.tmux.command(&["display-menu", "-c", &seat.client]);
+        let centre = if version.has_popups() { ["C", "C"] } else { ["P", "P"] };
+        call.args(["-t", &seat.pane, "-x", centre[0], "-y", centre[1], "-T"]);
+        call.arg(format!("#[align=centre] {} ", escape(&title, version)));
+        call.arg("--");
+        call.args(pages[page].iter().flatten().map(argument));
+        if pages.len() > 1 {
+            let next = (page + 1) % pages.len();
+            let text = format!("#[default]more ({} of {})", page + 1, pages.len());
+            call.args([text, "+".into(), command(&format!("{} --page {next}", self.more))]);
+        }
+        call.exec().into()
+    }
+}
+
+/// The tmux command of an item. tmux expands it when the menu opens, hence the doubled `#`, and
+/// again when it runs, within the client and the pane of the menu.
+fn command(words: &str) -> String {
+    if words.is_empty() {
+        return String::new();
+    }
+    let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
+    format!(
+        "run-shell -b \"##{{@roster_program}} {verb} --from '##{{E:@roster_from}}' {rest} >/dev/null 2>&1 || :\""
+    )
+}
+
+/// Text as a menu can show it: before 3.2 `#[` is a style however often it is doubled.
+fn shown(text: &str, version: Version) -> String {
+    let text = visible(text);
+    if version.escapes_styles() { text } else { text.replace("#[", "# [") }
+}
+
+/// The same as a menu takes it: first a format, then a style (tmux-facts, i).
+fn escape(text: &str, version: Version) -> String {
+    let doubled = text.replace('#', "##");
+    match doubled.ends_with('#') && version.escapes_styles() {
+        true => doubled + "##",
+        false => doubled,
+    }
+}
+
+/// Where a key was pressed, or the command typed.
+pub fn seat(context: &Context, place: &Place, from: Option<&str>) -> Result<Seat, Failure> {
+    match from {
+        Some(from) => Seat::parse(from),
+        None if context.is_inside() => Seat::of_pane(context, place)?
+            .ok_or_else(|| "no tmux client shows this pane: say it where you are attached".into()),
+        None => Err(
+            "a menu opens inside tmux only: attach first, or take roster list and roster go NAME"
+                .into(),
+        ),
+    }
+}
+
+/// What a key does, whose errors nobody would see otherwise: they are told to its client.
+pub fn telling(place: &Place, from: Option<&str>, outcome: Outcome) -> Outcome {
+    if let (Err(error), Some(from)) = (&outcome, from) {
+        let text = match error {
+            Failure::Usage(text) => text.clone(),
+            Failure::Error(error) => error.to_string(),
+        };
+        Seat::parse(from)?.tell(place, &visible(&text));
+    }
+    outcome
+}
+
+/// The view; a damaged registry is mended first, as it is by every other key.
+pub fn view_mended(place: &Place) -> Result<View, Failure> {
+    if let Err(StoreError::Damaged { .. }) = persist::peek(place) {
+        sync::sync(place, Trigger::Person)?;
+    }
+    view(place)
+}
+
+/// The menu of actions for the current session.
+pub fn menu(context: &Context, args: &cli::Menu) -> Outcome {
+    let place = context.place()?;
+    telling(&place, args.from.as_deref(), menu_or_fail(context, &place, args))
+}
+
+fn menu_or_fail(context: &Context, place: &Place, args: &cli::Menu) -> Outcome {
+    let seat = seat(context, place, args.from.as_deref())?;
+    let view = view_mended(place)?;
+    let is_here = |row: &&Row| row.live.as_ref().is_some_and(|live| live.id == seat.session);
+    let mut items = Vec::new();
+    let mut title = "tmux-roster".to_owned();
+    if let Some(row) = view.rows.iter().find(is_here) {
+        title.clone_from(&row.session.name);
+        let target = by_uuid(&row.session);
+        let mode = format!("next mode ({})", row.session.mode);
+        items.push(Item::new("t", mode, format!("key mode --next {target}")));
+        items.push(Item::new("h", "check its health", format!("key health {target}")));
+        items.push(Item::new("r", "rename...", format!("pick --rename {target}")));
+        items.push(Item::new("x", "kill...", format!("pick --confirm {target}")));
+    }
+    let lost = view.rows.iter().filter(|row| row.state == State::Lost).count();
+    items.push(Item::new("s", "new session here", "key new".into()));
+    items.push(Item::new("l", "the session before", "key last".into()));
+    items.push(Item::new("o", "reopen the one closed last", "key reopen".into()));
+    if lost > 0 {
+        let restore = format!("restore all lost ({lost})");
+        items.push(Item::new("a", restore, "key restore --all".into()));
+    }
+    items.push(Item::new("b", "list of backups", "key --show backups".into()));
+    items.push(Item::new("d", "doctor", "key --show doctor".into()));
+    let menu = Menu { title, items, more: "menu".into() };
+    Err(menu.show(place, &seat, view.version, args.page))
+}
+
+/// What can be done with a session that was chosen in a menu.
+pub fn actions(row: &Row) -> Menu {
+    let Row { session, state, .. } = row;
+    let target = by_uuid(session);
+    let mut items = Vec::new();
+    let mut item = |key: &str, text: &str, words: &str| {
+        items.push(Item::new(key, text, format!("{words} {target}")));
+    };
+    match state {
+        State::Live => {
+            item("g", "go there", "key go");
+            item("r", "rename...", "pick --rename");
+            item("t", &format!("next mode ({})", session.mode), "key mode --next");
+            item("h", "check its health", "key health");
+            item("x", "kill...", "pick --confirm");
+        }
+        State::Lost => {
+            item("g", "restore and go there", "key go");
+            item("o", "restore", "key restore");
+            item("r", "rename...", "pick --rename");
+            item("t", &format!("next mode ({})", session.mode), "key mode --next");
+            item("x", "forget (it can be reopened)", "key forget");
+        }
+        State::Unreachable => {
+            item("t", &format!("next mode ({})", session.mode), "key mode --next");
+        }
+        State::Closed => {
+            item("g", "reopen and go there", "key go");
+            item("o", "reopen", "key reopen");
+            item("x", "forget for good...", "pick --confirm");
+        }
+    }
+    let title = format!("{} ({})", session.name, state.word());
+    Menu { title, items, more: format!("pick --actions {target}") }
+}
+
+/// Asks before something that cannot be undone as it was.
+pub fn confirmation(place: &Place, row: &Row, height: usize) -> Menu {
+    let target = by_uuid(&row.session);
+    let (question, words) = question(row);
+    let mut notes = what_runs(place, row);
+    // The answers must be on the first page.
+    let room = height.saturating_sub(5).max(1);
+    if notes.len() > room {
+        let left = notes.len() - room + 1;
+        notes.truncate(room - 1);
+        notes.push(format!("and {left} more"));
+    }
+    let mut items: Vec<Item> = notes.into_iter().map(Item::note).collect();
+    // tmux has its cursor on the first one.
+    items.push(Item::new("n", "no", String::new()));
+    items.push(Item::new("y", "yes", format!("key {words} {target}")));
+    Menu { title: question, items, more: format!("pick --confirm {target}") }
+}
+
+/// What is asked before a session is killed or forgotten for good, and the command for it.
+pub fn question(row: &Row) -> (String, &'static str) {
+    let name = &row.session.name;
+    match row.state {
+        State::Live => (format!("Kill {name}?"), "kill"),
+        State::Lost | State::Closed | State::Unreachable => {
+            (format!("Forget {name} for good?"), "forget")
+        }
+    }
+}
+
+/// What ends with a session: the programs in its panes, and who looks at it.
+pub fn what_runs(place: &Place, row: &Row) -> Vec<String> {
+    let Some(live) = &row.live else { return Vec::new() };
+    let deadline = Instant::now() + ANSWER_LIMIT;
+    let id = live.id.to_string();
+    let ask = |args: &[&str]| {
+        let printed = place.tmux.run(args, deadline).unwrap_or_default();
+        let text = String::from_utf8_lossy(&printed).into_owned();
+        text.lines().map(visible).collect::<Vec<_>>()
+    };
+    let pane = "window #{window_index}, pane #{pane_index}: #{pane_current_command}";
+    let mut lines = ask(&["list-panes", "-s", "-t", &id, "-F", pane]);
+    lines.extend(ask(&["list-clients", "-t", &id, "-F", "client #{client_name}"]));
+    lines
+}
+
+/// A session as one line of a menu.
+pub fn row_text(cells: &[String], widths: &[usize]) -> String {
+    let padded = cells.iter().zip(widths).map(|(cell, width)| {
+        let cell = cut(cell, *width);
+        let padding = width - cell.width();
+        cell + &" ".repeat(padding)
+    });
+    padded.collect::<Vec<_>>().join("  ")
+}

@@ -1,0 +1,7 @@
+//! What keys open: the picker, menus, prompts.
+
+pub mod fzf;
+pub mod key;
+pub mod menu;
+pub mod pick;
+pub mod terminal;

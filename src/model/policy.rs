@@ -1,0 +1,73 @@
+//! What the user's options say about which sessions are recorded, and for how long.
+
+use super::time::Timestamp;
+
+/// What the user's options say about reconciling.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// The mode of a session that nobody gave one.
+    pub default_mode: String,
+    /// Globs: sessions to leave alone.
+    pub ignore: Vec<String>,
+    /// How many closed sessions are kept.
+    pub closed_limit: usize,
+    /// Days after which a lost session moves to the closed ones; 0 for never.
+    pub lost_days: u32,
+    /// Seconds that a health check stays fresh; 0 for no checks.
+    pub health_interval: u32,
+}
+
+impl Policy {
+    /// Whether a session that is lost since then moves to the closed ones.
+    pub(super) fn is_too_old(&self, since: Timestamp, now: Timestamp) -> bool {
+        let days = f64::from(self.lost_days);
+        days > 0.0 && now.seconds_since(since) > days * 86_400.0
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            default_mode: "safe".into(),
+            ignore: Vec::new(),
+            closed_limit: 50,
+            lost_days: 30,
+            health_interval: 60,
+        }
+    }
+}
+
+/// Whether one of the globs matches the whole name.
+pub fn is_ignored(globs: &[String], name: &str) -> bool {
+    globs.iter().any(|glob| {
+        let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
+        glob_matches(&glob, &name)
+    })
+}
+
+/// `*` stands for any characters, `?` for one.
+fn glob_matches(glob: &[char], name: &[char]) -> bool {
+    let (mut g, mut n) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match glob.get(g) {
+            Some('*') => {
+                retry = Some((g, n));
+                g += 1;
+            }
+            Some(&c) if c == '?' || c == name[n] => {
+                g += 1;
+                n += 1;
+            }
+            _ => match retry {
+                Some((star, from)) => {
+                    retry = Some((star, from + 1));
+                    g = star + 1;
+                    n = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    glob[g..].iter().all(|c| *c == '*')
+}

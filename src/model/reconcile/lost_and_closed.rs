@@ -1,0 +1,221 @@
+//! What lives no more: closed, and believed to be once the server has outlived it; or lost.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use super::{EventKind, Work};
+use crate::model::memory::{Closed, ClosedSession, Memory};
+use crate::model::registry::Registry;
+use crate::model::remembered::Remembered;
+use crate::model::session::Session;
+use crate::model::snapshot::{ServerId, SessionId};
+use crate::model::time::Timestamp;
+
+/// Seconds from the last loss of a burst to the second look at it, by which it is believed. At a
+/// shutdown sessions die one by one, for seconds or minutes, before the server does: each that
+/// closes less than this after the one before starts the time anew for all.
+pub const LOOK_AFTER: f64 = 10.0;
+
+/// How long a server must have outlived its last loss for that. It is less than [`LOOK_AFTER`] by
+/// what a timer may be early.
+const CLOSE_GRACE: f64 = LOOK_AFTER - TIMER_SLACK;
+
+const TIMER_SLACK: f64 = 0.1;
+
+/// No shutdown takes this long, in seconds: what the server has outlived by that was closed,
+/// whatever closes after it. Else who closes something every few seconds would close nothing.
+const LONGEST_SHUTDOWN: f64 = 600.0;
+
+impl<'a> Work<'a> {
+    /// Closes that their server did not outlive were losses.
+    pub(super) fn return_losses(&mut self) {
+        let mut kept = Vec::with_capacity(self.closed.closed.len());
+        for mut entry in std::mem::take(&mut self.closed.closed) {
+            match entry.unproven {
+                // A crash between two files left it in both: the registry is right, as far as the
+                // record stays there.
+                _ if self.pool.contains_key(&entry.session.uuid) => entry.unproven = None,
+                Some(server) if self.still_runs(server) => {}
+                Some(server) if server != self.snapshot.server => {
+                    self.event(EventKind::Lost, &entry.session, None);
+                    self.returned.push((entry.session.uuid.clone(), entry.closed_at));
+                    self.pool.insert(entry.session.uuid.clone(), entry.session);
+                    continue;
+                }
+                // The clock was set back. Until it caught up nothing could be proven, and the
+                // server's end would make losses of closes that it outlived by hours.
+                Some(_) => entry.closed_at = entry.closed_at.min(self.now),
+                None => {}
+            }
+            kept.push(entry);
+        }
+        self.closed.closed = kept;
+    }
+
+    /// Whether it runs where nobody can reach it.
+    pub(super) fn still_runs(&self, server: ServerId) -> bool {
+        self.before.memory.unreachable.iter().any(|other| other.server == server)
+    }
+
+    /// Closes that their server has outlived are believed.
+    pub(super) fn believe_closes(&mut self, live: &BTreeMap<SessionId, String>) {
+        let here: HashSet<&String> = live.values().collect();
+        let server = Some(self.snapshot.server);
+        let is_loss = |e: &ClosedSession| e.unproven == server && !here.contains(&e.session.uuid);
+        let is_over = is_outlived(&self.closed, is_loss, self.now);
+        for at in 0..self.closed.closed.len() {
+            let entry = &mut self.closed.closed[at];
+            let is_old = self.now.seconds_since(entry.closed_at) >= LONGEST_SHUTDOWN;
+            if is_loss(entry) && (is_over || is_old) {
+                entry.unproven = None;
+                let session = entry.session.clone();
+                self.event(EventKind::Closed, &session, None);
+            }
+        }
+    }
+
+    /// Whether it is one of those whose close turned out to be a loss.
+    pub(super) fn has_returned(&self, uuid: &str) -> bool {
+        self.returned.iter().any(|(returned, _)| returned == uuid)
+    }
+
+    /// What this server had and has no more is closed, though not yet believed. Of a server
+    /// that ended everything is lost, and nothing needs to be done. Clones leave no record.
+    pub(super) fn close_the_gone(
+        &mut self,
+        live: &BTreeMap<SessionId, String>,
+        present: &HashSet<SessionId>,
+        memory: &mut Memory,
+    ) -> Option<Duration> {
+        let here: HashSet<&String> = live.values().collect();
+        for (id, known) in &self.before.memory.sessions {
+            if here.contains(&known.uuid) {
+                continue;
+            }
+            if known.clone {
+                self.pool.remove(&known.uuid);
+            } else if !self.same_server {
+                if let Some(session) = self.pool.get(&known.uuid).cloned() {
+                    if !self.before.memory.lost_since.contains_key(&known.uuid) {
+                        self.event(EventKind::Lost, &session, None);
+                    }
+                }
+            } else if let Some(session) = self.pool.remove(&known.uuid) {
+                // What lives but is no longer ours to record was not closed by anyone.
+                let unproven = (!present.contains(id)).then_some(self.snapshot.server);
+                self.closed.push(ClosedSession { session, closed_at: self.now, unproven });
+            }
+        }
+        memory.look_at = memory.look_at.filter(|at| is_awaited(*at, self.now));
+        // Also of those that a sync recorded which was cut off before it could ask for the look.
+        let server = Some(self.snapshot.server);
+        let is_loss = |e: &ClosedSession| e.unproven == server && !here.contains(&e.session.uuid);
+        let last = last_loss(&self.closed, is_loss)?;
+        if memory.look_at.is_some() {
+            // It comes too early for what closed meanwhile, and then asks for the next.
+            return None;
+        }
+        let left = (LOOK_AFTER - self.now.seconds_since(last)).clamp(TIMER_SLACK, LOOK_AFTER);
+        let left = Duration::from_secs_f64(left);
+        memory.look_at = Some(self.now.plus(left));
+        Some(left)
+    }
+
+    /// Records without a session stay, unless their name is taken or they are too old.
+    pub(super) fn keep_the_lost(
+        &mut self,
+        live: &BTreeMap<SessionId, String>,
+        registry: &mut Registry,
+        memory: &mut Memory,
+    ) {
+        let here: HashSet<&String> = live.values().collect();
+        let mut lost_since = BTreeMap::new();
+        // Of several of one name the first has it: the one that lived last.
+        let mut pool = std::mem::take(&mut self.pool);
+        let returned: Vec<Session> =
+            self.returned.iter().filter_map(|(uuid, _)| pool.remove(uuid)).collect();
+        let lost = pool.into_values().chain(returned);
+        for session in lost.filter(|session| !here.contains(&session.uuid)) {
+            self.place_lost(session, registry, &mut lost_since);
+        }
+        memory.lost_since = lost_since;
+    }
+
+    pub(super) fn place_lost(
+        &mut self,
+        session: Session,
+        registry: &mut Registry,
+        lost_since: &mut BTreeMap<String, Timestamp>,
+    ) {
+        let since = *self.before.memory.lost_since.get(&session.uuid).unwrap_or(&self.now);
+        let is_unreachable = self.before.memory.is_unreachable(&session.uuid);
+        let is_taken = registry.sessions.contains_key(&session.name);
+        if is_taken || !is_unreachable && self.policy.is_too_old(since, self.now) {
+            self.step_aside(session);
+        } else if is_unreachable {
+            registry.sessions.insert(session.name.clone(), session);
+        } else {
+            lost_since.insert(session.uuid.clone(), since);
+            registry.sessions.insert(session.name.clone(), session);
+        }
+    }
+
+    /// Into the closed list; one that was there before has its old place.
+    pub(super) fn step_aside(&mut self, session: Session) {
+        let returned = self.returned.iter().find(|(uuid, _)| *uuid == session.uuid);
+        let Some((_, closed_at)) = returned.cloned() else {
+            self.closed.push(ClosedSession { session, closed_at: self.now, unproven: None });
+            return;
+        };
+        self.closed.put_back(ClosedSession { session, closed_at, unproven: None });
+    }
+}
+
+/// What is known once no server runs: closes that it did not outlive were losses. Of several of
+/// one name the one that lived last is lost, the others stay closed. Clones leave nothing.
+pub fn end_with_server(remembered: &mut Remembered) {
+    let Remembered { registry, closed, memory } = remembered;
+    registry.name_by_key();
+    let records = &mut registry.sessions;
+    let known = memory.sessions.values();
+    let clones: HashSet<&str> =
+        known.filter(|known| known.clone).map(|known| known.uuid.as_str()).collect();
+    records.retain(|_, record| !clones.contains(record.uuid.as_str()));
+    closed.closed.retain_mut(|entry| {
+        let is_recorded = records.values().any(|record| record.uuid == entry.session.uuid);
+        if entry.unproven.take().is_none() || is_recorded {
+            return true;
+        }
+        let name = entry.session.name.clone();
+        let is_free = !records.contains_key(&name);
+        if is_free {
+            records.insert(name, entry.session.clone());
+        }
+        !is_free
+    });
+}
+
+/// When the last of these losses was.
+pub(super) fn last_loss(
+    closed: &Closed,
+    is_loss: impl Fn(&ClosedSession) -> bool,
+) -> Option<Timestamp> {
+    closed.closed.iter().filter(|entry| is_loss(entry)).map(|entry| entry.closed_at).max()
+}
+
+/// Whether the server of these losses has outlived the last of them by long enough, given that it
+/// lives at `now`: then they were closes.
+pub fn is_outlived(
+    closed: &Closed,
+    is_loss: impl Fn(&ClosedSession) -> bool,
+    now: Timestamp,
+) -> bool {
+    last_loss(closed, is_loss).is_some_and(|last| now.seconds_since(last) >= CLOSE_GRACE)
+}
+
+/// Whether the second look that is due then is still to come. One that is further away than any
+/// look is ever scheduled is from before the clock was set back, and covers nothing.
+pub(in crate::model) fn is_awaited(look_at: Timestamp, now: Timestamp) -> bool {
+    let left = look_at.seconds_since(now);
+    left > TIMER_SLACK && left <= LOOK_AFTER
+}

@@ -1,0 +1,237 @@
+//! Making sessions anew from their records: lost ones, closed ones, and new ones.
+//!
+//! Works under the lock of a transaction, so that no hook's sync sees a session before it bears
+//! its stamp.
+
+pub mod at_start;
+mod blueprint;
+mod launch;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use at_start::note_tried;
+
+use crate::health;
+use crate::model::memory::ClosedSession;
+use crate::model::reconcile::{Event, EventKind};
+use crate::model::session::Session;
+use crate::model::snapshot::SessionId;
+use crate::model::time::Timestamp;
+use crate::tmux::text::line;
+use crate::transaction::{SyncError, Transaction};
+
+pub use blueprint::Blueprint;
+use blueprint::{blueprint, made, new_session};
+use launch::profiles;
+
+/// What was made anew, and what was not.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The sessions, as recorded afterwards, with their ids.
+    pub sessions: Vec<(SessionId, Session)>,
+    /// For the user's scripts.
+    pub events: Vec<Event>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// Whether one of them does not live.
+    pub failed: bool,
+}
+
+/// How long a launch command gets to show whether it can be started.
+const START: Duration = Duration::from_millis(40);
+
+/// How many sessions are made in one piece. tmux answers nobody meanwhile, and starts a process
+/// for each; and all the lines that belong to one must be in the same piece ([`new_session`]).
+const AT_ONCE: usize = 10;
+
+/// Makes every lost session anew whose name is free.
+///
+/// # Errors
+/// A file or tmux fails.
+pub fn restore_all(transaction: &mut Transaction<'_>) -> Result<Restored, SyncError> {
+    // Those would be made, and not be known as what came back.
+    let (ignored, lost): (Vec<Session>, Vec<Session>) =
+        transaction.lost().into_iter().partition(|session| transaction.is_ignored(&session.name));
+    let nothing_else = lost.is_empty();
+    let mut done = make(transaction, lost, &[], health::RECREATED)?;
+    if nothing_else && !ignored.is_empty() {
+        let names: Vec<String> = ignored.iter().map(|s| format!("{:?}", s.name)).collect();
+        let names = names.join(", ");
+        done.warnings.push(format!("only what @roster-ignore leaves alone is lost: {names}"));
+    }
+    Ok(done)
+}
+
+/// Makes these recorded sessions anew and brings everything into step; `command`, if it is not
+/// empty, instead of their modes' launch profiles.
+///
+/// # Errors
+/// A file or tmux fails.
+pub fn make(
+    transaction: &mut Transaction<'_>,
+    records: Vec<Session>,
+    command: &[String],
+    status: &str,
+) -> Result<Restored, SyncError> {
+    let mut done = Restored::default();
+    carry_out(transaction, records, command, status, &mut done)?;
+    for (_, session) in &done.sessions {
+        let session = session.clone();
+        done.events.push(Event { kind: EventKind::Restored, session, old_name: None });
+    }
+    Ok(done)
+}
+
+/// Makes a session that was never there; `command` instead of its mode's launch profile.
+///
+/// # Errors
+/// A file or tmux fails.
+pub fn make_new(
+    transaction: &mut Transaction<'_>,
+    record: Session,
+    command: &[String],
+) -> Result<Restored, SyncError> {
+    let mut done = Restored::default();
+    carry_out(transaction, vec![record], command, "", &mut done)?;
+    for (_, session) in &done.sessions {
+        let session = session.clone();
+        done.events.push(Event { kind: EventKind::Created, session, old_name: None });
+    }
+    Ok(done)
+}
+
+fn carry_out(
+    transaction: &mut Transaction<'_>,
+    records: Vec<Session>,
+    command: &[String],
+    status: &str,
+    done: &mut Restored,
+) -> Result<(), SyncError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let profiles = profiles(transaction, &records, &mut done.warnings)?;
+    let (mut blueprints, mut made) = (Vec::new(), Vec::new());
+    let mut failure = None;
+    let mut records = records.into_iter().peekable();
+    while records.peek().is_some() && (blueprints.is_empty() || !transaction.is_late()) {
+        let from = blueprints.len();
+        // Each directory may take its time.
+        while blueprints.len() - from < AT_ONCE
+            && (blueprints.len() == from || !transaction.is_late())
+        {
+            let Some(record) = records.next() else { break };
+            let mut blueprint = blueprint(transaction, record, &profiles, &mut done.warnings);
+            if !command.is_empty() {
+                blueprint.command = command.to_vec();
+            }
+            blueprints.push(blueprint);
+        }
+        match create(transaction, &blueprints[from..]) {
+            Ok(created) => made.extend(created),
+            Err(error) if made.is_empty() => return Err(error),
+            // Those that stand are told of all the same. Of these nobody knows whether tmux still
+            // makes them: the next sync sees.
+            Err(error) => {
+                blueprints.truncate(from);
+                failure = Some(error);
+                break;
+            }
+        }
+        note_tried(transaction, &blueprints[from..])?;
+    }
+    // One whose command ended at once leaves no record of a session that never was. What cannot be
+    // started at all is seen to have ended only once it was tried.
+    if blueprints.iter().any(|blueprint| !blueprint.command.is_empty()) {
+        std::thread::sleep(START);
+    }
+    transaction.look_again()?;
+    let sessions = &transaction.answer.snapshot.sessions;
+    made.retain(|(_, id)| sessions.iter().any(|session| session.id == *id));
+    let now = Timestamp::now();
+    let mut next = transaction.remembered.clone();
+    for (uuid, _) in &made {
+        let Some(blueprint) = blueprints.iter().find(|b| b.record.uuid == *uuid) else { continue };
+        if next.registry.by_uuid(uuid).is_none() {
+            // Recorded here, since before tmux 3.2 nobody else can tell its directory. A lost
+            // session of its name steps aside.
+            let record = blueprint.record.clone();
+            if let Some(lost) = next.registry.sessions.insert(record.name.clone(), record) {
+                next.closed.push(ClosedSession { session: lost, closed_at: now, unproven: None });
+            }
+        }
+        let recorded = next.registry.sessions.values_mut().find(|s| s.uuid == *uuid);
+        if let Some(recorded) = recorded {
+            let mut status = status;
+            if let Some(displaced) = &blueprint.displaced {
+                next.memory.displaced.insert(uuid.clone(), displaced.clone());
+            }
+            if blueprint.is_elsewhere {
+                status = health::WORKDIR_MISSING;
+            }
+            // That it is restored is told by who asked for it.
+            next.memory.lost_since.remove(uuid);
+            recorded.workdir.clone_from(&blueprint.record.workdir);
+            status.clone_into(&mut recorded.last_health_status);
+            recorded.last_health_at = if status.is_empty() { Timestamp::ZERO } else { now };
+        }
+    }
+    transaction.commit(next, None)?;
+    transaction.bring_into_step()?;
+    let live = transaction.live();
+    let made: HashSet<&String> = made.iter().map(|(uuid, _)| uuid).collect();
+    let mut lives = HashSet::new();
+    for (id, uuid) in live.iter().filter(|(_, uuid)| made.contains(uuid)) {
+        if let Some(session) = transaction.remembered.registry.by_uuid(uuid) {
+            lives.insert(uuid);
+            done.sessions.push((*id, session.clone()));
+        }
+    }
+    for blueprint in blueprints.iter().filter(|b| !lives.contains(&b.record.uuid)) {
+        let what = match blueprint.command.as_slice() {
+            [] => "its shell".to_owned(),
+            words => format!("its command {:?}", shell_words::join(words)),
+        };
+        done.failed = true;
+        done.warnings.push(format!(
+            "tmux did not make the session {:?}, or {what} ended at once",
+            blueprint.record.name
+        ));
+    }
+    if let Some(error) = failure {
+        done.failed = true;
+        done.warnings.push(format!("the rest may not have been made: {error}"));
+    }
+    Ok(())
+}
+
+/// Makes the sessions of one piece, detached, and stamps them at once: were we cut off later, each
+/// is known by its stamp. Gives the id of each by UUID; one that tmux refuses is absent.
+///
+/// # Errors
+/// tmux does not answer.
+fn create(
+    transaction: &Transaction<'_>,
+    blueprints: &[Blueprint],
+) -> Result<Vec<(String, SessionId)>, SyncError> {
+    let version = transaction.version();
+    let lines: Vec<Vec<u8>> = blueprints.iter().flat_map(|b| new_session(b, version)).collect();
+    let printed = transaction.run_printing(&lines)?;
+    let made: Vec<(String, SessionId)> = printed.lines().filter_map(made).collect();
+    let mut stamps = Vec::new();
+    for (uuid, id) in &made {
+        let target = id.to_string();
+        let mut set = |option: &[u8], value: &str| {
+            let words: [&[u8]; 5] =
+                [b"set-option", b"-t", target.as_bytes(), option, value.as_bytes()];
+            stamps.push(line(&words));
+        };
+        set(b"@roster_uuid", uuid);
+        if let Some(blueprint) = blueprints.iter().find(|b| b.record.uuid == *uuid) {
+            set(b"@roster_mode", &blueprint.record.mode);
+        }
+    }
+    transaction.run(&stamps)?;
+    Ok(made)
+}

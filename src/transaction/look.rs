@@ -1,0 +1,136 @@
+//! Looks that come later by themselves: the second one at what closed, and one after a job that
+//! could not do its work.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{SyncError, reachable};
+use crate::config::Place;
+use crate::model::snapshot::ServerId;
+use crate::store::StoreError;
+use crate::tmux::query::Mark;
+use crate::tmux::server::{JobServer, RETRY_VARIABLE, job_server};
+use crate::tmux::text::line;
+use crate::tmux::{ANSWER_LIMIT, TmuxError, call};
+
+/// How many seconds after a sync that failed the next look comes, and how many it is at most
+/// while one after another fails.
+const RETRY: (u32, u32) = (5, 600);
+
+/// The command that takes another look after `delay`. Its timer does not delay tmux's exit.
+pub(super) fn look_line(delay: Duration) -> Vec<u8> {
+    let delay = format!("{}.{:03}", delay.as_secs(), delay.subsec_millis());
+    line(&[b"run-shell", b"-b", b"-d", delay.as_bytes(), b"#{@roster_run}"])
+}
+
+/// The same before 3.2, where tmux has no such timer: a process of our own, which is no job of
+/// tmux's, since its exit would wait for that.
+pub(super) fn look_by_ourselves(place: &Place, server: ServerId, delay: Duration) {
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut tmux = place.tmux.socket.clone().into_os_string();
+    tmux.push(format!(",{},-1", server.pid));
+    let _ = Command::new(program)
+        .args(["look", "--after", &delay.as_millis().to_string(), "--dir"])
+        .arg(&place.dir)
+        .arg("--tmux")
+        .arg(&place.tmux.program)
+        .env("TMUX", tmux)
+        .env_remove("TMUX_PANE")
+        .env_remove(RETRY_VARIABLE)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .current_dir("/")
+        .process_group(0)
+        .spawn();
+}
+
+/// Waits before a look of [`look_by_ourselves`]; tells whether there is still something to look at:
+/// the server lives, and calls us.
+pub fn wait_for_look(place: &Place, delay: Duration) -> bool {
+    let Some(pid) = job_server() else { return false };
+    let due = Instant::now() + delay;
+    loop {
+        let server = JobServer::look(pid);
+        if let JobServer::Ended = server {
+            return false;
+        }
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let own = reachable(place, &server);
+            let place = own.as_ref().unwrap_or(place);
+            let run = call::options(&place.tmux, &["@roster_run"], Instant::now() + ANSWER_LIMIT);
+            return run.is_ok_and(|values| values.iter().any(|value| !value.is_empty()));
+        }
+        std::thread::sleep(left.min(Duration::from_secs(1)));
+    }
+}
+
+/// Asks tmux to call us again in a while: we are the only look that a burst gets, and could
+/// not take it, by this error, or not do all that was due. Before 3.2 there is no such timer, and
+/// the next event makes it good.
+///
+/// However many fail meanwhile, one look is on its way, and each that fails waits twice as long
+/// as the one before: what lasts must not fill the machine with jobs. A variable in tmux has the
+/// second in which the look is due, and whose it is. A job of an event asks for one unless one is
+/// due soon; that of a look only if no other was asked for since. A newer file and another user's
+/// are not looked at again by themselves.
+pub fn look_later(place: &Place, mark: Mark, error: Option<&SyncError>) {
+    let lasting = matches!(
+        error,
+        Some(
+            SyncError::Store(StoreError::Newer { .. } | StoreError::NotOurs { .. })
+                | SyncError::Tmux(TmuxError::NotOurs { .. })
+        )
+    );
+    if lasting || mark != Mark::Environment {
+        return;
+    }
+    let before = our_look();
+    let delay = match (&before, error) {
+        (Some((delay, _)), Some(_)) => delay.saturating_mul(2).clamp(RETRY.0, RETRY.1),
+        _ => RETRY.0,
+    };
+    let now =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let token = format!("{}-{}", now + u64::from(delay), std::process::id());
+    let condition = match before {
+        Some((_, ours)) => format!("#{{==:#{{ROSTER_LOOK}},{ours}}}"),
+        // Of one that was due a while ago nothing came.
+        None => format!(
+            "#{{||:#{{<:#{{ROSTER_LOOK}},{}}},#{{>:#{{ROSTER_LOOK}},{}}}}}",
+            now.saturating_sub(15),
+            now + u64::from(delay) + 1
+        ),
+    };
+    let look = format!(
+        "set-environment -gh ROSTER_LOOK {token} ; \
+         run-shell -b -d {delay} '{RETRY_VARIABLE}={delay}:{token} #{{@roster_run}}'"
+    );
+    run_last(place, &["if-shell", "-F", &condition, &look]);
+}
+
+/// Runs a short call for a job that is about to end.
+fn run_last(place: &Place, args: &[&str]) {
+    let own = job_server().and_then(|pid| JobServer::look(pid).replaced(&place.tmux));
+    let tmux = own.as_ref().unwrap_or(&place.tmux);
+    let _ = tmux.run(args, Instant::now() + Duration::from_millis(300));
+}
+
+/// If this is the job of a look of [`look_later`]: how long it was put off, and its token.
+fn our_look() -> Option<(u32, String)> {
+    let value = std::env::var(RETRY_VARIABLE).ok()?;
+    let (delay, token) = value.split_once(':')?;
+    let is_plain = token.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    Some((delay.parse().ok()?, token.to_owned())).filter(|_| is_plain)
+}
+
+/// The look that this job was, if it was one, has done its work: the next that fails asks for one
+/// of its own.
+pub fn end_look(place: &Place) {
+    if let Some((_, ours)) = our_look() {
+        let condition = format!("#{{==:#{{ROSTER_LOOK}},{ours}}}");
+        run_last(place, &["if-shell", "-F", &condition, "set-environment -gu ROSTER_LOOK"]);
+    }
+}

@@ -1,0 +1,718 @@
+//! The one transaction, and the only code that knows its order:
+//! lock → load → snapshot → reconcile → commit if changed → effects → unlock.
+
+mod apart;
+pub mod look;
+mod offline;
+pub(crate) mod throttle;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::config::{OPTIONS, Place, Settings};
+use crate::event_scripts::run_scripts;
+use crate::files::{Durability, FileError};
+use crate::health::{self, HEALTH_LIMIT};
+use crate::log::log;
+use crate::model::in_step::is_in_step;
+use crate::model::memory::{ClosedSession, Memory};
+use crate::model::policy;
+use crate::model::reconcile::{Effect, EffectKind, Event, Plan};
+use crate::model::remembered::Remembered;
+use crate::model::session::{Session, new_uuid};
+use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
+use crate::model::time::Timestamp;
+use crate::persist::{backup, load, write_in_order, write_json};
+use crate::store::{Locked, Store, StoreError, Times};
+use crate::tmux::call::{self, incomplete};
+use crate::tmux::hooks::{self, HOOKS};
+use crate::tmux::query::{self, Answer, Mark, Query};
+use crate::tmux::server::{JobServer, job_server, pid_in};
+use crate::tmux::source::{self, PIECE, SourceError};
+use crate::tmux::{ANSWER_LIMIT, TmuxError, Version};
+use crate::{directories, host};
+
+pub use apart::{tell_servers_apart, without_socket};
+pub use offline::{change_offline, change_offline_after_backup};
+use throttle::{begin_query, note_last_sign};
+
+/// How long a job that a hook started may take in all.
+pub const HOOK_LIMIT: Duration = Duration::from_millis(9_500);
+
+/// How long a command that only shows something waits for the lock: as long as a hook's job that
+/// is just at work needs, and no longer.
+const READER_LIMIT: Duration = Duration::from_millis(200);
+
+/// Why a transaction could not be done. The registry is as it was.
+#[derive(Debug)]
+pub enum SyncError {
+    /// The files.
+    Store(StoreError),
+    /// The server.
+    Tmux(TmuxError),
+    /// The folder is another host's, whose server may run there.
+    Elsewhere {
+        /// The folder.
+        dir: PathBuf,
+        /// What that host is called.
+        node: String,
+    },
+}
+
+impl fmt::Display for SyncError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SyncError::Store(error) => error.fmt(f),
+            SyncError::Tmux(error) => error.fmt(f),
+            SyncError::Elsewhere { dir, node } => write!(
+                f,
+                "{} is the registry of the host {node:?}: load the plugin anew, and this one gets \
+                 its own (roster doctor --fix)",
+                dir.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SyncError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SyncError::Store(error) => Some(error),
+            SyncError::Tmux(error) => Some(error),
+            SyncError::Elsewhere { .. } => None,
+        }
+    }
+}
+
+impl From<StoreError> for SyncError {
+    fn from(error: StoreError) -> Self {
+        SyncError::Store(error)
+    }
+}
+
+impl From<TmuxError> for SyncError {
+    fn from(error: TmuxError) -> Self {
+        SyncError::Tmux(error)
+    }
+}
+
+impl From<FileError> for SyncError {
+    fn from(error: FileError) -> Self {
+        SyncError::Store(error.into())
+    }
+}
+
+impl From<SourceError> for SyncError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::File(error) => error.into(),
+            SourceError::Tmux(error) => error.into(),
+        }
+    }
+}
+
+/// Who asks for a transaction.
+#[derive(Debug, Clone, Copy)]
+pub enum Trigger {
+    /// A hook: silent, in no hurry, and the only look that a whole burst may get.
+    Hook {
+        /// How its mark stands in tmux.
+        mark: Mark,
+        /// When the job began.
+        started: Instant,
+        /// The session of the event, whose directory the job runs in (before tmux 3.2 nothing
+        /// else tells it).
+        session: Option<SessionId>,
+    },
+    /// A person, who waits.
+    Person,
+    /// A person who only looks, and is shown what there is where the lock is not free at once.
+    Reader,
+}
+
+impl Trigger {
+    /// A person waits as the store has it.
+    fn lock_wait(self) -> Option<Duration> {
+        match self {
+            Trigger::Hook { started, .. } => Some(HOOK_LIMIT.saturating_sub(started.elapsed())),
+            Trigger::Person => None,
+            Trigger::Reader => Some(READER_LIMIT),
+        }
+    }
+
+    fn deadline(self) -> Instant {
+        match self {
+            Trigger::Hook { started, .. } => started + HOOK_LIMIT,
+            Trigger::Person | Trigger::Reader => Instant::now() + ANSWER_LIMIT,
+        }
+    }
+}
+
+/// The registry's lock, what is remembered, and what lives: all at one moment.
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    place: &'a Place,
+    locked: Locked<'a>,
+    times: Times,
+    trigger: Trigger,
+    /// What the files hold.
+    pub remembered: Remembered,
+    /// What tmux said.
+    pub answer: Answer,
+    /// The user's options.
+    pub settings: Settings,
+    hooks_asked: bool,
+    /// What was mended of the files, in words.
+    pub mended: Option<String>,
+}
+
+/// The place with the program that the job's server runs, where that is not the one it was told.
+pub(crate) fn reachable(place: &Place, server: &JobServer) -> Option<Place> {
+    server.replaced(&place.tmux).map(|tmux| Place { tmux, dir: place.dir.clone() })
+}
+
+/// What a hook's job finds of the server that started it; nobody else looks.
+pub(crate) fn server_of(trigger: Trigger) -> JobServer {
+    let is_hook = matches!(trigger, Trigger::Hook { .. });
+    job_server().filter(|_| is_hook).map_or(JobServer::Lives, JobServer::look)
+}
+
+/// The store of a place.
+pub fn store(place: &Place, trigger: Trigger) -> Store {
+    waiting(Store::new(place.registry()), trigger)
+}
+
+/// What is left to a job of a hook at this moment is how long it waits.
+pub(crate) fn waiting(store: Store, trigger: Trigger) -> Store {
+    match trigger.lock_wait() {
+        Some(wait) => store.waiting(wait),
+        None => store,
+    }
+}
+
+impl<'a> Transaction<'a> {
+    /// Takes the lock, reads the files and asks tmux.
+    ///
+    /// # Errors
+    /// As for [`sync`].
+    pub fn begin(
+        place: &'a Place,
+        store: &'a Store,
+        trigger: Trigger,
+    ) -> Result<Transaction<'a>, SyncError> {
+        let locked = store.lock()?;
+        let begun = begin_query(&locked, trigger);
+        Transaction::begin_locked(place, locked, begun, trigger, &JobServer::Lives)
+    }
+
+    /// The same for who has the lock.
+    pub(crate) fn begin_locked(
+        place: &'a Place,
+        locked: Locked<'a>,
+        (times, hooks): (Times, bool),
+        trigger: Trigger,
+        server: &JobServer,
+    ) -> Result<Transaction<'a>, SyncError> {
+        let clear = match trigger {
+            Trigger::Hook { mark, .. } => Some(mark),
+            // The job that is on its way clears it.
+            Trigger::Person | Trigger::Reader => None,
+        };
+        let mark = query::new_mark();
+        let query = Query { mark: &mark, clear, hooks, options: &OPTIONS };
+        let running = if let JobServer::Ended = server {
+            Err(TmuxError::NoServer { socket: place.tmux.socket.clone() })
+        } else {
+            Ok(place.tmux.start(&query::args(query))?)
+        };
+        // Reading the files and the work of tmux overlap; both come after the lock.
+        let remembered = load(place, &locked);
+        let is_whole = |output: &[u8]| query::looks_whole(query, output);
+        let answered = running.and_then(|running| {
+            let output = running.finish_or(is_whole, trigger.deadline())?;
+            query::parse(query, &output.stdout).ok_or_else(|| incomplete(&place.tmux, &output))
+        });
+        let (remembered, mended) = remembered?;
+        let (answer, hooks_asked) = match answered {
+            Ok(answer) => (answer, hooks),
+            Err(error) => match empty_answer(place, &error, &remembered.memory, trigger) {
+                // It tells nothing of them.
+                Some(answer) => (answer, false),
+                None => {
+                    note_last_sign(place, &remembered, trigger);
+                    return Err(without_socket(error, &remembered.memory).into());
+                }
+            },
+        };
+        let settings = Settings::parse(&answer.options);
+        let mut transaction = Transaction {
+            place,
+            locked,
+            times,
+            trigger,
+            remembered,
+            answer,
+            settings,
+            hooks_asked,
+            mended,
+        };
+        transaction.use_job_directory();
+        Ok(transaction)
+    }
+
+    /// Notes that a hook's sync came to its end with nothing left to do: a job that was started
+    /// meanwhile for the same need not ask.
+    pub(crate) fn note_carried_through(&self) {
+        let carried_through = Times::mark(self.answer.snapshot.server.pid);
+        self.locked.set_times(Times { carried_through, ..self.times });
+    }
+
+    /// Releases the lock. The process is about to end: what a thousand sessions hold is left
+    /// for it to free, which is much faster than one by one.
+    pub(crate) fn end(self) {
+        let Transaction { locked, remembered, answer, .. } = self;
+        std::mem::forget((remembered, answer));
+        drop(locked);
+    }
+
+    /// Reconciles, commits and tells tmux.
+    ///
+    /// # Errors
+    /// Writing fails; or tmux does not take the effects in time, in which case the registry is
+    /// right and the next sync tells tmux again.
+    pub fn bring_into_step(&mut self) -> Result<Report, SyncError> {
+        self.wait_for_directories()?;
+        let server = self.answer.snapshot.server;
+        let unreachable = self.remembered.memory.unreachable.len();
+        let is_host_known = tell_servers_apart(self.place, &mut self.remembered.memory, server)?;
+        if self.remembered.memory.unreachable.len() < unreachable {
+            // Nothing else may change, and then nobody would note that they ended.
+            write_json(&self.place.memory(), &self.remembered.memory, Durability::Lazy)?;
+        }
+        let now = Timestamp::now();
+        let policy = &self.settings.policy;
+        let (snapshot, deadline) = (&mut self.answer.snapshot, self.trigger.deadline());
+        directories::settle(&self.place.tmux, &self.remembered, snapshot, policy, deadline);
+        if !self.hooks_asked
+            && is_host_known
+            && is_in_step(&self.remembered, &self.answer.snapshot, policy, now)
+        {
+            return Ok(Report::default());
+        }
+        let snapshot = &mut self.answer.snapshot;
+        let mut plan = directories::plan(&self.remembered, snapshot, policy, now, &mut new_uuid);
+        self.check_health(&mut plan, now);
+        if !is_host_known || plan.next.memory.server != self.remembered.memory.server {
+            let (host, started) = (Some(host::here()), host::started(server.pid));
+            let sockets = host::sockets(&self.place.tmux.socket);
+            for memory in [&mut plan.next.memory, &mut plan.memory_after] {
+                (memory.host, memory.started) = (host.clone(), started);
+                memory.sockets.clone_from(&sockets);
+            }
+        }
+        for note in &plan.notes {
+            log(self.place, note);
+        }
+        if plan.next.memory.server != self.remembered.memory.server {
+            for complaint in &self.settings.complaints {
+                log(self.place, complaint);
+            }
+        }
+        if self.is_configured() && !self.settings.restore_at_start {
+            for memory in [&mut plan.next.memory, &mut plan.memory_after] {
+                memory.restore_due = false;
+                memory.to_restore.clear();
+            }
+        }
+        let changed = plan.next.registry != self.remembered.registry;
+        self.commit(plan.next, Some(&plan.memory_after).filter(|_| plan.effects.is_empty()))?;
+
+        let mut lines: Vec<Vec<u8>> = plan.effects.iter().map(source::effect).collect();
+        lines.extend(self.missing_hooks());
+        self.hooks_asked = false;
+        if let Some(delay) = plan.look {
+            if self.version().delays_jobs() {
+                lines.push(look::look_line(delay));
+            } else {
+                look::look_by_ourselves(self.place, self.answer.snapshot.server, delay);
+            }
+        }
+        let effects = plan.effects.len();
+        let told = self.tell(&lines, &plan.effects, &plan.memory_after);
+        if effects > 0 && told.is_ok() {
+            self.remember(plan.memory_after)?;
+            self.show(&plan.effects);
+        }
+        // It happened, whether or not tmux could be told of it.
+        run_scripts(self.place, &self.settings, &plan.events);
+        told?;
+        Ok(Report { events: plan.events, changed, effects, ..Report::default() })
+    }
+
+    /// Whether the server has sessions, and its configuration was read: before 3.2 a session may
+    /// stand first, and whoever asks then sees no options.
+    fn is_configured(&self) -> bool {
+        let is_read =
+            matches!(self.trigger, Trigger::Hook { .. }) || self.settings.plugin_is_loaded;
+        is_read && !self.answer.snapshot.sessions.is_empty()
+    }
+
+    /// Whether a hook's job met another server than the one that started it. That one may still be
+    /// reading its configuration, so that its options say nothing; once it has loaded the plugin, a
+    /// job of its own sees it.
+    pub(crate) fn is_of_another_server(&self) -> bool {
+        matches!(self.trigger, Trigger::Hook { .. })
+            && job_server().is_some_and(|pid| pid != self.answer.snapshot.server.pid)
+    }
+
+    /// Notes in the snapshot what tmux was just told: else what a command changes next would be
+    /// compared with what tmux showed before.
+    fn show(&mut self, effects: &[Effect]) {
+        let snapshot = &mut self.answer.snapshot;
+        let mut live: HashMap<SessionId, &mut LiveSession> =
+            snapshot.sessions.iter_mut().map(|live| (live.id, live)).collect();
+        for effect in effects.iter().filter(|effect| effect.kind == EffectKind::Option) {
+            let target = effect.target.and_then(|id| live.get_mut(&id));
+            let shown = match (target, effect.name) {
+                (Some(live), "@roster_uuid") => &mut live.stamp,
+                (Some(live), "@roster_mode") => &mut live.mode,
+                (Some(live), "@roster_health") => &mut live.health,
+                (None, "@roster_lost") => &mut snapshot.lost_shown,
+                _ => continue,
+            };
+            shown.clone_from(&effect.value);
+        }
+    }
+
+    /// Whether sessions of that name are left alone.
+    pub fn is_ignored(&self, name: &str) -> bool {
+        policy::is_ignored(&self.settings.policy.ignore, name)
+    }
+
+    /// Tells tmux, piece by piece. Where it stops answering, it is remembered which sessions have
+    /// all that was meant for them, so that the next sync goes on from there: else a server so
+    /// busy that no job gets to the end would be told the same for ever.
+    fn tell(
+        &mut self,
+        lines: &[Vec<u8>],
+        effects: &[Effect],
+        told: &Memory,
+    ) -> Result<(), SyncError> {
+        for (piece, done) in lines.chunks(PIECE).zip((0..).step_by(PIECE)) {
+            if let Err(error) = self.run(piece) {
+                let missing: HashSet<Option<SessionId>> =
+                    effects.iter().skip(done).map(|effect| effect.target).collect();
+                let mut memory = self.remembered.memory.clone();
+                for (id, told) in &told.sessions {
+                    if !missing.contains(&Some(*id)) {
+                        memory.sessions.insert(*id, told.clone());
+                    }
+                }
+                self.remember(memory)?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what changed. `memory` is written instead of the memory in `next` if it is given.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn commit(&mut self, next: Remembered, memory: Option<&Memory>) -> Result<(), SyncError> {
+        self.remember_the_new(&next.memory)?;
+        write_in_order(self.place, &self.locked, &self.remembered, &next)?;
+        let Remembered { registry, closed, memory: in_step } = next;
+        self.remembered.registry = registry;
+        self.remembered.closed = closed;
+        self.remember(memory.cloned().unwrap_or(in_step))
+    }
+
+    /// Notes the sessions that are about to be recorded. Were they in the registry first, and we
+    /// cut off there, one that is closed before the next look would be taken for lost: nobody
+    /// would know that this server had it.
+    fn remember_the_new(&mut self, next: &Memory) -> Result<(), SyncError> {
+        let known = &self.remembered.memory.sessions;
+        let has_new = next.sessions.keys().any(|id| !known.contains_key(id));
+        if !has_new || self.remembered.memory.server != next.server {
+            return Ok(());
+        }
+        let mut memory = self.remembered.memory.clone();
+        for (id, known) in &next.sessions {
+            memory.sessions.entry(*id).or_insert_with(|| known.clone());
+        }
+        self.remember(memory)
+    }
+
+    /// Writes the memory of the server if it changed. It is not synced: its loss is harmless.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn remember(&mut self, memory: Memory) -> Result<(), SyncError> {
+        if memory != self.remembered.memory {
+            write_json(&self.place.memory(), &memory, Durability::Lazy)?;
+            self.remembered.memory = memory;
+        }
+        Ok(())
+    }
+
+    /// Backs up the registry as it is now; `None` if there is none.
+    ///
+    /// # Errors
+    /// The backup cannot be made.
+    pub fn backup(&self) -> Result<Option<PathBuf>, StoreError> {
+        backup(&self.locked)
+    }
+
+    /// Where we are.
+    pub fn place(&self) -> &Place {
+        self.place
+    }
+
+    /// The UUID of each live session that is recorded, by id.
+    pub fn live(&self) -> BTreeMap<SessionId, String> {
+        let mut live = BTreeMap::new();
+        live.extend(
+            self.remembered.memory.sessions.iter().map(|(id, known)| (*id, known.uuid.clone())),
+        );
+        live
+    }
+
+    /// The records that can be restored: those of the registry that do not live.
+    pub fn lost(&self) -> Vec<Session> {
+        let live: HashSet<String> = self.live().into_values().collect();
+        let memory = &self.remembered.memory;
+        let is_lost = |s: &&Session| !live.contains(&s.uuid) && !memory.is_unreachable(&s.uuid);
+        self.remembered.registry.sessions.values().filter(is_lost).cloned().collect()
+    }
+
+    /// Gives records of sessions that live out of reach (those of these names, or all) to new ones,
+    /// which are lost and can be restored. What lives keeps its UUID: its record is closed.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn part_from_unreachable(&mut self, names: Option<&[String]>) -> Result<(), SyncError> {
+        let now = Timestamp::now();
+        let mut next = self.remembered.clone();
+        for record in next.registry.sessions.values_mut() {
+            let is_wanted = names.is_none_or(|names| names.contains(&record.name));
+            if !is_wanted || !next.memory.is_unreachable(&record.uuid) {
+                continue;
+            }
+            let lives = record.clone();
+            record.uuid = new_uuid();
+            if let Some(exact) = next.memory.exact.get(&lives.uuid).cloned() {
+                next.memory.exact.insert(record.uuid.clone(), exact);
+            }
+            next.closed.push(ClosedSession { session: lives, closed_at: now, unproven: None });
+        }
+        self.commit(next, None)?;
+        self.bring_into_step().map(drop)
+    }
+
+    /// Until when tmux may take for its next answer.
+    pub fn deadline(&self) -> Instant {
+        self.trigger.deadline()
+    }
+
+    /// Whether half of a hook's time is over: what is left is for finishing what was begun.
+    pub fn is_late(&self) -> bool {
+        match self.trigger {
+            Trigger::Hook { started, .. } => started.elapsed() > HOOK_LIMIT / 2,
+            Trigger::Person | Trigger::Reader => false,
+        }
+    }
+
+    /// The version of the server.
+    pub fn version(&self) -> Version {
+        Version::parse(&self.answer.version)
+    }
+
+    /// Starts the user's scripts for what a command did.
+    pub fn run_scripts(&self, events: &[Event]) {
+        run_scripts(self.place, &self.settings, events);
+    }
+
+    /// Asks tmux once more, for what lives now.
+    ///
+    /// # Errors
+    /// tmux fails.
+    pub fn look_again(&mut self) -> Result<(), SyncError> {
+        let hooks = std::mem::take(&mut self.answer.hooks);
+        let asked = self.place.ask(self.trigger.deadline()).or_else(|error| {
+            empty_answer(self.place, &error, &self.remembered.memory, self.trigger).ok_or(error)
+        })?;
+        self.answer = Answer { hooks, ..asked };
+        self.settings = Settings::parse(&self.answer.options);
+        Ok(())
+    }
+
+    /// Runs commands for tmux's `source-file`, a hundred at a time, each on its own: one whose
+    /// target has gone does not stop the others.
+    ///
+    /// # Errors
+    /// The file cannot be written, or tmux does not answer.
+    pub fn run(&self, lines: &[Vec<u8>]) -> Result<(), SyncError> {
+        self.run_printing(lines).map(drop)
+    }
+
+    /// The same for those whose output is wanted.
+    ///
+    /// # Errors
+    /// As for [`Transaction::run`].
+    pub fn run_printing(&self, lines: &[Vec<u8>]) -> Result<String, SyncError> {
+        let server = Some(self.answer.snapshot.server);
+        let mut printed = String::new();
+        // A person waits for each of them: however many they are, each is progress.
+        for piece in lines.chunks(PIECE) {
+            printed.push_str(&self.place.run_lines(server, piece, self.trigger.deadline())?);
+        }
+        Ok(printed)
+    }
+
+    /// What the hooks lack, if they were asked for.
+    fn missing_hooks(&self) -> Vec<Vec<u8>> {
+        if !self.hooks_asked || !self.settings.plugin_is_loaded {
+            return Vec::new();
+        }
+        let hidden = self.version().hides_environment();
+        let mut lines = Vec::new();
+        for hook in HOOKS {
+            let what = match hooks::our_hook_in(&self.answer.hooks, hook, hidden) {
+                Some(true) => continue,
+                // Of another version of ours, which this server was told before.
+                Some(false) => "had another line",
+                None => "was wiped",
+            };
+            log(self.place, &format!("the hook {hook} {what}; put it back"));
+            lines.push(hooks::set_hook(hook, hidden));
+        }
+        lines
+    }
+
+    /// Before 3.2 tmux does not tell a session's directory, but a hook's job runs in that of the
+    /// session whose event started it.
+    fn use_job_directory(&mut self) {
+        let Trigger::Hook { session: Some(id), .. } = self.trigger else { return };
+        let Ok(here) = std::env::current_dir() else { return };
+        // tmux falls back to the home folder where it cannot enter the directory.
+        if std::env::var_os("HOME").is_some_and(|home| Path::new(&home) == here) {
+            return;
+        }
+        for live in &mut self.answer.snapshot.sessions {
+            if live.id == id && matches!(live.workdir, Workdir::Guess(_)) {
+                live.workdir = Workdir::Guess(here.as_os_str().as_bytes().to_vec());
+            }
+        }
+    }
+
+    /// Before 3.2 a session's directory is that of its pane's process, and for a moment there is
+    /// none yet: a new session is asked for again.
+    fn wait_for_directories(&mut self) -> Result<(), SyncError> {
+        for _ in 0..5 {
+            let known = &self.remembered.memory.sessions;
+            let lacks_one = |live: &LiveSession| {
+                live.workdir == Workdir::Unknown && !live.pane_dead && !known.contains_key(&live.id)
+            };
+            let is_old = !self.version().tells_directories();
+            if !is_old || !self.answer.snapshot.sessions.iter().any(lacks_one) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            self.look_again()?;
+            self.use_job_directory();
+        }
+        Ok(())
+    }
+
+    /// Checks the sessions that were just attached to, within the same commit.
+    fn check_health(&self, plan: &mut Plan, now: Timestamp) {
+        let until = Instant::now() + HEALTH_LIMIT;
+        for id in std::mem::take(&mut plan.health_due) {
+            if Instant::now() >= until {
+                break;
+            }
+            let Some(live) = self.answer.snapshot.sessions.iter().find(|live| live.id == id) else {
+                continue;
+            };
+            let uuid = &plan.live[&id];
+            let exact = plan.next.memory.exact.get(uuid).cloned();
+            let session = plan.next.registry.sessions.values_mut().find(|s| s.uuid == *uuid);
+            let Some(session) = session else { continue };
+            let deadline = self.trigger.deadline();
+            let Some(status) =
+                health::check(&self.place.tmux, session, exact.as_ref(), live, deadline)
+            else {
+                continue;
+            };
+            session.last_health_at = now;
+            if session.last_health_status == status {
+                continue;
+            }
+            session.last_health_status.clone_from(&status);
+            if let Some(known) = plan.memory_after.sessions.get_mut(&id) {
+                known.health.clone_from(&status);
+            }
+            plan.effects.retain(|e| e.target != Some(id) || e.name != "@roster_health");
+            plan.effects.push(Effect {
+                target: Some(id),
+                kind: EffectKind::Option,
+                name: "@roster_health",
+                value: status,
+                only_if_unset: false,
+            });
+        }
+    }
+}
+
+/// The answer of a tmux before 3.2 that has no sessions: `list-sessions` went well, or the list
+/// of commands would have stopped there, and `display-message` found no session to speak of.
+/// It does not say which server it is: the one that we know, if its process id is the same.
+fn empty_answer(
+    place: &Place,
+    error: &TmuxError,
+    memory: &Memory,
+    trigger: Trigger,
+) -> Option<Answer> {
+    let TmuxError::Empty = error else { return None };
+    // Not what started this job: that server may be gone, and the one that answers be loading its
+    // configuration, which is no proof that anything was closed.
+    let printed = place.tmux.run(&["run-shell", "echo \"$TMUX\""], trigger.deadline()).ok()?;
+    let pid = pid_in(String::from_utf8_lossy(&printed).trim())?;
+    let server = memory.server.filter(|server| server.pid == pid).or_else(|| {
+        (!matches!(trigger, Trigger::Hook { .. })).then_some(ServerId { pid, start_time: 0 })
+    })?;
+    // A job does without the user's options: tmux may be waiting for it to exit.
+    let options = matches!(trigger, Trigger::Person)
+        .then(|| call::options(&place.tmux, &OPTIONS, trigger.deadline()).ok())
+        .flatten();
+    Some(Answer {
+        snapshot: Snapshot {
+            server,
+            sessions: Vec::new(),
+            lost_shown: String::new(),
+            same_directories: Vec::new(),
+        },
+        version: "3.1".into(),
+        hooks: String::new(),
+        options: options.unwrap_or_default(),
+    })
+}
+
+/// What a sync did.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What happened to sessions.
+    pub events: Vec<Event>,
+    /// Whether the registry was written.
+    pub changed: bool,
+    /// How many things tmux was told.
+    pub effects: usize,
+    /// Lost sessions are still to be restored, for which there was no time.
+    pub unfinished: bool,
+    /// What was mended of the registry, in words.
+    pub mended: Option<String>,
+}
