@@ -612,7 +612,7 @@ impl<'a> Transaction<'a> {
     /// Before 3.2 a session's directory is that of its pane's process, and for a moment there is
     /// none yet: a new session is asked for again.
     fn wait_for_directories(&mut self) -> Result<(), SyncError> {
-        for _ in 0..5 {
+        for _ in 0..20 {
             let known = &self.remembered.memory.sessions;
             let lacks_one = |live: &LiveSession| {
                 live.workdir == Workdir::Unknown && !live.pane_dead && !known.contains_key(&live.id)

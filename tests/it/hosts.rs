@@ -306,6 +306,20 @@ impl<'a> Host<'a> {
     }
 }
 
+impl Host<'_> {
+    /// Ends its server, and waits until that has ended: before tmux 3.2 it waits for its jobs.
+    fn end_server(&self) {
+        let pid = self.tmux(&["list-sessions", "-F", "#{pid}"]);
+        let pid = pid.lines().next().unwrap().to_owned();
+        self.tmux(&["kill-server"]);
+        let ended = "! readlink /proc/$0/exe >/dev/null";
+        wait_for(
+            || self.run(Path::new("sh"), &["-c", ended, &pid]).status.success().then_some(()),
+            || "the server's end".into(),
+        );
+    }
+}
+
 impl Drop for Host<'_> {
     fn drop(&mut self) {
         let _ = self.run(&tmux_program(), &["-L", "s", "kill-server"]);
@@ -371,7 +385,7 @@ fn two_hosts_that_share_a_home_leave_each_other_alone() {
         assert!(server.names().contains(&"job".into()), "{}", server.registry());
 
         // Each has its own back after its own end.
-        b.tmux(&["kill-server"]);
+        b.end_server();
         assert_eq!(b.state("mine"), "lost");
         a.roster(&["sync"]);
         assert_eq!(a.state("job"), "live");
@@ -385,7 +399,7 @@ fn two_hosts_that_share_a_home_leave_each_other_alone() {
             let live = b.try_roster(&["restore", "--from", "alpha"]);
             assert!(stderr(&live).contains("live: tmux runs there"), "{live:?}");
         }
-        a.tmux(&["kill-server"]);
+        a.end_server();
         b.roster(&["sync"]);
         if at > 0 {
             b.roster(&["restore", "--from", "alpha"]);
@@ -407,11 +421,13 @@ fn a_host_that_is_renamed_or_boots_anew_has_its_sessions_lost_as_ever() {
     before.tmux(&["new-session", "-d", "-s", "work"]);
     before.wait_for_live("work");
     let work = before.uuid("work");
+    before.end_server();
     drop(before);
     let renamed = Host::new(&server, "renamed", machine);
     assert_eq!(renamed.state("work"), "lost");
     renamed.roster(&["restore", "work"]);
     assert_eq!(renamed.uuid("work"), work);
+    renamed.end_server();
     drop(renamed);
     let booted = Other { boot: Some("2"), is_container: true, ..machine };
     let booted = Host::new(&server, "again", booted);
@@ -445,7 +461,7 @@ fn a_container_made_anew_with_its_home_takes_over_what_is_asked_for() {
         let now: BTreeSet<String> = (0..=round).map(|n| host.uuid(&format!("n{n}"))).collect();
         assert!(now.is_superset(&uuids) && now.len() == round + 1, "{now:?} {uuids:?}");
         uuids = now;
-        host.tmux(&["kill-server"]);
+        host.end_server();
         kept.push(host);
     }
 }
@@ -492,6 +508,7 @@ fn a_container_that_is_started_again_has_its_sessions_lost_as_ever() {
     before.tmux(&["new-session", "-d", "-s", "work"]);
     before.wait_for_live("work");
     let work = before.uuid("work");
+    before.end_server();
     drop(before);
     server.wait_for_jobs();
     let again = Host::new(&server, "box", container);
