@@ -1,5 +1,5 @@
 //! All that is remembered, as files: read together, written in the order that loses nothing if we
-//! are cut off, and what is done about damage.
+//! are cut off, and what is done about damage (FORMAT.md, "Damage" and "Files beside it").
 
 use std::collections::HashMap;
 use std::fs;

@@ -22,7 +22,7 @@ use super::output::{age, json, layout, print, print_path, tilde, visible, warn};
 use super::target::{Target, not_found};
 use crate::cli;
 
-/// The states of design.md.
+/// What a session is; the documentation of the library (src/lib.rs) says what each state means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {

@@ -1,5 +1,6 @@
 //! What is remembered beside the registry: the server and its sessions as last seen, and the
-//! sessions that were closed. Losing either costs convenience, never a record of the registry.
+//! sessions that were closed. Losing either costs convenience, never a record of the registry
+//! (FORMAT.md, "Files beside it").
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

@@ -1,5 +1,8 @@
-//! What a session, a registry and a change are. No I/O, no clock, no randomness: time and new
-//! ids come in as parameters. Imports nothing of the crate outside this folder.
+//! What is remembered, what lives, and what is to change: values and pure functions. Imports
+//! nothing of the crate outside this folder.
+//!
+//! No files, no processes. Time and new ids come in as parameters, except for what is made to ask
+//! for them: `Session::new`, `new_uuid` and `Timestamp::now`.
 
 pub mod host;
 pub mod in_step;

@@ -1,4 +1,4 @@
-//! Session names: what is valid, and how to make one out of any text (format.md, 1 to 3).
+//! Session names: what is valid, and how to make one out of any text (FORMAT.md, "Names").
 
 use std::fmt;
 
@@ -7,6 +7,7 @@ pub const MAX_NAME_BYTES: usize = 100;
 
 /// Why a name is not valid. Each reason has its own message.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NameError {
     /// The name has no characters.
     Empty,

@@ -1,4 +1,4 @@
-//! The registry as a value: what sessions.json holds (format.md, The file).
+//! The registry as a value: what sessions.json holds (FORMAT.md, "The file").
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,20 +1,31 @@
 //! Times as the registry has them: RFC 3339 in UTC with `Z`, to the nanosecond.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::{Date, Duration, Month, OffsetDateTime, Time};
 
 /// A point in time with nanoseconds. [`Timestamp::ZERO`] stands for "never".
+///
+/// It converts from and to [`SystemTime`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(OffsetDateTime);
 
 impl Timestamp {
     /// The zero time of the format, `0001-01-01T00:00:00Z`: it never happened.
-    pub const ZERO: Timestamp = match Date::from_ordinal_date(1, 1) {
-        Ok(date) => Timestamp(OffsetDateTime::new_utc(date, Time::MIDNIGHT)),
-        Err(_) => unreachable!(),
-    };
+    pub const ZERO: Timestamp = Timestamp::edge(Date::from_ordinal_date(1, 1), Time::MIDNIGHT);
+
+    const FIRST: Timestamp = Timestamp::edge(Date::from_ordinal_date(0, 1), Time::MIDNIGHT);
+
+    const LAST: Timestamp = Timestamp::edge(Date::from_ordinal_date(9999, 365), Time::MAX);
+
+    const fn edge(date: Result<Date, time::error::ComponentRange>, time: Time) -> Timestamp {
+        match date {
+            Ok(date) => Timestamp(OffsetDateTime::new_utc(date, time)),
+            Err(_) => unreachable!(),
+        }
+    }
 
     /// The time now, by the system's clock.
     pub fn now() -> Timestamp {
@@ -116,6 +127,26 @@ impl Timestamp {
     /// This time moved by `seconds`, kept within the years that the format can hold.
     pub fn plus_seconds(self, seconds: i64) -> Timestamp {
         self.0.checked_add(Duration::seconds(seconds)).and_then(Self::in_range).unwrap_or(self)
+    }
+}
+
+/// Exact; what lies outside the years 0 to 9999 is moved to their nearest end.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Timestamp {
+        let since = match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => Duration::try_from(since).unwrap_or(Duration::MAX),
+            Err(before) => -Duration::try_from(before.duration()).unwrap_or(Duration::MAX),
+        };
+        let end = || if since.is_negative() { Timestamp::FIRST } else { Timestamp::LAST };
+        let moment = OffsetDateTime::UNIX_EPOCH.checked_add(since).and_then(Self::in_range);
+        moment.unwrap_or_else(end)
+    }
+}
+
+/// Exact. [`Timestamp::ZERO`] has no special meaning there: it becomes the start of the year 1.
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> SystemTime {
+        time.0.into()
     }
 }
 
@@ -271,6 +302,36 @@ mod tests {
             assert_eq!(Timestamp::parse(bad), None, "{bad}");
             assert!(!Timestamp::is_written_form(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn system_times_come_and_go_exactly_and_end_where_the_format_does() {
+        let time = |text| Timestamp::parse(text).unwrap();
+        for text in [
+            "0000-01-01T00:00:00Z",
+            "0001-01-01T00:00:00Z",
+            "1969-12-31T23:59:59.999999999Z",
+            "1970-01-01T00:00:00Z",
+            "2026-04-18T19:22:22.123456789Z",
+            "9999-12-31T23:59:59.999999999Z",
+        ] {
+            let system = SystemTime::from(time(text));
+            assert_eq!(Timestamp::from(system).to_string(), text);
+            assert_eq!(
+                system.duration_since(SystemTime::UNIX_EPOCH).is_ok(),
+                time(text).unix() >= 0
+            );
+        }
+        let moment = SystemTime::UNIX_EPOCH + std::time::Duration::new(1_800_000_000, 7);
+        assert_eq!(Timestamp::from(moment).unix_nanos(), 1_800_000_000_000_000_007);
+        let far = std::time::Duration::from_secs(1 << 60);
+        let (before, after) =
+            (SystemTime::UNIX_EPOCH.checked_sub(far), SystemTime::UNIX_EPOCH.checked_add(far));
+        for (moment, edge) in [(before, Timestamp::FIRST), (after, Timestamp::LAST)] {
+            assert!(moment.is_none_or(|moment| Timestamp::from(moment) == edge));
+        }
+        assert_eq!(Timestamp::FIRST, time("0000-01-01T00:00:00Z"));
+        assert_eq!(Timestamp::LAST, time("9999-12-31T23:59:59.999999999Z"));
     }
 
     #[test]

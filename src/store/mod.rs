@@ -1,6 +1,6 @@
-//! sessions.json: the store of the registry, and every operation of its format.
+//! sessions.json: the store of the registry, and every operation of its format (FORMAT.md).
 //!
-//! Imports only `model` of the crate. Starts no tmux.
+//! Knows nothing of tmux.
 
 mod backup;
 mod lock;
@@ -20,11 +20,12 @@ use crate::model::time::{Timestamp, seconds};
 pub use backup::{Backup, KEPT_BACKUPS, KEPT_DAYS};
 use lock::LockGuard;
 
-/// How long a command that a person typed waits for the lock.
+/// How long a write waits for one holder of the lock, unless [`Store::waiting`] says otherwise.
 pub const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// Why the store could not do what it was asked to.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum StoreError {
     /// No session has this name.
     NotFound(String),
@@ -133,6 +134,24 @@ impl std::error::Error for StoreError {
 
 /// A registry file. Holding a `Store` holds nothing: every operation opens, locks and reads
 /// the file for itself, so any number of processes can use one file.
+///
+/// A newer file is refused, on reads and writes:
+///
+/// ```
+/// use tmux_roster::{Session, Store, StoreError};
+///
+/// # let folder = std::env::temp_dir().join(format!("roster-newer-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("sessions.json");
+/// std::fs::write(&path, r#"{"schema_version":2,"sessions":{}}"#)?;
+/// let store = Store::new(&path);
+/// assert!(matches!(store.list(), Err(StoreError::Newer { .. })));
+/// let saved = store.save(&Session::new("work", "/home/me", "safe"));
+/// assert!(matches!(saved, Err(StoreError::Newer { .. })));
+/// assert_eq!(std::fs::read_to_string(&path)?, r#"{"schema_version":2,"sessions":{}}"#);
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Store {
     path: PathBuf,
@@ -175,7 +194,8 @@ impl Store {
         files::read(&self.path)?.map(|bytes| parse(&self.path, &bytes)).transpose()
     }
 
-    /// The last good copy of the registry, if it reads.
+    /// The last good copy of the registry, if it reads: what the last write left, for the day that
+    /// the registry is damaged or gone.
     pub fn last_good(&self) -> Option<Registry> {
         let copy = backup::last_good(&self.path);
         let bytes = files::read(&copy).ok()??;
@@ -184,6 +204,7 @@ impl Store {
 
     /// When the last query began and the hooks were checked, as far as can be told without the
     /// lock; `None` if nobody ever took it.
+    #[doc(hidden)]
     pub fn peek_times(&self) -> Option<Times> {
         lock::peek(&files::with_suffix(&self.path, ".lock"))
     }
@@ -192,6 +213,31 @@ impl Store {
     ///
     /// Excludes other processes and threads that come this way, not a program that locks with
     /// flock(2) or not at all. The folder is made (0700) if it is missing.
+    ///
+    /// While you hold it, the operations of any `Store` that write wait in vain: change the registry
+    /// through what this returns.
+    ///
+    /// ```
+    /// use tmux_roster::{Session, Store};
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("roster-lock-{}", std::process::id()));
+    /// let store = Store::new(folder.join("sessions.json"));
+    /// # for name in ["a", "b"] {
+    /// #     store.save(&Session::new(name, "/home/me", "yolo"))?;
+    /// # }
+    /// let locked = store.lock()?;
+    /// let mut registry = locked.load()?.registry;
+    /// for session in registry.sessions.values_mut() {
+    ///     session.mode = "safe".into();
+    /// }
+    /// locked.commit(&registry)?;
+    /// drop(locked);
+    ///
+    /// assert!(store.list()?.iter().all(|session| session.mode == "safe"));
+    /// # assert_eq!(store.names()?, ["a", "b"]);
+    /// # std::fs::remove_dir_all(folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// The lock is not free within the wait, or the lock file cannot be made or is not ours.
@@ -334,7 +380,25 @@ impl Store {
         backup::list(&self.path, ".bak")
     }
 
-    /// Brings the file to the plan's target version; see [`migrate::Plan`].
+    /// Brings the file to the plan's target version, after a backup; see [`migrate::Plan`].
+    ///
+    /// ```
+    /// use tmux_roster::{Store, migration_plan};
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("roster-migrate-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let path = folder.join("sessions.json");
+    /// std::fs::write(&path, r#"{"sessions":{},"theirs":true}"#)?;
+    /// let migrated = Store::new(&path).migrate(&migration_plan())?;
+    ///
+    /// assert_eq!((migrated.before, migrated.after), (0, 1));
+    /// let backup = migrated.backup.expect("something was done");
+    /// assert_eq!(std::fs::read_to_string(backup)?, r#"{"sessions":{},"theirs":true}"#);
+    /// let now = r#"{"schema_version":1,"sessions":{},"theirs":true}"#;
+    /// assert_eq!(std::fs::read_to_string(&path)?, now);
+    /// # std::fs::remove_dir_all(folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// The plan does not fit, the file is newer, damaged or without a sensible version, or a
@@ -474,11 +538,13 @@ impl Locked<'_> {
     }
 
     /// When the last query of tmux began under this lock, and when the hooks were last checked.
+    #[doc(hidden)]
     pub fn times(&self) -> lock::Times {
         self.guard.times()
     }
 
     /// Notes the beginning of a query, and of a check of the hooks, for those who come after.
+    #[doc(hidden)]
     pub fn set_times(&self, times: lock::Times) {
         self.guard.set_times(times);
     }

@@ -1,4 +1,6 @@
 //! The hooks that call us: where they stand, and what their lines do.
+//!
+//! The reasons are in FACTS.md, "Hooks" and "Hooks and clients" and "The mark".
 
 use super::text::line;
 

@@ -1,6 +1,10 @@
-//! The only code that starts tmux; its text both ways. Imports only `model` of the crate.
+//! The only code that starts tmux, and every escaping of its text, both ways.
 //!
-//! Every call names its server by the socket's path and has a time limit.
+//! Every call names its server by the socket's path, and an answer is waited for up to a limit. How
+//! tmux behaves, on which version, stands in [`facts`].
+
+#[doc = include_str!("FACTS.md")]
+pub mod facts {}
 
 pub mod call;
 pub mod hooks;

@@ -1,4 +1,5 @@
-//! Which tmux program a server runs, as /proc tells it: a client of another version may hang.
+//! Which tmux program a server runs, as /proc tells it: a client of another version may hang
+//! (FACTS.md, "Clients of other versions").
 //!
 //! Where that program was replaced on the disk, as an upgrade does, it can still be called, by
 //! `/proc/PID/exe`. Such a path is for the next call and nothing else: it is told to nobody and

@@ -1,4 +1,4 @@
-//! The one question that a sync asks, and the reading of its answer (tmux-facts, e).
+//! The one question that a sync asks, and the reading of its answer (FACTS.md, "Output").
 //!
 //! Fields stand between random printable marks, since tmux changes or keeps every other
 //! separator depending on its version, and free text may hold anything. The last command of the

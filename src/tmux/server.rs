@@ -1,4 +1,5 @@
-//! The server as a process: starting one, whether the one of a job still lives, how busy it is.
+//! The server as a process: starting one, whether the one of a job still lives, how busy it is
+//! (FACTS.md, "A server's end").
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};

@@ -1,5 +1,5 @@
 //! Every escaping of tmux's text, both ways: what tmux, its formats, its files of commands and sh are
-//! given, and what tmux prints.
+//! given, and what tmux prints (FACTS.md, "Names" and "Output").
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -197,7 +197,7 @@ impl<'a> Transaction<'a> {
     /// Takes the lock, reads the files and asks tmux.
     ///
     /// # Errors
-    /// As for [`sync`].
+    /// Somebody holds the lock, a file or tmux fails.
     pub fn begin(
         place: &'a Place,
         store: &'a Store,

@@ -1609,7 +1609,7 @@ fn a_restore_that_is_cut_off_leaves_nothing_in_the_global_environment() {
 
 /// Other tmux programs than the one under test: those that TEST_TMUX_OTHER names, with colons
 /// between, or what /opt/tmux has; and stubs that do what such clients were seen to do
-/// (tmux-facts, c).
+/// (FACTS.md, "Clients of other versions").
 fn other_clients(server: &Server) -> Vec<PathBuf> {
     let named = std::env::var_os("TEST_TMUX_OTHER").unwrap_or_default();
     let mut others: Vec<PathBuf> =

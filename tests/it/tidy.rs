@@ -84,6 +84,12 @@ fn every_folder_imports_only_those_before_it() {
     let modules: BTreeSet<&str> =
         lib.lines().filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';')).collect();
     assert_eq!(modules, BTreeSet::from(ORDER), "src/lib.rs has what ORDER has");
+    let parts = lib.lines().filter(|line| line.starts_with("| [`"));
+    let told: Vec<&str> = parts
+        .flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+        .map(|name| name.trim_start_matches("mod@"))
+        .collect();
+    assert_eq!(told, ORDER, "the table of parts in src/lib.rs");
     for (at, module) in ORDER.iter().enumerate() {
         let allowed = &ORDER[..=at];
         let of_module = |file: &PathBuf| {
@@ -317,4 +323,161 @@ fn every_test_that_security_md_names_is_there() {
         }
     }
     assert!(checked >= 20, "{checked}");
+}
+
+/// What documents a text names, each with the sections that are named right behind it, as in
+/// `FACTS.md, "Names" and "Output"`.
+fn citations(text: &str) -> Vec<(String, Vec<String>)> {
+    let in_path = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(".md") {
+        let end = at + ".md".len();
+        let start = text[..at].rfind(|c| !in_path(c)).map_or(0, |before| before + 1);
+        let is_name = at > start && !text[end..].starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !is_name || text[start..].starts_with("//") {
+            continue;
+        }
+        let mut sections = Vec::new();
+        let mut rest = text[end..].trim_start_matches('`');
+        while let Some((section, after)) =
+            [", \"", " and \""].iter().find_map(|before| rest.strip_prefix(before)?.split_once('"'))
+        {
+            sections.push(section.to_owned());
+            rest = after;
+        }
+        found.push((text[start..end].to_owned(), sections));
+    }
+    found
+}
+
+/// The comments of a file, or all of a document, on one line.
+fn prose(path: &Path, text: &str) -> String {
+    let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
+    let comment = |line: &str| -> Option<String> {
+        match kind {
+            "md" => Some(line.to_owned()),
+            "rs" => {
+                // Not within a string.
+                let is_comment =
+                    |at: &usize| line[..*at].replace("\\\"", "").matches('"').count() % 2 == 0;
+                let at = line.match_indices("//").map(|(at, _)| at).find(is_comment)?;
+                Some(line[at..].trim_start_matches(['/', '!']).to_owned())
+            }
+            _ => {
+                let at = line.find("# ").filter(|at| line[..*at].trim().is_empty())?;
+                Some(line[at + 2..].to_owned())
+            }
+        }
+    };
+    let lines: Vec<String> = text.lines().filter_map(comment).collect();
+    lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
+}
+
+/// The headings of a document; what is shown as code has none.
+fn headings(text: &str) -> Vec<&str> {
+    let mut is_code = false;
+    let is_text = |line: &&str| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_fence && !is_code
+    };
+    let lines = text.lines().filter(is_text).filter(|line| line.starts_with('#'));
+    lines.map(|line| line.trim_start_matches('#').trim()).collect()
+}
+
+/// What is wrong with the documents that `text` in the folder `from` names. A document is named by
+/// its path, from there or from the root, or by its name alone where only one is called like that.
+fn wrong_citations(text: &str, from: &Path, documents: &[PathBuf]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (name, sections) in citations(text) {
+        let of_path = [from, root()].map(|folder| folder.join(&name));
+        let named: Vec<&PathBuf> =
+            documents.iter().filter(|path| path.file_name() == Some(name.as_ref())).collect();
+        let document = match (of_path.into_iter().find(|path| path.is_file()), named.as_slice()) {
+            (Some(path), _) => path,
+            (None, [one]) => (*one).clone(),
+            (None, _) => {
+                wrong.push(format!("{name} is not there"));
+                continue;
+            }
+        };
+        let text = read(&document);
+        let there = headings(&text);
+        let missing = sections.iter().filter(|section| !there.contains(&section.as_str()));
+        wrong.extend(missing.map(|section| format!("{name} has no section {section:?}")));
+    }
+    wrong
+}
+
+#[test]
+fn every_document_that_is_cited_is_there_with_its_section() {
+    let mut all: Vec<PathBuf> = ["src", "tests", "scripts", ".ci", ".github"]
+        .iter()
+        .flat_map(|folder| files(folder))
+        .chain(fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path()))
+        .filter(|path| path.is_file())
+        .collect();
+    // What a fuzzer or its build left.
+    all.retain(|path| !path.strip_prefix(root()).unwrap().starts_with("tests/fuzz/target"));
+    let is_document = |path: &&PathBuf| path.extension().is_some_and(|kind| kind == "md");
+    let documents: Vec<PathBuf> = all.iter().filter(is_document).cloned().collect();
+    let mut cited = 0;
+    for path in &all {
+        let prose = prose(path, &read(path));
+        cited += citations(&prose).len();
+        let wrong = wrong_citations(&prose, path.parent().unwrap(), &documents);
+        assert!(wrong.is_empty(), "{}: {wrong:?}", path.display());
+    }
+    assert!(cited > 10, "{cited} citations");
+
+    let check = |text: &str| {
+        let text = prose(Path::new("x.rs"), text);
+        wrong_citations(&text, &root().join("src"), &documents)
+    };
+    for fine in [
+        "// See FACTS.md, \"Names\" and \"Output\".",
+        "/// (`FORMAT.md`, \"The\n/// file\"), and store/FORMAT.md.",
+        "let x = 1; // ../README.md; https://example.com/NONE.md",
+        "let x = \"// NONE.md\"; // NONE.mdx",
+    ] {
+        assert_eq!(check(fine), [""; 0], "{fine}");
+    }
+    for (wrong, said) in [
+        ("//! As in NONE.md, \"Names\".", "NONE.md is not there"),
+        ("// src/FACTS.md", "src/FACTS.md is not there"),
+        ("// FACTS.md,\n    // \"Nothing\"", "FACTS.md has no section \"Nothing\""),
+        ("x(); // FACTS.md, \"Names\" and \"No\"", "FACTS.md has no section \"No\""),
+    ] {
+        assert_eq!(check(wrong), [said], "{wrong}");
+    }
+}
+
+#[test]
+fn format_md_has_every_field_of_our_files() {
+    let format = read(&root().join("src/store/FORMAT.md"));
+    let mut checked = 0;
+    for (file, structs) in [
+        ("session", &["Session"][..]),
+        ("host", &["Host"]),
+        ("snapshot", &["ServerId"]),
+        (
+            "memory",
+            &["Memory", "Unreachable", "Known", "Displaced", "Exact", "Closed", "ClosedSession"],
+        ),
+    ] {
+        let code = read(&root().join(format!("src/model/{file}.rs")));
+        for name in structs {
+            let start = format!("pub struct {name} {{\n");
+            let body = code.split_once(&start).expect("the struct").1.split_once("\n}").unwrap().0;
+            let fields = body.lines().filter_map(|line| line.trim().strip_prefix("pub "));
+            for field in fields.filter_map(|field| field.split(':').next()) {
+                let is_told = format.contains(&format!("`{field}`"))
+                    || format.contains(&format!("\"{field}\":"))
+                    || field == "extra";
+                assert!(is_told, "{name}.{field}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 40, "{checked}");
 }

@@ -1,6 +1,6 @@
 //! The whole system on a real server against a small model: whatever people, crashes, kills of our
 //! own and editors do, and in whatever order, after each of them registry, list of closed sessions
-//! and tmux say what the model says, and design.md's invariants hold.
+//! and tmux say what the model says, and the invariants of src/lib.rs hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -275,7 +275,7 @@ struct Record {
     unproven: Option<Instant>,
 }
 
-/// What design.md says there is.
+/// What there should be, by the states of a session (src/lib.rs).
 #[derive(Debug, Clone, Default)]
 struct Model {
     /// What sessions.json holds.

@@ -47,7 +47,7 @@ pub struct Menu {
     pub more: String,
 }
 
-/// The list of arguments that all versions take (tmux-facts, l): the newest takes the least.
+/// The list of arguments that all versions take (FACTS.md, "Command lines"): the newest takes the least.
 const ARGUMENT_BYTES: usize = 8_000;
 
 impl Menu {
@@ -107,7 +107,7 @@ fn shown(text: &str, version: Version) -> String {
     if version.escapes_styles() { text } else { text.replace("#[", "# [") }
 }
 
-/// The same as a menu takes it: first a format, then a style (tmux-facts, i).
+/// The same as a menu takes it: first a format, then a style (FACTS.md, "Menus and popups").
 fn escape(text: &str, version: Version) -> String {
     let doubled = text.replace('#', "##");
     match doubled.ends_with('#') && version.escapes_styles() {

@@ -59,7 +59,8 @@ impl<'a> Work<'a> {
     }
 
     /// The UUID of each live session: by the memory of this very server, by its stamp, by name
-    /// and directory, or a new one. And the doubts: [`Plan::doubts`].
+    /// and directory, or a new one. And the doubts:
+    /// [`Plan::doubts`](super::Plan::doubts).
     ///
     /// Memory comes first because a stamp can be changed, copied or masked by anyone, and an id
     /// is never used twice by one server.
