@@ -23,7 +23,7 @@ fn state_of(listed: &str, name: &str) -> String {
 }
 
 /// A server with the sessions `one` and `two`, whose socket somebody removed.
-fn without_socket(config: &str, with_folder: bool) -> (Server, u32) {
+pub fn without_socket(config: &str, with_folder: bool) -> (Server, u32) {
     let server = Server::with_plugin(config);
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("b")]);
@@ -45,7 +45,7 @@ fn socket(server: &Server) -> PathBuf {
     server.path("tmp").join(format!("tmux-{user}/s"))
 }
 
-fn end(pid: u32) {
+pub fn end(pid: u32) {
     let process = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
     rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
     wait_for(

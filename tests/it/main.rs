@@ -24,3 +24,4 @@ mod tidy;
 mod together;
 mod upgraded;
 mod whole;
+mod words;

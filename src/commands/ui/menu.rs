@@ -159,9 +159,16 @@ fn menu_or_fail(context: &Context, place: &Place, args: &cli::Menu) -> Outcome {
     let seat = seat(context, place, args.from.as_deref())?;
     let view = view_mended(place)?;
     let is_here = |row: &&Row| row.live.as_ref().is_some_and(|live| live.id == seat.session);
+    let lost = view.rows.iter().filter(|row| row.state == State::Lost).count();
+    let menu = of_current(view.rows.iter().find(is_here), lost);
+    Err(menu.show(place, &seat, view.version, args.page))
+}
+
+/// What can be done with the current session, if it is recorded, and where so many are lost.
+fn of_current(current: Option<&Row>, lost: usize) -> Menu {
     let mut items = Vec::new();
     let mut title = "tmux-roster".to_owned();
-    if let Some(row) = view.rows.iter().find(is_here) {
+    if let Some(row) = current {
         title.clone_from(&row.session.name);
         let target = by_uuid(&row.session);
         let mode = format!("next mode ({})", row.session.mode);
@@ -170,7 +177,6 @@ fn menu_or_fail(context: &Context, place: &Place, args: &cli::Menu) -> Outcome {
         items.push(Item::new("r", "rename...", format!("pick --rename {target}")));
         items.push(Item::new("x", "kill...", format!("pick --confirm {target}")));
     }
-    let lost = view.rows.iter().filter(|row| row.state == State::Lost).count();
     items.push(Item::new("s", "new session here", "key new".into()));
     items.push(Item::new("l", "the session before", "key last".into()));
     items.push(Item::new("o", "reopen the one closed last", "key reopen".into()));
@@ -180,8 +186,7 @@ fn menu_or_fail(context: &Context, place: &Place, args: &cli::Menu) -> Outcome {
     }
     items.push(Item::new("b", "list of backups", "key --show backups".into()));
     items.push(Item::new("d", "doctor", "key --show doctor".into()));
-    let menu = Menu { title, items, more: "menu".into() };
-    Err(menu.show(place, &seat, view.version, args.page))
+    Menu { title, items, more: "menu".into() }
 }
 
 /// What can be done with a session that was chosen in a menu.
@@ -274,4 +279,40 @@ pub fn row_text(cells: &[String], widths: &[usize]) -> String {
         cell + &" ".repeat(padding)
     });
     padded.collect::<Vec<_>>().join("  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use tmux_roster::Session;
+
+    use super::*;
+    use crate::commands::ui::fzf::HELP;
+
+    #[test]
+    fn menus_and_the_help_of_the_picker_are_as_reviewed() {
+        let row = |state| {
+            let uuid = "3b241101-e2bb-4255-8caf-4136c566a962".into();
+            let session = Session::with("work", "/w", "safe", uuid, tmux_roster::Timestamp::ZERO);
+            Row { session, state, live: None, closed_at: None }
+        };
+        let mut menus = vec![of_current(Some(&row(State::Live)), 2), of_current(None, 0)];
+        let states = [State::Live, State::Lost, State::Unreachable, State::Closed];
+        menus.extend(states.map(|state| actions(&row(state))));
+        let mut text = String::new();
+        for menu in menus {
+            text.push_str(&format!("{}\n", menu.title));
+            for item in menu.items {
+                text.push_str(&format!("  {} {}\n", item.key, item.text));
+            }
+        }
+        for state in [State::Live, State::Closed] {
+            text.push_str(&format!("{}\n", question(&row(state)).0));
+        }
+        text.push_str(&format!("\n{HELP}"));
+        let mut settings = insta::Settings::clone_current();
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        settings.set_snapshot_path("../../../tests/it/snapshots");
+        settings.bind(|| insta::assert_snapshot!("menus", text));
+    }
 }
