@@ -54,7 +54,7 @@ find_roster() {
 	if [ -n "$chosen" ]; then
 		# What the user chose is never replaced, as long as it can be called.
 		is_exact "$chosen" "$stranger_limit" || [ -n "$roster" ] && is_chosen=--chosen && return
-		say "@roster-binary is no roster program of version ${series}x: $chosen"
+		say "@roster-binary is not a roster program of version ${series}x: $chosen"
 	fi
 	is_exact "$dir/target/release/roster" && return
 	if [ -n "$data" ]; then

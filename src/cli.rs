@@ -2,14 +2,14 @@
 
 use argh::{ArgsInfo, EarlyExit, FromArgs};
 
-/// A registry of tmux sessions that keeps itself.
+/// A self-maintaining registry of tmux sessions.
 #[derive(ArgsInfo, FromArgs)]
 #[argh(help_triggers("-h", "--help"))]
 pub struct Cli {
-    /// the server of this socket name, as tmux -L
+    /// use the server with this socket name, like tmux -L
     #[argh(option, short = 'L', long = "socket-name", arg_name = "name")]
     pub socket_name: Option<String>,
-    /// the server of this socket path, as tmux -S
+    /// use the server at this socket path, like tmux -S
     #[argh(option, short = 'S', long = "socket-path", arg_name = "path")]
     pub socket_path: Option<String>,
     /// print the version
@@ -91,10 +91,10 @@ fn verb_in(args: &[String]) -> Option<usize> {
 #[derive(FromArgs)]
 #[argh(help_triggers("-h", "--help"))]
 pub struct Internal {
-    /// the server of this socket name, as tmux -L
+    /// use the server with this socket name, like tmux -L
     #[argh(option, short = 'L', long = "socket-name", arg_name = "name")]
     pub socket_name: Option<String>,
-    /// the server of this socket path, as tmux -S
+    /// use the server at this socket path, like tmux -S
     #[argh(option, short = 'S', long = "socket-path", arg_name = "path")]
     pub socket_path: Option<String>,
     #[argh(subcommand)]
@@ -141,7 +141,7 @@ pub enum Verb {
     Menu(Menu),
 }
 
-/// list sessions: live and lost ones
+/// list live and lost sessions
 #[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
@@ -153,15 +153,15 @@ pub struct List {
     /// print a JSON array
     #[argh(switch)]
     pub json: bool,
-    /// only live, lost, closed or unreachable ones
+    /// only sessions in this state: live, lost, closed or unreachable
     #[argh(option)]
     pub state: Option<String>,
-    /// by name (the default), created or attached
+    /// sort by name (default), created or attached
     #[argh(option)]
     pub sort: Option<String>,
 }
 
-/// show all that is known of a session
+/// show everything known about a session
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "show", example = "roster show work", help_triggers("-h", "--help"))]
 pub struct Show {
@@ -173,27 +173,27 @@ pub struct Show {
     pub name: String,
 }
 
-/// print the names of live and lost sessions, one a line
+/// print the names of live and lost sessions, one per line
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "names", example = "roster names", help_triggers("-h", "--help"))]
 pub struct Names {}
 
-/// print where this server's registry is
+/// print the path of this server's registry
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "path", example = "roster path", help_triggers("-h", "--help"))]
 pub struct PathOf {}
 
-/// bring the registry into step with tmux
+/// synchronize the registry with tmux
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "sync", example = "roster sync", help_triggers("-h", "--help"))]
 pub struct Sync {
-    /// started by a hook: silent, and always ends well
+    /// run by a hook: silent, always exits with status 0
     #[argh(switch, hidden_help)]
     pub hook: bool,
-    /// the mark stands in an option (tmux before 3.2)
+    /// the mark is in an option (tmux before 3.2)
     #[argh(switch, hidden_help)]
     pub old_mark: bool,
-    /// the folder of the registry
+    /// the registry's directory
     #[argh(option, hidden_help)]
     pub dir: Option<String>,
     /// the tmux program
@@ -201,7 +201,7 @@ pub struct Sync {
     pub tmux: Option<String>,
 }
 
-/// make a session and go to it
+/// create a session and switch to it
 #[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
@@ -210,31 +210,31 @@ pub struct Sync {
     help_triggers("-h", "--help")
 )]
 pub struct New {
-    /// the directory to start in (the current one)
+    /// start directory (default: the current one)
     #[argh(option, short = 'c', arg_name = "dir")]
     pub directory: Option<String>,
-    /// the mode (@roster-default-mode)
+    /// mode (default: @roster-default-mode)
     #[argh(option, short = 'm')]
     pub mode: Option<String>,
-    /// do not go to it
+    /// create it detached
     #[argh(switch, short = 'd')]
     pub detached: bool,
-    /// the client to move
+    /// the client to switch
     #[argh(option, hidden_help)]
     pub client: Option<String>,
-    /// start where this pane is
+    /// start in this pane's directory
     #[argh(option, hidden_help)]
     pub pane: Option<String>,
-    /// the name (made from the directory); a command may follow after --
+    /// its name (default: made from the directory); a command may follow --
     #[argh(positional)]
     pub name: Option<String>,
 }
 
-/// go to a session; a lost or closed one is brought back first
+/// switch to a session; a lost or closed one is brought back first
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "go", example = "roster go work", help_triggers("-h", "--help"))]
 pub struct Go {
-    /// the client to move
+    /// the client to switch
     #[argh(option, hidden_help)]
     pub client: Option<String>,
     /// the session
@@ -242,16 +242,16 @@ pub struct Go {
     pub name: String,
 }
 
-/// go to the session attached before this one
+/// switch to the previously attached session
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "last", example = "roster last", help_triggers("-h", "--help"))]
 pub struct Last {
-    /// the client to move
+    /// the client to switch
     #[argh(option, hidden_help)]
     pub client: Option<String>,
 }
 
-/// rename a session, in tmux and registry together
+/// rename a session in tmux and in the registry
 #[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
@@ -272,7 +272,7 @@ pub struct Rename {
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "kill", example = "roster kill scratch", help_triggers("-h", "--help"))]
 pub struct Kill {
-    /// the client to move away first
+    /// the client to switch away first
     #[argh(option, hidden_help)]
     pub client: Option<String>,
     /// the session
@@ -280,7 +280,7 @@ pub struct Kill {
     pub name: String,
 }
 
-/// bring lost sessions back
+/// bring back lost sessions
 #[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
@@ -289,16 +289,16 @@ pub struct Kill {
     help_triggers("-h", "--help")
 )]
 pub struct Restore {
-    /// all that are lost
+    /// all lost sessions
     #[argh(switch)]
     pub all: bool,
-    /// under this name, where its own is taken
+    /// under this name instead of its own
     #[argh(option, long = "as", arg_name = "new")]
     pub new_name: Option<String>,
-    /// also those that live where nobody can reach them, as new sessions
+    /// also sessions of a server that cannot be reached, as new sessions
     #[argh(switch)]
     pub force: bool,
-    /// those that are recorded for another host, which does not run them any more
+    /// sessions recorded for another host, which no longer runs them
     #[argh(option, arg_name = "host")]
     pub from: Option<String>,
     /// the sessions
@@ -306,17 +306,17 @@ pub struct Restore {
     pub names: Vec<String>,
 }
 
-/// bring back the session closed last, or the one named
+/// bring back the last closed session, or the one named
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "reopen", example = "roster reopen", help_triggers("-h", "--help"))]
 pub struct Reopen {
-    /// the client to move there
+    /// the client to switch to it
     #[argh(option, hidden_help)]
     pub client: Option<String>,
-    /// under this name, where its own is taken
+    /// under this name instead of its own
     #[argh(option, long = "as", arg_name = "new")]
     pub new_name: Option<String>,
-    /// though tmux still runs where nobody can reach it
+    /// even if its server is still running but cannot be reached
     #[argh(switch)]
     pub force: bool,
     /// the session
@@ -333,7 +333,7 @@ pub struct Closed {
     pub json: bool,
 }
 
-/// forget a lost session (it stays reopenable) or a closed one (for good)
+/// forget a lost session (it can still be reopened) or a closed one (for good)
 #[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
@@ -342,7 +342,7 @@ pub struct Closed {
     help_triggers("-h", "--help")
 )]
 pub struct Forget {
-    /// a live one as well: it stays untracked until it is renamed or the server ends
+    /// also a live one: it is not tracked until it is renamed or the server exits
     #[argh(switch)]
     pub force: bool,
     /// the session
@@ -350,16 +350,16 @@ pub struct Forget {
     pub name: String,
 }
 
-/// empty the registry after a backup; lost sessions stay reopenable, live ones are taken up again
+/// empty the registry after a backup; live sessions stay, lost ones can still be reopened
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "clear", example = "roster clear", help_triggers("-h", "--help"))]
 pub struct Clear {}
 
-/// print or set the mode of a session
+/// print or set a session's mode
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "mode", example = "roster mode work yolo", help_triggers("-h", "--help"))]
 pub struct Mode {
-    /// the next one of @roster-modes
+    /// set the next mode in @roster-modes
     #[argh(switch)]
     pub next: bool,
     /// the session
@@ -370,7 +370,8 @@ pub struct Mode {
     pub mode: Option<String>,
 }
 
-/// check a session (by default the current one, outside tmux all): ends 1 if one is not well
+/// check a session (default: the current one, or all outside tmux); exits with status 1 if one is
+/// not healthy
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "health", example = "roster health --all", help_triggers("-h", "--help"))]
 pub struct Health {
@@ -385,7 +386,7 @@ pub struct Health {
     pub name: Option<String>,
 }
 
-/// back the registry up and print where
+/// back up the registry and print the path of the backup
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "backup", example = "roster backup", help_triggers("-h", "--help"))]
 pub struct Backup {}
@@ -399,21 +400,21 @@ pub struct Backups {
     pub json: bool,
 }
 
-/// take the registry from a backup (by default the newest); live sessions keep their records
+/// recover the registry from a backup (default: the newest); live sessions keep their records
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "recover", example = "roster recover", help_triggers("-h", "--help"))]
 pub struct Recover {
-    /// the backup
+    /// the backup file
     #[argh(positional)]
     pub file: Option<String>,
 }
 
-/// bring an older registry file to the current version, after a backup
+/// migrate an older registry file to the current version, after a backup
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "migrate", example = "roster migrate", help_triggers("-h", "--help"))]
 pub struct Migrate {}
 
-/// work on any registry file, without tmux: for scripts
+/// work on any registry file without tmux, for scripts
 #[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
@@ -422,7 +423,7 @@ pub struct Migrate {}
     help_triggers("-h", "--help")
 )]
 pub struct Store {
-    /// the registry file: needed by all but validate and sanitize
+    /// the registry file (needed by all but validate and sanitize)
     #[argh(option)]
     pub file: Option<String>,
     #[argh(subcommand)]
@@ -448,7 +449,7 @@ pub enum StoreOperation {
     Sanitize(StoreSanitize),
 }
 
-/// add or replace a session; print it
+/// add or replace a session and print it
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "save", help_triggers("-h", "--help"))]
 pub struct StoreSave {
@@ -520,7 +521,7 @@ pub struct StoreMode {
     pub mode: String,
 }
 
-/// set a session's health, checked now
+/// set a session's health status, as checked now
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "health", help_triggers("-h", "--help"))]
 pub struct StoreHealth {
@@ -532,7 +533,7 @@ pub struct StoreHealth {
     pub status: String,
 }
 
-/// note that a session was attached to now
+/// record that a session was attached just now
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "attached", help_triggers("-h", "--help"))]
 pub struct StoreAttached {
@@ -541,17 +542,17 @@ pub struct StoreAttached {
     pub name: String,
 }
 
-/// copy the file and print where
+/// back up the file and print the path of the backup
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "backup", help_triggers("-h", "--help"))]
 pub struct StoreBackup {}
 
-/// bring the file to the current version
+/// migrate the file to the current version
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "migrate", help_triggers("-h", "--help"))]
 pub struct StoreMigrate {}
 
-/// check a name
+/// check whether a name is valid
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "validate", help_triggers("-h", "--help"))]
 pub struct StoreValidate {
@@ -560,7 +561,7 @@ pub struct StoreValidate {
     pub name: String,
 }
 
-/// make a valid name of any text
+/// turn any text into a valid name
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "sanitize", help_triggers("-h", "--help"))]
 pub struct StoreSanitize {
@@ -569,11 +570,11 @@ pub struct StoreSanitize {
     pub name: String,
 }
 
-/// prove that everything works, with a remedy for what does not: ends 1 if something is wrong
+/// check the whole setup and suggest fixes; exits with status 1 if it finds a problem
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "doctor", example = "roster doctor --fix", help_triggers("-h", "--help"))]
 pub struct Doctor {
-    /// mend what can be mended
+    /// fix what can be fixed
     #[argh(switch)]
     pub fix: bool,
     /// print a JSON array
@@ -581,7 +582,7 @@ pub struct Doctor {
     pub json: bool,
 }
 
-/// print a script that teaches a shell to complete roster's commands
+/// print a shell's completion script for roster
 #[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
@@ -595,29 +596,29 @@ pub struct Completions {
     pub shell: String,
 }
 
-/// load the plugin into a tmux server: called by plugin.tmux
+/// load the plugin into a tmux server (called by plugin.tmux)
 #[derive(FromArgs)]
 #[argh(subcommand, name = "load", help_triggers("-h", "--help"))]
 pub struct Load {
-    /// the tmux program of the server
+    /// the server's tmux program
     #[argh(option)]
     pub tmux: Option<String>,
-    /// only put back what the rest of tmux.conf undid: hooks, #{roster_mode} in the status line
+    /// only put back what the rest of tmux.conf undid: hooks, and #{roster_mode} in the status line
     #[argh(switch)]
     pub status: bool,
-    /// the user chose this program by @roster-binary: servers call it by its own path
+    /// the user chose this program with @roster-binary: servers call it by its own path
     #[argh(switch)]
     pub chosen: bool,
 }
 
-/// take the second look at what closed, on a tmux that has no timers
+/// check again which sessions have closed (for a tmux without timers)
 #[derive(FromArgs)]
 #[argh(subcommand, name = "look", help_triggers("-h", "--help"))]
 pub struct Look {
-    /// in so many milliseconds
+    /// how many milliseconds to wait first
     #[argh(option)]
     pub after: u64,
-    /// the folder of the registry
+    /// the registry's directory
     #[argh(option)]
     pub dir: String,
     /// the tmux program
@@ -625,12 +626,12 @@ pub struct Look {
     pub tmux: String,
 }
 
-/// run the user's scripts for events, as standard input has them
+/// run the user's scripts for the events on standard input
 #[derive(FromArgs)]
 #[argh(subcommand, name = "run-scripts", help_triggers("-h", "--help"))]
 pub struct RunScripts {}
 
-/// pick a session and go there (with fzf, else by a menu)
+/// pick a session and switch to it, with fzf or else a tmux menu
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "pick", example = "roster pick", help_triggers("-h", "--help"))]
 pub struct Pick {
@@ -660,7 +661,7 @@ pub struct Pick {
     pub rename: Option<String>,
 }
 
-/// a menu of what can be done with the current session
+/// open the menu of actions for the current session
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "menu", example = "roster menu", help_triggers("-h", "--help"))]
 pub struct Menu {
@@ -672,7 +673,7 @@ pub struct Menu {
     pub page: usize,
 }
 
-/// run a command for a key: the client's message line shows what it says
+/// run a command for a key binding and show its output as a tmux message
 #[derive(FromArgs)]
 #[argh(
     subcommand,
@@ -684,7 +685,7 @@ pub struct Key {
     /// where the key was pressed: client, session, pane, width, height
     #[argh(option)]
     pub from: String,
-    /// show it in a popup, or in a window before tmux 3.2
+    /// show the output in a popup (before tmux 3.2 in a window)
     #[argh(switch)]
     pub show: bool,
     /// this is that popup or window

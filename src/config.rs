@@ -339,7 +339,7 @@ impl Settings {
         }
         let restore = text("@roster-restore");
         if !matches!(restore.as_str(), "" | "on" | "off") {
-            complaints.push(format!("@roster-restore is {restore:?}, not on or off: taken as off"));
+            complaints.push(format!("@roster-restore is {restore:?}, not on or off: using off"));
         }
         let default_mode = Some(text("@roster-default-mode").trim().to_owned());
         let dir = PathBuf::from(text("@roster_dir"));

@@ -145,7 +145,7 @@ fn end_late(running: &mut Vec<Running>) {
         let _ = script.child.wait();
         complain(
             &script.event,
-            &format!("{:?} was ended after {} s", script.program, LIMIT.as_secs()),
+            &format!("{:?} was killed after {} s", script.program, LIMIT.as_secs()),
         );
         false
     });

@@ -38,7 +38,7 @@ pub(crate) fn load(
     if let Some(recovered) = &loaded.recovered {
         let source = recovered.source.as_ref().map(|path| path.display().to_string());
         mend(format!(
-            "the registry was damaged ({}); kept as {}, took its sessions from {}",
+            "the registry was damaged ({}); kept it as {} and recovered its sessions from {}",
             recovered.reason,
             recovered.kept.display(),
             source.as_deref().unwrap_or("tmux alone")
@@ -56,22 +56,22 @@ pub(crate) fn load(
             // Somebody deleted it, or what its link leads to. What lives comes back from tmux, the
             // rest from the last copy.
             restore_modes(&mut last, &memory);
-            mend("the registry was gone; took its sessions from the last good copy".into());
+            mend("the registry was missing; recovered its sessions from the last good copy".into());
             locked.commit(&last)?;
             loaded.registry = last;
         } else if let Some(kept) = locked.keep_what_was()? {
             // Somebody emptied it, which may have been meant.
             let kept = kept.display();
-            mend(format!("the registry was emptied; what it held before is kept as {kept}"));
+            mend(format!("the registry was emptied; its former content is saved as {kept}"));
         }
     }
     let closed = match read_closed(place) {
         Err(StoreError::Damaged { path, reason }) => {
             let aside = format!(".corrupt.{}", Timestamp::now().unix_nanos());
             let aside = files::with_suffix(&path, &aside);
-            fs::rename(&path, &aside).map_err(files::io_error("keep aside", &path))?;
+            fs::rename(&path, &aside).map_err(files::io_error("set aside", &path))?;
             mend(format!(
-                "the list of closed sessions was damaged ({reason}); kept as {}, and begun anew",
+                "the list of closed sessions was damaged ({reason}); kept it as {} and started anew",
                 aside.display()
             ));
             Closed::default()

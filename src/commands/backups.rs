@@ -60,8 +60,8 @@ pub fn backup(context: &Context) -> Outcome {
         Some(path) => print_path(&path)?,
         None if store.last_good().is_some_and(|last| !last.sessions.is_empty()) => {
             return Err(
-                "the registry is gone: roster sync brings it back from its last good copy, \
-                        then it can be backed up"
+                "the registry is missing: run roster sync to recover it from its last good \
+                        copy, then back it up"
                     .into(),
             );
         }
@@ -74,7 +74,7 @@ pub fn migrate(context: &Context) -> Outcome {
     let done = store_of(&context.place()?).migrate(&migration_plan())?;
     match done.backup {
         Some(backup) => print(&format!(
-            "migrated from version {} to {}; the file as it was is {}\n",
+            "migrated from version {} to {}; the old file is saved as {}\n",
             done.before,
             done.after,
             visible(&backup.display().to_string())
@@ -91,17 +91,21 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
         Some(file) => PathBuf::from(file),
         None => {
             let newest = store.backups()?.into_iter().next();
-            newest.ok_or("there is no backup: roster backup makes one")?.path
+            newest.ok_or("there is no backup: run roster backup to make one")?.path
         }
     };
     if !file.exists() {
-        return Err(format!("{} is not there: roster backups lists what is", file.display()).into());
+        return Err(format!(
+            "{} does not exist: run roster backups to list the backups",
+            file.display()
+        )
+        .into());
     }
     let saved = Store::new(&file).read().map_err(|error| match error {
         // What would mend the registry touches no other file.
         StoreError::Damaged { path, reason } => Failure::from(format!(
-            "{} is no registry that can be read: {reason}; nothing was changed, roster backups \
-             lists what can be recovered",
+            "{} is not a readable registry: {reason}; nothing was changed; run roster backups \
+             to list the backups",
             path.display()
         )),
         error => error.into(),
@@ -133,7 +137,7 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
     })?;
     let mut text = format!("recovered {sessions} from {}", file.display());
     if let Some(kept) = kept {
-        text.push_str(&format!("; what was there is {}", kept.display()));
+        text.push_str(&format!("; the old registry is saved as {}", kept.display()));
     }
     print(&(visible(&text) + "\n"))?;
     Ok(ExitCode::SUCCESS)

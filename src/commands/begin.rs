@@ -75,7 +75,7 @@ pub fn require_server(place: &Place) -> impl FnOnce(SyncError) -> Failure + use<
     let socket = place.tmux.socket.clone();
     move |error| match error {
         SyncError::Tmux(TmuxError::NoServer { .. }) => Failure::from(format!(
-            "no tmux server is running on {}: start tmux, or roster restore --all",
+            "no tmux server is running on {}: start tmux, or run roster restore --all",
             socket.display()
         )),
         error => error.into(),

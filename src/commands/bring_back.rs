@@ -27,10 +27,10 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         return restore_from(context, args, host);
     }
     if args.all != args.names.is_empty() {
-        return Err(Failure::Usage("restore takes the names of lost sessions, or --all".into()));
+        return Err(Failure::Usage("restore needs either session names or --all".into()));
     }
     if args.new_name.is_some() && args.names.len() != 1 {
-        return Err(Failure::Usage("--as goes with one name".into()));
+        return Err(Failure::Usage("--as needs exactly one session name".into()));
     }
     let place = context.place()?;
     let needed = args.names.iter().collect::<Vec<_>>();
@@ -62,16 +62,18 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
                     let hint = match (known.is_empty(), reopenable) {
                         (_, true) => {
                             let name = to_paste(name);
-                            format!("roster reopen {name} --as NEW brings the closed one back")
+                            format!(
+                                "run roster reopen {name} --as NEW to bring back the closed one"
+                            )
                         }
-                        _ => "it needs no restoring".into(),
+                        _ => "there is nothing to restore".into(),
                     };
                     return Err(format!("session {name:?} is live: {hint}").into());
                 }
                 Found::LeftAlone(_, live) => return Err(lives_left_alone(name, &live)),
                 Found::Closed(_) => {
                     return Err(format!(
-                        "session {name:?} was closed, not lost: roster reopen {}",
+                        "session {name:?} was closed, not lost: run roster reopen {}",
                         to_paste(name)
                     )
                     .into());
@@ -114,10 +116,10 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
         let mut known: Vec<&str> = others.iter().map(|other| other.node.as_str()).collect();
         known.dedup();
         let known = match known.as_slice() {
-            [] => "nothing is recorded for any other".to_owned(),
-            known => format!("there is something for {}", known.join(", ")),
+            [] => "nor for any other".to_owned(),
+            known => format!("only for {}", known.join(", ")),
         };
-        return Err(format!("nothing is recorded for the host {host:?}: {known}").into());
+        return Err(format!("no sessions are recorded for the host {host:?}, {known}").into());
     }
     let (mut entries, mut is_there) = (Vec::new(), Vec::new());
     for other in &places {
@@ -126,7 +128,7 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
             (host::runs_here(&theirs.memory, &host::here()), theirs.memory.server)
         {
             return Err(format!(
-                "the sessions of {host:?} live: tmux runs there (process {})",
+                "the sessions of {host:?} are live: tmux is running there (process {})",
                 server.pid
             )
             .into());
@@ -170,7 +172,7 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
                 }
                 Err(failure) => {
                     let why = failure.text();
-                    done.warnings.push(format!("{name:?} was put among the closed ones: {why}"));
+                    done.warnings.push(format!("{name:?} was added to the closed sessions: {why}"));
                     done.failed = true;
                 }
             }
@@ -196,18 +198,18 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
                 .iter()
                 .find(|entry| left_alone(transaction, &entry.session.uuid).is_none())
                 .ok_or(match closed.first() {
-                    None => "no session was closed",
-                    Some(_) => "what is closed lives, and is left alone: roster closed lists it",
+                    None => "there is no closed session to reopen",
+                    Some(_) => "the only closed sessions are live but not tracked: run roster closed to list them",
                 })?,
             Some(name) => Target::parse(name)
                 .among(closed.iter(), |entry| &entry.session)
                 .ok_or_else(|| match find(transaction, name) {
                     Ok(Found::Lost(_)) => {
-                        let hint = format!("roster restore {}", to_paste(name));
+                        let hint = format!("run roster restore {}", to_paste(name));
                         format!("session {name:?} is lost, not closed: {hint}")
                     }
                     _ => format!(
-                        "no closed session is named {name:?}: roster closed lists those there are"
+                        "no closed session is named {name:?}: run roster closed to list them"
                     ),
                 })?,
         };
@@ -230,7 +232,7 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
 }
 
 pub fn ignored(name: &str) -> Failure {
-    format!("a session named {name:?} is left alone (@roster-ignore): take another name").into()
+    format!("the name {name:?} matches @roster-ignore: choose another").into()
 }
 
 /// What is to be another of a session that is brought back.
@@ -278,9 +280,11 @@ pub fn bring_back(
         if is_left_alone || taken.is_some_and(|other| other.uuid != record.uuid) {
             let is_lost = next.registry.by_uuid(&record.uuid).is_some();
             return Err(match changes.name {
-                Some(name) => format!("the name {name:?} is taken: choose another with --as"),
+                Some(name) => {
+                    format!("the name {name:?} is already taken: choose another with --as")
+                }
                 None => format!(
-                    "the name {:?} is taken by now: roster {} {} --as NEW brings it back as another",
+                    "the name {:?} is already taken: run roster {} {} --as NEW to choose another",
                     record.name,
                     if is_lost { "restore" } else { "reopen" },
                     to_paste(&record.name)
@@ -301,7 +305,7 @@ pub fn bring_back(
         if may_stand(transaction, &names) {
             let names = names.join(", ");
             return Err(
-                format!("{error}: until the next sync sees it, {names} counts as lost").into()
+                format!("{error}; {names} counts as lost until the next sync finds it").into()
             );
         }
     }
@@ -321,7 +325,7 @@ pub fn bring_back(
         if let Some(now) = next.registry.sessions.get_mut(&now) {
             now.mode.clone_from(&record.mode);
         }
-        // Where its name is taken by now, it stays under the new one.
+        // Where its name is already taken, it stays under the new one.
         let _ = tmux_roster::store::rename(&mut next.registry, &now, &record.name);
     }
     if next != transaction.remembered {
@@ -357,7 +361,7 @@ fn report(done: &Restored, verb: &str) -> Outcome {
         done.sessions.iter().map(|(_, session)| visible(&session.name)).collect();
     match names.as_slice() {
         [] if done.failed => return Ok(ExitCode::FAILURE),
-        [] if done.warnings.is_empty() => print("nothing is lost\n")?,
+        [] if done.warnings.is_empty() => print("there are no lost sessions\n")?,
         [] => {}
         names => print(&format!("{verb} {}\n", names.join(", ")))?,
     }

@@ -82,7 +82,7 @@ pub fn go_to(context: &Context, place: &Place, seat: Destination, named: Option<
         return Err(format!("could not start tmux: {error}").into());
     }
     let Some(client) = client(context, place, named)? else {
-        return Err("no client shows this pane, so there is none to switch".into());
+        return Err("no client is attached to this session, so there is none to switch".into());
     };
     let name = client.name.as_bytes();
     let switch = line(&[b"switch-client", b"-c", name, b"-t", target.as_bytes()]);

@@ -99,7 +99,7 @@ impl Context {
         let published = self.environment.published_dir(socket).map(PathBuf::from);
         let dir = published.or_else(|| self.environment.own_dir(socket).map(settle));
         Ok(dir
-            .ok_or("there is no folder for the registry: neither HOME nor XDG_STATE_HOME is set to a whole path")?)
+            .ok_or("there is no directory for the registry: neither HOME nor XDG_STATE_HOME is set to an absolute path")?)
     }
 
     /// The place that a job was told.

@@ -74,7 +74,7 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
             transaction.commit(next, None)?;
         }
         Found::Closed(_) => {
-            let hint = format!("roster reopen {} --as {}", to_paste(&old), to_paste(&args.new));
+            let hint = format!("run roster reopen {} --as {}", to_paste(&old), to_paste(&args.new));
             return Err(format!("session {old:?} is closed: {hint}").into());
         }
         Found::LeftAlone(_, live) => return Err(lives_left_alone(&old, &live)),
@@ -88,7 +88,7 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
         return Err(Failure::Usage("mode takes a mode or --next, not both".into()));
     }
     if args.mode.as_deref() == Some("") {
-        return Err(Failure::Usage("a mode is a word, such as safe".into()));
+        return Err(Failure::Usage("the mode is empty: use a word such as safe".into()));
     }
     if args.mode.is_none() && !args.next {
         let mode = mode_of(&place, &args.name)?;
@@ -98,7 +98,10 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
     let store = store_of(&place);
     let mut transaction = match Transaction::begin(&place, &store, Trigger::Person) {
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            let mode = args.mode.as_ref().ok_or("no tmux server runs that knows @roster-modes")?;
+            let mode = args
+                .mode
+                .as_ref()
+                .ok_or("no tmux server is running, so @roster-modes is unknown: name the mode")?;
             let mut found = Ok(());
             transaction::change_offline(&place, |next| {
                 let session = named(next, None, &args.name);
@@ -144,9 +147,9 @@ fn lost_or_live<'a>(view: &'a View, name: &str) -> Result<&'a Row, Failure> {
 }
 
 /// What is said of a closed session: how it is come by is as the user called it, since its name may
-/// be another's by now.
+/// be another's already.
 fn is_closed(session: &Session, called: &str) -> Failure {
-    format!("session {:?} is closed: roster reopen {}", session.name, to_paste(called)).into()
+    format!("session {:?} is closed: run roster reopen {}", session.name, to_paste(called)).into()
 }
 
 /// A live or lost session.
@@ -179,10 +182,7 @@ fn next_mode(modes: &[String], current: &str) -> String {
 /// A mode is any word, but one that *next mode* never comes to may be a slip of the pen.
 pub fn warn_of_mode(mode: &str, modes: &[String]) {
     if !modes.iter().any(|known| known == mode) {
-        warn(&format!(
-            "mode {mode} is not in @roster-modes ({}): set all the same",
-            modes.join(" ")
-        ));
+        warn(&format!("mode {mode} is not in @roster-modes ({}): set anyway", modes.join(" ")));
     }
 }
 
@@ -215,8 +215,10 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
                 (None, false) if context.is_inside() => {
                     let client = client(context, &place, None)?;
                     let uuid = client.map(|client| live.get(&client.session).cloned());
-                    uuid.map(|uuid| uuid.ok_or("this session is not recorded: name one, or --all"))
-                        .transpose()?
+                    uuid.map(|uuid| {
+                        uuid.ok_or("this session is not recorded: name another, or use --all")
+                    })
+                    .transpose()?
                 }
                 _ => None,
             };
@@ -226,7 +228,7 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
                     continue;
                 }
                 if Instant::now() >= until {
-                    warn("directories take too long to answer: the rest was not checked");
+                    warn("directories take too long to respond: the rest was not checked");
                     is_whole = false;
                     break;
                 }
@@ -241,7 +243,7 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
                     }
                 };
                 let Some(status) = status else {
-                    warn(&format!("the directory of {:?} does not answer", session.name));
+                    warn(&format!("the directory of {:?} does not respond", session.name));
                     is_whole = false;
                     continue;
                 };

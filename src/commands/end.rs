@@ -25,11 +25,11 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
     let (id, session) = match find(&transaction, &args.name)? {
         Found::Live(id, session) => (id, session),
         Found::Lost(Session { name, .. }) => {
-            let hint = format!("roster forget {} lets it go", to_paste(&name));
-            return Err(format!("session {name:?} does not live: {hint}").into());
+            let hint = format!("run roster forget {} to forget it", to_paste(&name));
+            return Err(format!("session {name:?} is not live: {hint}").into());
         }
         Found::Closed(entry) => {
-            return Err(format!("session {:?} is closed", entry.session.name).into());
+            return Err(format!("session {:?} is closed already", entry.session.name).into());
         }
         Found::LeftAlone(entry, live) => {
             return Err(lives_left_alone(&entry.session.name, &live));
@@ -83,7 +83,7 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
                 ran?;
             }
             if lives {
-                return Err(format!("tmux did not end the session {name:?}").into());
+                return Err(format!("tmux did not kill the session {name:?}").into());
             }
         }
     }
@@ -106,7 +106,7 @@ pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
         Found::Live(id, session) => {
             if !args.force {
                 return Err(format!(
-                    "session {:?} lives: roster kill {} ends it, --force leaves it untracked",
+                    "session {:?} is live: run roster kill {} to end it, or use --force to stop tracking it",
                     session.name,
                     to_paste(&session.name)
                 )
@@ -164,7 +164,7 @@ pub fn clear(context: &Context) -> Outcome {
     match backup {
         Some(path) => {
             let path = visible(&path.display().to_string());
-            print(&format!("cleared; the registry as it was is {path}\n"))?;
+            print(&format!("cleared; the old registry is saved as {path}\n"))?;
         }
         None => print("there was nothing to clear\n")?,
     }

@@ -78,7 +78,9 @@ pub fn view(place: &Place) -> Result<View, Failure> {
     let Some(mut answer) = asked(place)? else {
         if !place.registry().exists() && remembered == Remembered::default() {
             let socket = place.tmux.socket.display();
-            warn(&format!("no tmux server is running on {socket}, and it has no registry"));
+            warn(&format!(
+                "no tmux server is running on {socket}, and there is no registry for it"
+            ));
         }
         let none = TmuxError::NoServer { socket: place.tmux.socket.clone() };
         if let error @ TmuxError::Unreachable { .. } =
@@ -259,20 +261,21 @@ pub fn list(context: &Context, args: &cli::List) -> Outcome {
         Some("closed") => Some(State::Closed),
         Some("unreachable") => Some(State::Unreachable),
         Some(other) => {
-            let message = format!("--state is live, lost, closed or unreachable, not {other:?}");
+            let message =
+                format!("--state must be live, lost, closed or unreachable, not {other:?}");
             return Err(Failure::Usage(message));
         }
     };
-    let mut rows = rows_in(context, wanted)?;
     let order: fn(&Session, &Session) -> Ordering = match args.sort.as_deref() {
         None | Some("name") => |a, b| a.name.cmp(&b.name),
         Some("created") => |a, b| b.created_at.cmp(&a.created_at),
         Some("attached") => |a, b| b.last_attached_at.cmp(&a.last_attached_at),
         Some(other) => {
-            let message = format!("--sort is name, created or attached, not {other:?}");
+            let message = format!("--sort must be name, created or attached, not {other:?}");
             return Err(Failure::Usage(message));
         }
     };
+    let mut rows = rows_in(context, wanted)?;
     rows.sort_by(|a, b| order(&a.session, &b.session));
     print_rows(context, &rows, "ATTACHED", args.json)
 }

@@ -59,11 +59,11 @@ pub fn run(args: &[String]) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let Some(verb) = cli.verb else {
-        return Err(Failure::Usage("a command is missing; see `roster --help`".into()));
+        return Err(Failure::Usage("no command given; see `roster --help`".into()));
     };
     for (option, value) in [("-L", &cli.socket_name), ("-S", &cli.socket_path)] {
         if value.as_deref() == Some("") {
-            return Err(Failure::Usage(format!("{option} names no server: its value is empty")));
+            return Err(Failure::Usage(format!("{option} has an empty value")));
         }
     }
     let context = Context::new(cli.socket_name, cli.socket_path);

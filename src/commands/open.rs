@@ -26,7 +26,7 @@ use crate::cli;
 
 pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
     if args.mode.as_deref() == Some("") {
-        return Err(Failure::Usage("a mode is a word, such as safe".into()));
+        return Err(Failure::Usage("the mode is empty: use a word such as safe".into()));
     }
     if !args.detached {
         require_terminal(context, args.client.as_deref())?;
@@ -70,7 +70,7 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
         match find(transaction, &name) {
             Ok(Found::Live(..)) => {
                 return Err(format!(
-                    "session {name:?} lives already: roster go {}, or choose another name",
+                    "session {name:?} is already live: run roster go {}, or choose another name",
                     to_paste(&name)
                 )
                 .into());
@@ -104,11 +104,13 @@ fn pane_directory(place: &Place, pane: &str) -> Result<PathBuf, Failure> {
     let show = ["display-message", "-p", "-t", pane, format];
     let printed = place.tmux.run(&show, Instant::now() + ANSWER_LIMIT)?;
     let printed = printed.strip_suffix(b"\n").unwrap_or(&printed);
-    let space = printed.iter().position(|byte| *byte == b' ').ok_or("tmux shows no such pane")?;
+    let space = printed.iter().position(|byte| *byte == b' ').ok_or("there is no such pane")?;
     let path = exact(&printed[..space], &printed[space + 1..]);
     let path = PathBuf::from(OsString::from_vec(path));
     // A pane whose program has ended is nowhere.
-    Some(path).filter(|path| path.is_absolute()).ok_or_else(|| "the pane has no directory".into())
+    Some(path)
+        .filter(|path| path.is_absolute())
+        .ok_or_else(|| "the pane has no current directory".into())
 }
 
 /// The first session that was made.
@@ -116,7 +118,7 @@ fn first(transaction: &Transaction<'_>, done: &Restored) -> Result<Destination, 
     let made = done.sessions.first().map(|(id, _)| destination(transaction, *id));
     let (why, warnings) = match (made, done.warnings.split_last()) {
         (None, Some((why, others))) => (why.as_str(), others),
-        _ => ("tmux did not make the session", done.warnings.as_slice()),
+        _ => ("tmux did not create the session", done.warnings.as_slice()),
     };
     for warning in warnings {
         warn(warning);
@@ -173,7 +175,7 @@ pub fn last(context: &Context, args: &cli::Last) -> Outcome {
                 && !memory.is_unreachable(&s.uuid)
         });
         let before = sessions.into_iter().max_by_key(|session| session.last_attached_at);
-        let before = before.ok_or("no other session was attached before")?;
+        let before = before.ok_or("no other session has been attached")?;
         if let Some((id, _)) = live.iter().find(|(_, uuid)| **uuid == before.uuid) {
             return Ok(destination(transaction, *id));
         }
@@ -188,7 +190,7 @@ fn require_terminal(context: &Context, client: Option<&str>) -> Result<(), Failu
     if client.is_some() || context.is_inside() || std::io::stdin().is_terminal() {
         return Ok(());
     }
-    Err("there is no terminal to attach: say this in one, or inside tmux; roster new -d and roster \
-         restore need neither"
+    Err("not a terminal: run this in one, or inside tmux (roster new -d and roster restore need \
+         neither)"
         .into())
 }

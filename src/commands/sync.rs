@@ -74,7 +74,7 @@ pub fn sync_by_hand(context: &Context) -> Outcome {
     }
     let line = match (parts.is_empty(), report.changed || report.effects > 0) {
         (false, _) => parts.join(", "),
-        (true, true) => "brought into step".into(),
+        (true, true) => "synchronized".into(),
         (true, false) => "nothing to change".into(),
     };
     print(&format!("{line}\n"))?;

@@ -53,7 +53,7 @@ pub fn not_found<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failur
     near.sort_unstable();
     let error = StoreError::NotFound(name.to_owned()).to_string();
     match near.as_slice() {
-        [] => Failure::from(format!("{error}: roster list shows those there are")),
+        [] => Failure::from(format!("{error}: run roster list to see the sessions")),
         near => Failure::from(format!("{error}: did you mean {}?", near.join(", "))),
     }
 }
@@ -154,8 +154,9 @@ pub fn out_of_reach(transaction: &Transaction<'_>, session: &Session) -> Failure
     let pid = server.map_or(0, |server| server.server.pid);
     let name = to_paste(&session.name);
     format!(
-        "session {:?} lives in a tmux whose socket is gone (process {pid}): once this server has \
-         ended, roster doctor --fix reaches it; roster restore {name} --force makes another",
+        "session {:?} is live in a tmux server whose socket is gone (process {pid}): once this server \
+         has exited, run roster doctor --fix to reach it; or run roster restore {name} --force to \
+         create another",
         session.name
     )
     .into()
@@ -165,8 +166,8 @@ pub fn lives_left_alone(name: &str, live: &LiveSession) -> Failure {
     let now = String::from_utf8_lossy(&live.name);
     let now = if now == name { String::new() } else { format!(" as {now:?}") };
     format!(
-        "session {name:?} lives{now} and is left alone (roster forget --force, @roster-ignore): \
-         tmux rename-session has it recorded again"
+        "session {name:?} is live{now} but not tracked (roster forget --force or @roster-ignore): \
+         rename it with tmux rename-session to track it"
     )
     .into()
 }

@@ -58,7 +58,7 @@ pub(super) fn blueprint(
         _ if !workdir.starts_with(b"/") => {
             let home = home();
             warnings.push(format!(
-                "the directory {} of {:?} is relative, to what is not known: started in {}",
+                "the directory {} of {:?} is relative to an unknown directory: started in {}",
                 record.workdir,
                 record.name,
                 home.display()
@@ -69,7 +69,7 @@ pub(super) fn blueprint(
         }
         // It may only be slow: where the session belongs is not forgotten for that.
         None => warnings.push(format!(
-            "the directory {} of {:?} does not answer: started there all the same",
+            "the directory {} of {:?} does not respond: started there anyway",
             record.workdir, record.name
         )),
         Some(false) => {
@@ -90,8 +90,8 @@ pub(super) fn blueprint(
     let words = profiles.get(&record.mode).map_or(&[][..], Vec::as_slice);
     let command = launch_command(words, &record).unwrap_or_else(|variable| {
         warnings.push(format!(
-            "@roster-command-{} is for another machine, whose shell would take the value of \
-             ${variable} of {:?} apart: not started",
+            "@roster-command-{} runs on another machine, whose shell would parse the value of \
+             ${variable} of {:?}: not started",
             record.mode, record.name
         ));
         Vec::new()

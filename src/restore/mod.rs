@@ -58,7 +58,7 @@ pub fn restore_all(transaction: &mut Transaction<'_>) -> Result<Restored, SyncEr
     if nothing_else && !ignored.is_empty() {
         let names: Vec<String> = ignored.iter().map(|s| format!("{:?}", s.name)).collect();
         let names = names.join(", ");
-        done.warnings.push(format!("only what @roster-ignore leaves alone is lost: {names}"));
+        done.warnings.push(format!("the only lost sessions match @roster-ignore: {names}"));
     }
     Ok(done)
 }
@@ -195,13 +195,13 @@ fn carry_out(
         };
         done.failed = true;
         done.warnings.push(format!(
-            "tmux did not make the session {:?}, or {what} ended at once",
+            "tmux did not create the session {:?}, or {what} exited at once",
             blueprint.record.name
         ));
     }
     if let Some(error) = failure {
         done.failed = true;
-        done.warnings.push(format!("the rest may not have been made: {error}"));
+        done.warnings.push(format!("the rest may not have been created: {error}"));
     }
     Ok(())
 }

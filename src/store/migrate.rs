@@ -136,7 +136,7 @@ pub(super) fn run(store: &Store, plan: &Plan) -> Result<Migrated, StoreError> {
     let before = match document.version {
         Some(FileVersion::Known(version)) if version <= plan.target => version,
         Some(version) => return Err(StoreError::Newer { path: path.to_owned(), version }),
-        None => return Err(damaged("schema_version is not a whole number from 0".into())),
+        None => return Err(damaged("schema_version is not a whole number of 0 or more".into())),
     };
     if before == plan.target {
         return Ok(nothing(before));

@@ -94,13 +94,13 @@ impl fmt::Display for StoreError {
             StoreError::Name(error) => error.fmt(f),
             StoreError::Damaged { path, reason } => write!(
                 f,
-                "{} is damaged: {reason}; the next change (or roster sync) keeps it aside and mends it",
+                "{} is damaged: {reason}; the next change (or roster sync) sets it aside and repairs it",
                 path.display()
             ),
             StoreError::Newer { path, version } => write!(
                 f,
-                "{} has schema_version {version}, we know up to {SCHEMA_VERSION}: \
-                 left untouched, upgrade tmux-roster to use it",
+                "{} has schema_version {version}, but this roster knows up to {SCHEMA_VERSION}: \
+                 left untouched; upgrade tmux-roster to use it",
                 path.display()
             ),
             StoreError::Busy { lock, waited } => write!(

@@ -86,13 +86,13 @@ impl fmt::Display for TmuxError {
             }
             TmuxError::Unreachable { socket, pid } => write!(
                 f,
-                "tmux still runs (process {pid}), but its socket {} is gone: \
-                 roster doctor --fix has it made again",
+                "tmux is still running (process {pid}), but its socket {} is gone: \
+                 run roster doctor --fix to have it recreated",
                 socket.display()
             ),
             TmuxError::NotOurs { path } => write!(
                 f,
-                "{} belongs to another user: only servers of your own are spoken to",
+                "{} belongs to another user: only your own servers can be used",
                 path.display()
             ),
             TmuxError::NotStarted { program, source } => {
@@ -101,7 +101,7 @@ impl fmt::Display for TmuxError {
             TmuxError::TimedOut { limit } => write!(
                 f,
                 "tmux did not answer within {}: it is busy, or the server is of another version \
-                 (then restart it when it suits)",
+                 (then restart it when convenient)",
                 seconds(*limit)
             ),
             TmuxError::Failed { message } => write!(f, "tmux refused: {message}"),
@@ -232,7 +232,7 @@ impl Tmux {
         if none {
             TmuxError::NoServer { socket: self.socket.clone() }
         } else {
-            let said = if message.is_empty() { "it does not say why" } else { message };
+            let said = if message.is_empty() { "it did not say why" } else { message };
             TmuxError::Failed { message: said.to_owned() }
         }
     }

@@ -1,4 +1,4 @@
-//! Commands by file: sent by `source-file`, one a line, in pieces (FACTS.md, "Many commands").
+//! Commands by file: sent by `source-file`, one per line, in pieces (FACTS.md, "Many commands").
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;

@@ -69,8 +69,8 @@ impl fmt::Display for SyncError {
             SyncError::Tmux(error) => error.fmt(f),
             SyncError::Elsewhere { dir, node } => write!(
                 f,
-                "{} is the registry of the host {node:?}: load the plugin anew, and this one gets \
-                 its own (roster doctor --fix)",
+                "{} is the registry of the host {node:?}: run roster doctor --fix to reload the \
+                 plugin with a registry for this host",
                 dir.display()
             ),
         }
@@ -584,10 +584,10 @@ impl<'a> Transaction<'a> {
             let what = match hooks::our_hook_in(&self.answer.hooks, hook, hidden) {
                 Some(true) => continue,
                 // Of another version of ours, which this server was told before.
-                Some(false) => "had another line",
+                Some(false) => "held another command",
                 None => "was wiped",
             };
-            log(self.place, &format!("the hook {hook} {what}; put it back"));
+            log(self.place, &format!("the hook {hook} {what}; restored it"));
             lines.push(hooks::set_hook(hook, hidden));
         }
         lines

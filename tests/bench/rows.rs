@@ -466,7 +466,7 @@ fn keys(subject: &Subject) -> Vec<String> {
     };
     let rows = vec![
         measured("`prefix + s`, tmux's own choose-tree", "s", "n0001: 1 windows", "q"),
-        measured("`prefix + A`, the menu", "A", "the session before", "Escape"),
+        measured("`prefix + A`, the menu", "A", "previous session", "Escape"),
         measured(picker, "G", "safe", "Escape"),
     ];
     outer(&["kill-server"]);

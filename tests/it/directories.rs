@@ -306,7 +306,7 @@ fn a_lost_session_with_a_relative_directory_never_starts_where_the_asker_stands(
     assert!(restored.status.success(), "{said}");
     let warning = |directory: &str, name: &str| {
         format!(
-            "the directory {directory} of {name:?} is relative, to what is not known: started in {}",
+            "the directory {directory} of {name:?} is relative to an unknown directory: started in {}",
             server.path("home").display()
         )
     };

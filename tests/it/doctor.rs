@@ -136,7 +136,7 @@ fn a_server_without_sessions_is_no_problem() {
 fn another_line_at_our_index_is_found() {
     let server = started();
     server.tmux(&["set-hook", "-g", "session-closed[4242]", "set-option -g @theirs 1"]);
-    check_mended(&server, "hooks", "session-closed[4242] holds another line");
+    check_mended(&server, "hooks", "session-closed[4242] holds a command that is not ours");
 }
 
 #[test]
@@ -203,9 +203,9 @@ fn a_newer_list_of_closed_sessions_is_never_touched() {
 fn permissions_are_taken_back() {
     let server = started();
     chmod(&server.registry_path(), 0o644);
-    check_mended(&server, "permissions", "is 0644, not 0600");
+    check_mended(&server, "permissions", "has mode 0644, not 0600");
     chmod(server.registry_path().parent().unwrap(), 0o755);
-    check_mended(&server, "permissions", "is 0755, not 0700");
+    check_mended(&server, "permissions", "has mode 0755, not 0700");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_program_that_is_gone_or_of_another_version_is_replaced() {
     let (findings, _) = doctor(&server, &[]);
     assert!(found(&findings, "program", "problem")[0].contains("0.0.1"), "{findings:#?}");
     fs::remove_file(&other).unwrap();
-    check_mended(&server, "program", "does not answer");
+    check_mended(&server, "program", "does not respond");
 }
 
 #[test]
@@ -337,17 +337,17 @@ fn options_that_do_not_do_what_they_are_set_for_are_told() {
     fs::write(&plain, "").unwrap();
     let plain = plain.display().to_string();
     for (name, value, level, told) in [
-        ("@roster-modez", "a b", "problem", ": @roster-modes is"),
-        ("@roster_default_mode", "yolo", "problem", ": @roster-default-mode is"),
+        ("@roster-modez", "a b", "problem", ": did you mean @roster-modes?"),
+        ("@roster_default_mode", "yolo", "problem", ": did you mean @roster-default-mode?"),
         ("@roster-command-yolo", "cat \"unbalanced", "problem", "cannot be split into words"),
-        ("@roster-command-yolo", "/no/such/thing $ROSTER_UUID", "problem", "is no program"),
+        ("@roster-command-yolo", "/no/such/thing $ROSTER_UUID", "problem", "is not a program"),
         ("@roster-default-mode", "nope", "note", "not in @roster-modes (safe yolo)"),
-        ("@roster-binary", "/nonexist", "problem", "is no program"),
-        ("@roster-binary", "~/nonexist", "problem", "is no program"),
+        ("@roster-binary", "/nonexist", "problem", "is not a program"),
+        ("@roster-binary", "~/nonexist", "problem", "is not a program"),
         ("@roster-install", "bogus", "problem", "not download, build or none"),
-        ("@roster-on-closed", "/no/such/thing x", "problem", "is no program"),
-        ("@roster-on-closed", "~/thing", "problem", "nobody expands ~"),
-        ("@roster-on-closed", &plain, "problem", "is no program"),
+        ("@roster-on-closed", "/no/such/thing x", "problem", "is not a program"),
+        ("@roster-on-closed", "~/thing", "problem", "~ is not expanded here"),
+        ("@roster-on-closed", &plain, "problem", "is not a program"),
     ] {
         server.tmux(&["set-option", "-g", name, value]);
         let (findings, well) = doctor(&server, &[]);
@@ -376,12 +376,12 @@ fn options_that_do_not_do_what_they_are_set_for_are_told() {
 fn a_misspelt_option_is_told_with_the_one_that_was_meant() {
     let server = started();
     let meant = [
-        ("@roster-modez", ": @roster-modes is"),
-        ("@roster-on-close", ": @roster-on-closed is"),
-        ("@roster-comand-yolo", ": @roster-command-yolo is"),
-        ("@roster-pickkey", ": @roster-pick-key is"),
-        ("@roster_default_mode", ": @roster-default-mode is"),
-        ("@Roster-restore", ": @roster-restore is"),
+        ("@roster-modez", ": did you mean @roster-modes?"),
+        ("@roster-on-close", ": did you mean @roster-on-closed?"),
+        ("@roster-comand-yolo", ": did you mean @roster-command-yolo?"),
+        ("@roster-pickkey", ": did you mean @roster-pick-key?"),
+        ("@roster_default_mode", ": did you mean @roster-default-mode?"),
+        ("@Roster-restore", ": did you mean @roster-restore?"),
         ("@roster-colour", ""),
         ("@roster-command-", ""),
     ];
@@ -391,7 +391,7 @@ fn a_misspelt_option_is_told_with_the_one_that_was_meant() {
     }
     let (findings, well) = doctor(&server, &[]);
     let mut told = found(&findings, "options", "problem");
-    let mut wanted = meant.map(|(name, is)| format!("{name} is no option of tmux-roster{is}"));
+    let mut wanted = meant.map(|(name, is)| format!("{name} is not a tmux-roster option{is}"));
     told.sort_unstable();
     wanted.sort_unstable();
     assert_eq!(told, wanted);
@@ -409,7 +409,10 @@ fn no_option_of_the_readme_is_unknown() {
     }
     let (findings, _) = doctor(&server, &[]);
     let text = format!("{findings:#?}");
-    assert!(text.contains("@roster-install") && !text.contains("is no option"), "{text}");
+    assert!(
+        text.contains("@roster-install") && !text.contains("is not a tmux-roster option"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -419,7 +422,7 @@ fn modes_that_are_set_to_nothing_are_told() {
         server.tmux(&["set-option", "-g", "@roster-modes", empty]);
         let (findings, well) = doctor(&server, &[]);
         let told = found(&findings, "options", "note");
-        assert!(well && told == ["@roster-modes is empty: taken as safe yolo"], "{findings:#?}");
+        assert!(well && told == ["@roster-modes is empty: using safe yolo"], "{findings:#?}");
     }
     server.tmux(&["set-option", "-g", "@roster-modes", "wild"]);
     assert_eq!(found(&doctor(&server, &[]).0, "options", "ok").len(), 1);

@@ -250,7 +250,7 @@ fn what_is_newer_or_not_ours_is_not_looked_at_again_by_itself() {
 
     fs::write(&registry, "{\"schema_version\":2,\"sessions\":{}}").unwrap();
     run(&tmux_program());
-    assert!(log().contains("we know up to 1"), "{}", log());
+    assert!(log().contains("this roster knows up to 1"), "{}", log());
     assert!(!is_coming());
     fs::write(&registry, was).unwrap();
 

@@ -264,7 +264,7 @@ fn directories_that_hang_hold_the_lock_for_seconds_however_many_they_are() {
     let output = strace.output().unwrap();
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    let asked = said.matches("does not answer").count();
+    let asked = said.matches("does not respond").count();
     assert!((1..=SESSIONS / 2).contains(&asked), "{asked}: {said}");
     assert!(said.contains("the rest was not checked"), "{said}");
     assert!(server.roster(&["health", "--all"]).lines().count() == SESSIONS);
@@ -1495,8 +1495,8 @@ fn a_typed_restore_that_tmux_leaves_unanswered_tells_what_is_done_and_goes_on_la
     let done = typed(&server, &stub, &["restore", "--all"]);
     let said = stderr(&done);
     assert_eq!(done.status.code(), Some(1), "{said}");
-    assert!(said.contains("the rest may not have been made: tmux did not answer"), "{said}");
-    assert!(!said.contains("did not make the session"), "{said}");
+    assert!(said.contains("the rest may not have been created: tmux did not answer"), "{said}");
+    assert!(!said.contains("did not create the session"), "{said}");
     let restored = String::from_utf8_lossy(&done.stdout).into_owned();
     assert_eq!(restored.split(", ").count(), 10, "{restored}");
     server.roster(&["restore", "--all"]);

@@ -57,19 +57,19 @@ const DIFFERENCES: &[Difference] = &[
         reason: "a newer registry is refused, on reads and writes, and left as it is",
         fixtures: NEWER,
         operations: &["list", "names", "get", "save", "delete-all"],
-        ours: |_, outcome| outcome.refuse("we know up to 1"),
+        ours: |_, outcome| outcome.refuse("this roster knows up to 1"),
     },
     Difference {
         reason: "the same where the reference did not find the session after moving the file",
         fixtures: &["newer-v2-by-ctm", "newer-v3-by-ctm", "schema-huge"],
         operations: UPDATES,
-        ours: |_, outcome| outcome.refuse("we know up to 1"),
+        ours: |_, outcome| outcome.refuse("this roster knows up to 1"),
     },
     Difference {
         reason: "the same where the reference read the file and stamped it down to 1",
         fixtures: &["schema-2-no-unknown"],
         operations: UPDATES,
-        ours: |_, outcome| outcome.refuse("we know up to 1"),
+        ours: |_, outcome| outcome.refuse("this roster knows up to 1"),
     },
     Difference {
         reason: "a read of a damaged registry says so, and touches nothing",

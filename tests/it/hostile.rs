@@ -231,13 +231,13 @@ fn every_command_takes_hostile_names() {
         run(&server, &["store", "--file", &file, "mode", "--", name, "yolo"]);
         run(&server, &["sync"]);
         assert!(refuse(&server, &["restore", "--", name]).contains("is live"));
-        assert!(refuse(&server, &["forget", "--", name]).contains("lives"));
+        assert!(refuse(&server, &["forget", "--", name]).contains("is live"));
         run(&server, &["kill", "--client", &terminal, "--", name]);
         assert!(run(&server, &["closed"]).contains(&visible(name)));
         assert!(refuse(&server, &["kill", "--", name]).contains("is closed"));
         assert!(refuse(&server, &["rename", "--", name, "x"]).contains("is closed"));
         let said = refuse(&server, &["restore", "--", name]);
-        let hint = format!("roster reopen {}\n", visible(&shell_words::quote(name)));
+        let hint = format!("run roster reopen {}\n", visible(&shell_words::quote(name)));
         assert!(said.contains("was closed") && said.ends_with(&hint), "{said}");
         let said = run(&server, &["reopen", "--", name]);
         assert_eq!(said, format!("reopened {}\n", visible(name)));
@@ -251,7 +251,7 @@ fn every_command_takes_hostile_names() {
     let terminal = client.name();
     for (n, name) in names.iter().enumerate() {
         assert!(run(&server, &["show", "--", name]).contains("lost"));
-        assert!(refuse(&server, &["kill", "--", name]).contains("does not live"));
+        assert!(refuse(&server, &["kill", "--", name]).contains("is not live"));
         match n % 4 {
             0 => {
                 let said = run(&server, &["restore", "--", name]);
@@ -788,7 +788,7 @@ fn a_failing_tmux_is_no_empty_tmux() {
     script(&server.path("endless"), "exec cat /dev/zero");
     let said = typed(&server, &server.path("endless"), &["sync"]).stderr;
     assert!(String::from_utf8_lossy(&said).contains("over 64 MiB"), "{said:?}");
-    assert_eq!(server.roster(&["sync"]), "brought into step\n", "there was something to do");
+    assert_eq!(server.roster(&["sync"]), "synchronized\n", "there was something to do");
 }
 
 /// What they print stands in the answer to whoever made them run.
@@ -856,5 +856,5 @@ fn an_answer_that_is_cut_off_anywhere_changes_nothing() {
         let body = "\"$tmux\" \"$@\" >\"$held\"; size=$(wc -c <\"$held\")\nhead -c";
         check_that_nothing_comes_of(&server, &format!("{body} $(({size})) \"$held\""));
     }
-    assert_eq!(server.roster(&["sync"]), "brought into step\n", "there was something to do");
+    assert_eq!(server.roster(&["sync"]), "synchronized\n", "there was something to do");
 }

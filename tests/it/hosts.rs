@@ -94,10 +94,10 @@ fn a_server_whose_socket_is_gone_is_said_to_run_and_none_is_started_beside_it() 
 
         let doctor = server.try_roster(&["doctor"]);
         assert_eq!(doctor.status.code(), Some(1));
-        assert!(stdout(&doctor).contains("tmux runs with 2 sessions"), "{doctor:?}");
+        assert!(stdout(&doctor).contains("tmux is running with 2 sessions"), "{doctor:?}");
         let fixed = server.try_roster(&["doctor", "--fix"]);
         assert!(fixed.status.success(), "{fixed:?}");
-        assert!(stdout(&fixed).contains("reached the server by a new socket"), "{fixed:?}");
+        assert!(stdout(&fixed).contains("reached the server through a new socket"), "{fixed:?}");
         assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "one\ntwo");
         server.wait_until_quiet();
         assert_eq!((server.uuid("one"), server.uuid("two")), uuids);
@@ -146,7 +146,7 @@ fn a_new_server_beside_one_that_nobody_reaches_doubles_nothing() {
     assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "mine\none");
     let doctor = server.try_roster(&["doctor"]);
     let found = stdout(&doctor);
-    assert!(found.contains(&format!("in another tmux (process {pid})")), "{found}");
+    assert!(found.contains(&format!("in another tmux server (process {pid})")), "{found}");
 
     // Asked to all the same, it makes another.
     server.roster(&["restore", "two", "--force"]);
@@ -394,10 +394,10 @@ fn two_hosts_that_share_a_home_leave_each_other_alone() {
 
         // Taken over by name alone, and not while they live in our sight.
         let no = b.try_roster(&["restore", "--from", "gamma"]);
-        assert!(stderr(&no).contains("there is something for alpha"), "{no:?}");
+        assert!(stderr(&no).contains("only for alpha"), "{no:?}");
         if at == 0 {
             let live = b.try_roster(&["restore", "--from", "alpha"]);
-            assert!(stderr(&live).contains("live: tmux runs there"), "{live:?}");
+            assert!(stderr(&live).contains("are live: tmux is running there"), "{live:?}");
         }
         a.end_server();
         b.roster(&["sync"]);

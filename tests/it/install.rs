@@ -1006,7 +1006,10 @@ fn uninstalling_tells_which_server_was_not_cleared_and_leaves_it_the_program() {
             assert_eq!(told.contains(&failed), is_left, "{name}: {told}");
             assert_eq!(said.contains(&removed), !is_left, "{name}: {said}");
         }
-        assert!(told.contains("ROSTER_TMUX=PATH") && !said.contains("registries"), "{said}{told}");
+        assert!(
+            told.contains("ROSTER_TMUX set to the path") && !said.contains("registries"),
+            "{said}{told}"
+        );
         assert!(program.exists() && server.registry_path().exists());
     };
     // No server's own program is found out, as where there is no /proc.
@@ -1116,7 +1119,7 @@ fn a_data_folder_that_cannot_be_made_does_not_matter() {
     std::fs::remove_file(&program).unwrap();
     installation.server.kill_server();
     installation.start();
-    installation.message("/dev/null/x/tmux-roster cannot be written");
+    installation.message("/dev/null/x/tmux-roster is not writable");
 }
 
 #[test]

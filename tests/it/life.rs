@@ -422,7 +422,7 @@ fn forget_clear_backup_and_recover() {
         let refused = server.try_roster(ignored);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         let name = ignored.last().unwrap();
-        let told = format!("a session named {name:?} is left alone (@roster-ignore)");
+        let told = format!("the name {name:?} matches @roster-ignore");
         assert!(refused.status.code() == Some(1) && said.contains(&told), "{said}");
     }
     assert!(!names_in(&server, "lost").iter().any(|name| name.starts_with("scratch")));
@@ -435,10 +435,9 @@ fn forget_clear_backup_and_recover() {
     assert_eq!(restorable(), "0");
     let output = server.try_roster(&["restore", "--all"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let told =
-        "roster: only what @roster-ignore leaves alone is lost: \"w\", \"x\", \"y\", \"z\"\n";
+    let told = "roster: the only lost sessions match @roster-ignore: \"w\", \"x\", \"y\", \"z\"\n";
     assert_eq!(said, told, "{output:?}");
-    assert!(output.stdout.is_empty(), "not: nothing is lost");
+    assert!(output.stdout.is_empty(), "not: there are no lost sessions");
     server.tmux(&["set-option", "-g", "@roster-ignore", "w x y"]);
     assert_eq!(restorable(), "1");
     assert_eq!(server.roster(&["sync"]), "nothing to change\n");
@@ -449,7 +448,7 @@ fn forget_clear_backup_and_recover() {
     assert!(!names_in(&server, "lost").contains(&"v".to_owned()));
     let refused = server.try_roster(&["reopen", "v"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(1) && said.contains("is left alone"), "{said}");
+    assert!(refused.status.code() == Some(1) && said.contains("is live but not tracked"), "{said}");
     assert!(names_in(&server, "closed").contains(&"v".to_owned()), "it can still be reopened");
     server.tmux(&["rename-session", "-t", &server.id("v"), "again"]);
     wait_for(|| server.names().contains(&"again".to_owned()).then_some(()), || "again".into());
@@ -464,8 +463,11 @@ fn a_file_that_is_no_registry_is_not_said_to_be_mended() {
     std::fs::write(&file, "root:x:0:0\n").unwrap();
     let refused = server.try_roster(&["recover", &file.display().to_string()]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(1) && said.contains("is no registry"), "{said}");
-    assert!(said.contains("nothing was changed") && !said.contains("mends"), "{said}");
+    assert!(
+        refused.status.code() == Some(1) && said.contains("is not a readable registry"),
+        "{said}"
+    );
+    assert!(said.contains("nothing was changed") && !said.contains("repairs"), "{said}");
     assert_eq!(std::fs::read(&file).unwrap(), b"root:x:0:0\n");
     assert_eq!(server.registry(), before);
 }
@@ -592,14 +594,14 @@ fn a_kill_counts_by_what_tmux_did_and_not_by_its_answer() {
     for args in [&["mode", "w"][..], &["mode", "w", "yolo"], &["health", "w"]] {
         let output = server.try_roster(args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("session \"w\" is closed: roster reopen w"), "{args:?}: {said}");
+        assert!(said.contains("session \"w\" is closed: run roster reopen w"), "{args:?}: {said}");
     }
     // Its name may be another's by now.
     let closed: Value = serde_json::from_str(&server.roster(&["closed", "--json"])).unwrap();
     let uuid = closed[0]["uuid"].as_str().unwrap();
     server.tmux(&["new-session", "-d", "-s", "w"]);
     server.wait_until_quiet();
-    let reopen = format!("session \"w\" is closed: roster reopen {uuid}");
+    let reopen = format!("session \"w\" is closed: run roster reopen {uuid}");
     let is_told = |args: &[&str]| {
         let output = server.try_roster(args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -644,7 +646,7 @@ fn what_cannot_be_reopened_stays_closed() {
     let fails = || {
         let output = server.try_roster(&["reopen", "y"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(1) && said.contains("ended at once"), "{output:?}");
+        assert!(output.status.code() == Some(1) && said.contains("exited at once"), "{output:?}");
         assert!(names_in(&server, "lost").is_empty());
     };
     fails();
@@ -670,7 +672,7 @@ fn a_session_that_is_left_alone_is_not_made_a_second_time() {
     server.wait_for_names(&["w", "x", "y", "z"]);
     let output = server.try_roster(&["reopen", "v"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(1) && said.contains("lives as \"_v\""), "{output:?}");
+    assert!(output.status.code() == Some(1) && said.contains("is live as \"_v\""), "{output:?}");
     assert_eq!(names_in(&server, "closed"), ["v"]);
 }
 
@@ -691,13 +693,13 @@ fn reopen_passes_over_a_session_that_is_left_alone_and_every_command_says_so() {
     ] {
         let output = server.try_roster(command);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let told = "session \"v\" lives and is left alone";
+        let told = "session \"v\" is live but not tracked";
         assert!(output.status.code() == Some(1) && said.contains(told), "{command:?}: {output:?}");
     }
     assert_eq!(server.roster(&["reopen"]), "reopened w\n");
     assert_eq!(
         String::from_utf8_lossy(&server.try_roster(&["reopen"]).stderr),
-        "roster: what is closed lives, and is left alone: roster closed lists it\n"
+        "roster: the only closed sessions are live but not tracked: run roster closed to list them\n"
     );
     let uuid = server.tmux(&["show-options", "-v", "-t", &server.id("v"), "@roster_uuid"]);
     server.tmux(&["kill-session", "-t", &server.id("v")]);
@@ -858,7 +860,7 @@ fn a_damaged_list_of_closed_sessions_is_told_and_kept() {
     let output = server.try_roster(&["reopen", "z"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("closed sessions was damaged"), "{said}");
-    let kept = said.split_once("kept as ").unwrap().1.split_once(',').unwrap().0;
+    let kept = said.split_once("kept it as ").unwrap().1.split_once(" and ").unwrap().0;
     assert_eq!(std::fs::read(kept).unwrap(), b"garbage");
 }
 
@@ -876,7 +878,7 @@ fn a_damaged_list_of_closed_sessions_that_cannot_be_kept_is_not_begun_anew() {
     strace.args(["-o", "/dev/null", "-e", "inject=rename:error=EIO:when=1", ROSTER, "-L", "s"]);
     let output = strace.args(["kill", "y"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("could not keep aside"), "{said}");
+    assert!(!output.status.success() && said.contains("could not set aside"), "{said}");
     assert_eq!(std::fs::read(&list).unwrap(), b"garbage");
 }
 
@@ -933,7 +935,7 @@ fn what_an_emptied_registry_held_is_in_a_backup() {
         let said = String::from_utf8_lossy(&said).into_owned();
         assert!(said.contains("was emptied"), "{emptied}: {said}");
         assert_eq!(server.names(), ["mine"]);
-        let kept = said.split_once("kept as ").unwrap().1.split([',', '\n']).next().unwrap();
+        let kept = said.split_once("saved as ").unwrap().1.split([',', '\n']).next().unwrap();
         server.roster(&["recover", kept]);
         assert_eq!(names_in(&server, "lost"), ["v", "w", "x", "y", "z"]);
     }
@@ -1025,7 +1027,8 @@ fn a_newer_registry_or_list_of_closed_sessions_is_refused_and_untouched() {
         ] {
             let output = server.try_roster(args);
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            let reason = format!("{name} has schema_version {version}, we know up to 1");
+            let reason =
+                format!("{name} has schema_version {version}, but this roster knows up to 1");
             assert_eq!(output.status.code(), Some(1), "{newer}, {args:?}: {said}");
             assert!(said.contains(&reason), "{newer}, {args:?}: {said}");
             assert_eq!(files(), before, "{newer}, {args:?}");
@@ -1048,7 +1051,7 @@ fn a_new_session_whose_command_ends_at_once_leaves_no_record() {
             let output = server.try_roster(&["new", "-d", "gone", "--", command]);
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             server.wait_for_names(&["v", "w", "x", "y", "z"]);
-            let told = output.status.code() == Some(1) && said.contains("ended at once");
+            let told = output.status.code() == Some(1) && said.contains("exited at once");
             assert!(told || output.status.success(), "{output:?}");
             told.then_some(())
         };
@@ -1186,7 +1189,7 @@ fn a_script_that_cannot_be_started_or_takes_too_long_is_logged() {
         || {
             let created =
                 "the script for created: could not start \"/nowhere/script\": No such file";
-            let renamed = format!("the script for renamed: {slow:?} was ended after 10 s");
+            let renamed = format!("the script for renamed: {slow:?} was killed after 10 s");
             (log().contains(created) && log().contains(&renamed)).then_some(())
         },
         || format!("two lines, not {:?}", log()),
@@ -1406,7 +1409,7 @@ fn a_mode_that_is_no_mode_of_the_users_is_taken_and_told() {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let warning = "roster: mode wlid is not in @roster-modes (safe wild): set all the same\n";
+    let warning = "roster: mode wlid is not in @roster-modes (safe wild): set anyway\n";
     assert_eq!(said(&["mode", "one", "wlid"]), warning);
     assert_eq!(server.field("one", "mode"), "wlid");
     assert_eq!(said(&["new", "two", "-d", "-m", "wlid"]), warning);
@@ -1422,13 +1425,10 @@ fn a_command_line_that_is_off_says_where_to_read_what_is_right() {
     for (args, wanted) in [
         (&["frob", "x"][..], "unknown command frob; see `roster --help`"),
         (&["help"], "unknown command help; see `roster --help`"),
-        (&[], "a command is missing; see `roster --help`"),
+        (&[], "no command given; see `roster --help`"),
         (&["show"], "required positional arguments not provided: name; see `roster show --help`"),
         (&["list", "--frob"], "unrecognized argument: --frob; see `roster list --help`"),
-        (
-            &["restore"],
-            "restore takes the names of lost sessions, or --all; see `roster restore --help`",
-        ),
+        (&["restore"], "restore needs either session names or --all; see `roster restore --help`"),
         (&["store", "frob"], "unrecognized argument: frob; see `roster store --help`"),
     ] {
         let output = server.try_roster(args);

@@ -343,7 +343,7 @@ fn the_picker_starts_a_session_named_as_typed_where_the_pane_is() {
     assert_eq!(server.field("api", "workdir"), server.dir("b"));
     client.open(With::Fzf);
     client.press(&["?"]);
-    client.wait_to_see("leave everything as it was");
+    client.wait_to_see("close the picker");
     client.press(&["x"]);
     client.wait_to_see("session>");
     // The screen of a live one is its preview.
@@ -510,9 +510,9 @@ fn every_action_of_the_menu_does_what_it_says() {
     client.wait_until_gone("SESSIONS");
     assert_eq!(server.tmux(&["list-windows", "-t", "=uno:", "-F", "x"]), "x");
     act("d");
-    client.wait_to_see("a key: back");
+    client.wait_to_see("press any key to go back");
     client.press(&["q"]);
-    client.wait_until_gone("a key: back");
+    client.wait_until_gone("press any key to go back");
     client.prefix("A");
     client.wait_to_see("list of backups");
     assert!(!client.screen().contains("restore all lost"), "{}", client.screen());
@@ -538,7 +538,7 @@ fn the_reopen_key_brings_the_last_one_back_or_says_why_not() {
     let server = started(With::Menu, "");
     let client = server.attach("one");
     client.prefix("B");
-    client.wait_to_see("no session was closed");
+    client.wait_to_see("there is no closed session to reopen");
     let uuid = server.uuid("two");
     server.tmux(&["kill-session", "-t", "=two"]);
     server.wait_for_names(&["one", "three"]);
@@ -558,7 +558,7 @@ fn keys_can_be_moved_and_switched_off_and_never_take_a_users() {
     assert_eq!(ours(), 1);
     if tmux_version() >= (3, 1) {
         let notes = server.tmux(&["list-keys", "-N", "-T", "prefix"]);
-        assert!(notes.contains("Reopen the session closed last"), "{notes}");
+        assert!(notes.contains("Reopen the last closed session"), "{notes}");
     }
     let reload = || {
         let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");

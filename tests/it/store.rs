@@ -432,8 +432,12 @@ fn a_migration_that_cannot_be_done_leaves_the_file() {
         ("{\"schema_version\":2}", short, "has 1 steps"),
         ("{}", plan(vec![fine, fails]), "from version 1 to 2: no way"),
         ("{}", plan(vec![no_json]), "from version 0 to 1: "),
-        ("{\"schema_version\":2}", migration_plan(), "we know up to 1"),
-        ("{\"schema_version\":99999999999999999999}", migration_plan(), "we know up to 1"),
+        ("{\"schema_version\":2}", migration_plan(), "this roster knows up to 1"),
+        (
+            "{\"schema_version\":99999999999999999999}",
+            migration_plan(),
+            "this roster knows up to 1",
+        ),
         ("{\"schema_version\":-1}", migration_plan(), "is damaged"),
         ("{\"schema_version\":\"0\"}", migration_plan(), "is damaged"),
         ("{\"schema_version\":0.5}", migration_plan(), "is damaged"),
@@ -480,7 +484,7 @@ fn a_newer_file_of_any_shape_is_refused_and_untouched() {
             &["migrate"],
         ] {
             let said = place.fails(args);
-            assert!(said.contains("we know up to 1"), "{newer}, {args:?}: {said}");
+            assert!(said.contains("this roster knows up to 1"), "{newer}, {args:?}: {said}");
             assert_eq!(place.bytes("sessions.json"), newer.as_bytes(), "{newer}, {args:?}");
         }
         let after: Vec<String> =

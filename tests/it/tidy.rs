@@ -258,7 +258,7 @@ fn open_elements(text: &str) -> Vec<&str> {
 fn the_pictures_of_the_readme_are_there_whole_and_small() {
     let readme = readme();
     for (picture, shown) in [
-        (".github/picker.svg", &["session&gt;", "lost", "closed", "Enter makes it anew"][..]),
+        (".github/picker.svg", &["session&gt;", "lost", "closed", "Enter recreates it"][..]),
         (".github/status.svg", &["$ roster list", "yolo", "ok 2 lost"]),
     ] {
         let (before, _) = readme.split_once(&format!("]({picture})")).expect("it is shown");

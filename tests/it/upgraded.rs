@@ -129,7 +129,7 @@ fn check_with(other: Option<&Path>) {
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(doctor.status.success(), "{said}");
     assert!(said.contains("note     tmux         tmux was upgraded under the running server"));
-    assert!(said.contains("restart the server when it suits"), "{said}");
+    assert!(said.contains("restart the server when convenient"), "{said}");
     assert!(other.is_some() || said.contains("/tmux is 9.8 now"), "{said}");
     assert_eq!(upgraded.calls(), "", "the other is asked for its version alone");
 
@@ -195,7 +195,7 @@ fn a_message_is_shown_by_the_program_that_the_server_runs() {
     server.wait_until_idle();
     upgraded.replace_by(&upgraded.waiting_client());
     let client = server.attach("one");
-    client.wait_to_see("@roster-binary is no roster program");
+    client.wait_to_see("@roster-binary is not a roster program");
     wait_for(|| (!waits()).then_some(()), || "the message's own end".into());
     assert_eq!(upgraded.calls(), "");
 }

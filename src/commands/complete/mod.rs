@@ -37,7 +37,8 @@ pub fn script(args: &cli::Completions) -> Outcome {
         "zsh" => ZSH,
         "fish" => FISH,
         other => {
-            let message = format!("there are completions for bash, zsh and fish, not {other:?}");
+            let message =
+                format!("completions are available for bash, zsh and fish, not {other:?}");
             return Err(Failure::Usage(message));
         }
     };
@@ -62,7 +63,7 @@ pub fn complete(args: &[String]) -> Outcome {
         },
         [_, words @ .., current] => (None, words.to_vec(), current.clone()),
         _ => {
-            return Err(Failure::Usage("roster complete is for the scripts of completions".into()));
+            return Err(Failure::Usage("roster complete is for completion scripts only".into()));
         }
     };
     let is_fish = args[0] == "fish";
@@ -152,7 +153,7 @@ fn candidates(words: &[String], current: &str) -> Offer {
             .filter(|flag| !flag.hidden)
             .map(|flag| (flag.long.to_owned(), flag.description.to_owned()))
             .collect();
-        offered.push(("--".into(), "what follows is no flag".into()));
+        offered.push(("--".into(), "end of options".into()));
         return Offer::Words(offered);
     }
     if !command.commands.is_empty() {
@@ -194,7 +195,7 @@ fn candidates(words: &[String], current: &str) -> Offer {
         }
     }
     if has_dashes {
-        offered.push(("--".into(), "names that begin with a dash".into()));
+        offered.push(("--".into(), "names that start with a dash".into()));
     }
     Offer::Words(offered)
 }

@@ -45,8 +45,8 @@ pub fn check_disk(exam: &mut Examination, place: &Place) -> bool {
     // Not all file systems count their files.
     let is_full = left == 0 || (found.f_files > 0 && found.f_favail == 0);
     let (what, remedy) = match found.f_flag.contains(StatVfsMountFlags::RDONLY) {
-        true => ("read-only", "mount it writable"),
-        false if is_full => ("full", "make room there"),
+        true => ("read-only", "remount it read-write"),
+        false if is_full => ("full", "free some space there"),
         false => return true,
     };
     let found = format!("the file system of {} is {what}", place.dir.display());
@@ -68,7 +68,7 @@ pub fn check_permissions(exam: &mut Examination, place: &Place) {
             exam.problem("permissions", &found, "chown it, or move it away");
         } else if (found.is_file() || found.is_dir()) && bits != mode {
             wrong = true;
-            let found = format!("{} is {bits:04o}, not {mode:04o}", path.display());
+            let found = format!("{} has mode {bits:04o}, not {mode:04o}", path.display());
             exam.mendable("permissions", &found, Repair::Private(path.to_owned(), mode));
         }
     };
@@ -79,7 +79,7 @@ pub fn check_permissions(exam: &mut Examination, place: &Place) {
         }
     }
     if !wrong && place.dir.is_dir() {
-        exam.ok("permissions", &format!("{} is yours alone", place.dir.display()));
+        exam.ok("permissions", &format!("only you can access {}", place.dir.display()));
     }
 }
 
@@ -96,7 +96,7 @@ pub fn check_lock(exam: &mut Examination, place: &Place) -> bool {
             true
         }
         Err(error @ StoreError::Busy { .. }) => {
-            let remedy = format!("find out who: fuser {}", path.display());
+            let remedy = format!("find out which process: fuser {}", path.display());
             exam.problem("lock", &error.to_string(), &remedy);
             false
         }
@@ -129,7 +129,7 @@ pub fn check_registry(
             return exam.problem("registry", &error.to_string(), "upgrade tmux-roster");
         }
         Err(error) => {
-            let remedy = "mend or move away what stands there";
+            let remedy = "fix it or move it away";
             return exam.problem("registry", &error.to_string(), remedy);
         }
     };
@@ -144,7 +144,7 @@ pub fn check_registry(
     };
     let last = files::with_suffix(&path, ".last");
     if fs::symlink_metadata(&last).is_ok_and(|found| found.is_dir()) {
-        let found = format!("{} is a folder: there is no last good copy", last.display());
+        let found = format!("{} is a directory, so there is no last good copy", last.display());
         exam.problem("registry", &found, "remove it");
     }
     let sessions = count(remembered.registry.sessions.len(), "session");
@@ -153,7 +153,7 @@ pub fn check_registry(
         Ok(RegistryFile { version: FileVersion::Known(version), .. })
             if version < SCHEMA_VERSION =>
         {
-            let found = format!("{found}, of the older version {version}");
+            let found = format!("{found}, older version {version}");
             exam.note("registry", &found, "roster migrate");
         }
         _ => exam.ok("registry", &format!("{found}, version {SCHEMA_VERSION}")),
@@ -171,13 +171,13 @@ pub fn check_registry(
         return check_stamps(exam, place, &step.unstamped);
     }
     let found = format!(
-        "registry and tmux differ: {} to change, {} to tell tmux",
+        "registry and tmux differ: {} to change, {} for tmux",
         count(step.changes, "record"),
-        count(step.effects, "thing")
+        count(step.effects, "update")
     );
     match lock_is_free {
         true => exam.mendable("step", &found, Repair::Sync),
-        false => exam.problem("step", &found, "free the lock"),
+        false => exam.problem("step", &found, "wait until the lock is free"),
     }
 }
 
@@ -257,7 +257,7 @@ pub fn check_times(exam: &mut Examination, place: &Place) {
         Err(_) => "in the future".to_owned(),
     };
     let Some(times) = Store::new(place.registry()).peek_times() else {
-        return exam.note("last sync", "there was none yet", "");
+        return exam.note("last sync", "there has been none yet", "");
     };
     let mut found = ago(times.queried);
     if let Ok(changed) = fs::metadata(place.registry()).and_then(|found| found.modified()) {
@@ -280,7 +280,7 @@ pub fn check_log(exam: &mut Examination, place: &Place) {
     };
     let mut lines: Vec<String> = tail.lines().filter_map(read).collect();
     if lines.is_empty() {
-        return exam.ok("log", "no problem in the last day");
+        return exam.ok("log", "no problems in the last day");
     }
     let found = match lines.len() {
         all @ ..=LOG_LINES => format!("{} in the last day", count(all, "line")),
@@ -303,12 +303,13 @@ pub fn check_install(exam: &mut Examination, context: &Context) {
             version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
         };
         if number(version) > number(env!("CARGO_PKG_VERSION")) {
-            let found =
-                format!("the program of the plugin's version {version} is missing: {reason}");
+            let found = format!(
+                "the roster program for version {version} of the plugin is missing: {reason}"
+            );
             exam.problem(
                 "install",
                 &found,
-                "mend that, then scripts/install in the plugin's folder",
+                "fix that, then run scripts/install in the plugin's directory",
             );
         }
     }

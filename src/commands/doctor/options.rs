@@ -49,12 +49,12 @@ pub fn misspelt(name: &str) -> Option<Complaint> {
         return None;
     }
     let (hint, change) = match meant {
-        Some(meant) => (format!(": {meant} is"), "name it so in"),
-        None => (String::new(), "take it out of"),
+        Some(meant) => (format!(": did you mean {meant}?"), "rename it in"),
+        None => (String::new(), "remove it from"),
     };
     Some((
-        format!("{name} is no option of tmux-roster{hint}"),
-        format!("{change} tmux.conf, then: tmux set -gu {}", to_paste(name)),
+        format!("{name} is not a tmux-roster option{hint}"),
+        format!("{change} tmux.conf, then run: tmux set -gu {}", to_paste(name)),
     ))
 }
 
@@ -69,7 +69,7 @@ fn known() -> impl Iterator<Item = &'static str> {
 pub fn of_scripts(name: &str, value: &str, home: Option<&Path>) -> Option<Complaint> {
     let found = match name {
         "@roster-install" if !matches!(value, "" | "download" | "build" | "none") => {
-            format!("{name} is {value:?}, not download, build or none: taken as download")
+            format!("{name} is {value:?}, not download, build or none: using download")
         }
         "@roster-binary" if !value.is_empty() => {
             // As plugin.tmux does.
@@ -81,11 +81,11 @@ pub fn of_scripts(name: &str, value: &str, home: Option<&Path>) -> Option<Compla
             if is_elsewhere || is_program(&path) {
                 return None;
             }
-            format!("{name} is {value:?}, which is no program: it is not used")
+            format!("{name} is {value:?}, which is not a program: not used")
         }
         _ => return None,
     };
-    Some((found, "set it right in tmux.conf".into()))
+    Some((found, "fix it in tmux.conf".into()))
 }
 
 /// A command that is started without a shell, and cannot be.
@@ -94,20 +94,20 @@ pub fn command(name: &str, value: &str) -> Option<Complaint> {
         Ok(words) => words,
         Err(error) => {
             let found = format!("{name} cannot be split into words: {error}");
-            return Some((found, "set it right in tmux.conf".into()));
+            return Some((found, "fix it in tmux.conf".into()));
         }
     };
     let program = words.first()?;
     if program.starts_with("~/") {
-        let found = format!("{name} starts {program:?}, and nobody expands ~ in it");
-        return Some((found, "write the whole path in tmux.conf".into()));
+        let found = format!("{name} starts {program:?}, but ~ is not expanded here");
+        return Some((found, "write the full path in tmux.conf".into()));
     }
     // Others are looked for in the PATH of that time, and our variables are not known yet.
     if !program.starts_with('/') || program.contains('$') || is_program(Path::new(program)) {
         return None;
     }
-    let found = format!("{name} starts {program:?}, which is no program");
-    Some((found, "put one there (chmod +x), or set it right in tmux.conf".into()))
+    let found = format!("{name} starts {program:?}, which is not a program");
+    Some((found, "put an executable there (chmod +x), or fix it in tmux.conf".into()))
 }
 
 pub fn is_program(path: &Path) -> bool {

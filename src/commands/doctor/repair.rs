@@ -30,9 +30,10 @@ pub fn mend(examined: &Examination) -> Vec<Finding> {
             Repair::Private(..) | Repair::Sync | Repair::Socket => None,
         };
         let (what, done) = match repair {
-            Repair::Private(path, mode) => {
-                (format!("made {} {mode:04o}", path.display()), make_private(path, *mode))
-            }
+            Repair::Private(path, mode) => (
+                format!("set the mode of {} to {mode:04o}", path.display()),
+                make_private(path, *mode),
+            ),
             Repair::Tell(what, line) => {
                 (format!("put {what} back"), put_back(place, examined.server, line))
             }
@@ -58,7 +59,7 @@ pub fn mend(examined: &Examination) -> Vec<Finding> {
                 let made = make_socket(place);
                 // Whoever took its place meanwhile is no more.
                 let _ = sync::sync(place, Trigger::Person);
-                ("reached the server by a new socket".to_owned(), made)
+                ("reached the server through a new socket".to_owned(), made)
             }
             Repair::Sync => {
                 let synced = sync::sync(place, Trigger::Person).map(drop);
@@ -70,20 +71,20 @@ pub fn mend(examined: &Examination) -> Vec<Finding> {
                     synced => synced,
                 };
                 (
-                    "brought registry and tmux into step".to_owned(),
+                    "synchronized the registry with tmux".to_owned(),
                     synced.map_err(|e| e.to_string()),
                 )
             }
         };
         match done {
             Ok(()) => exam.ok("mended", &what),
-            Err(error) => exam.problem("mended", &format!("not {what}: {error}"), ""),
+            Err(error) => exam.problem("mended", &format!("not done ({what}): {error}"), ""),
         }
     }
     exam.findings
 }
 
-/// Has the server make its socket again, unless another server answers there by now.
+/// Has the server make its socket again, unless another server already answers there.
 fn make_socket(place: &Place) -> Result<(), String> {
     let answers = || place.ask(Instant::now() + ANSWER_LIMIT);
     if let Some(folder) = place.tmux.socket.parent() {
@@ -98,7 +99,7 @@ fn make_socket(place: &Place) -> Result<(), String> {
     };
     let memory = persist::peek(place).map_err(|error| error.to_string())?.memory;
     let TmuxError::Unreachable { pid, .. } = transaction::without_socket(none, &memory) else {
-        return Err("it has ended meanwhile".into());
+        return Err("the server has exited meanwhile".into());
     };
     let process = pid.try_into().ok().and_then(Pid::from_raw).ok_or("it has no process")?;
     kill_process(process, Signal::USR1).map_err(|error| error.to_string())?;
@@ -119,7 +120,7 @@ fn make_socket(place: &Place) -> Result<(), String> {
 
 fn make_private(path: &Path, mode: u32) -> Result<(), String> {
     let changed = fs::symlink_metadata(path).and_then(|found| match found.is_symlink() {
-        true => Err(io::Error::other("it is a link now")),
+        true => Err(io::Error::other("it is a symbolic link now")),
         false => fs::set_permissions(path, Permissions::from_mode(mode)),
     });
     changed.map_err(|error| error.to_string())

@@ -27,7 +27,11 @@ pub fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
     let mut command = tmux.bare_command();
     command.arg("-V");
     let Some(printed) = first_line(command) else {
-        exam.problem("tmux", &format!("{path} does not tell its version"), "install tmux 3.2");
+        exam.problem(
+            "tmux",
+            &format!("{path} does not report its version"),
+            "install tmux 3.2 or newer",
+        );
         return None;
     };
     let name = printed.strip_prefix("tmux ").unwrap_or(&printed).to_owned();
@@ -37,26 +41,26 @@ pub fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
         command.arg("-V");
         let now = match first_line(command) {
             Some(now) => format!("is {} now", now.strip_prefix("tmux ").unwrap_or(&now)),
-            None => "does not tell its version".to_owned(),
+            None => "does not report its version".to_owned(),
         };
         let found = format!(
             "tmux was upgraded under the running server, which is {name}: {} {now}",
             before.display()
         );
-        let remedy = "restart the server when it suits; until then its own program is called";
+        let remedy = "restart the server when convenient; until then its own program is used";
         exam.note("tmux", &found, remedy);
     }
     let found = format!("{name} ({path})");
     if !version.is_supported() {
         exam.problem("tmux", &format!("{found} is not supported"), "install tmux 3.0 or newer");
     } else if !version.has_popups() {
-        let lacks = "has no popups, no timers, and does not tell a session's directory: menus \
+        let lacks = "has no popups, no timers, and does not report a session's directory: menus \
                      are used, directories are guessed";
-        exam.note("tmux", &format!("{found} {lacks}"), "tmux 3.2 or newer has all");
+        exam.note("tmux", &format!("{found} {lacks}"), "upgrade to tmux 3.2 or newer");
     } else if matches!(name.as_str(), "3.6" | "3.6a" | "3.6b") {
-        let crashes = "ends, with all sessions, when a format has a comma inside #{S:…} and \
-                       nobody is attached (tmux-roster uses none)";
-        exam.note("tmux", &format!("{found} {crashes}"), "tmux 3.7 or newer");
+        let crashes = "crashes, with all sessions, on a format with a comma inside #{S:…} while \
+                       no client is attached (tmux-roster uses none)";
+        exam.note("tmux", &format!("{found} {crashes}"), "upgrade to tmux 3.7 or newer");
     } else {
         exam.ok("tmux", &found);
     }
@@ -80,21 +84,25 @@ pub fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Optio
     let answer = match call::ask(&place.tmux, true, &options, Instant::now() + ANSWER_LIMIT) {
         Ok(answer) => answer,
         Err(error @ TmuxError::NoServer { .. }) => {
-            exam.note("server", &format!("{error}: only the files were looked at"), "");
+            exam.note("server", &format!("{error}: only the files were checked"), "");
             return None;
         }
         Err(TmuxError::Empty) => {
-            let found = "it has no session, and before tmux 3.2 cannot be asked without one";
+            let found = "it has no sessions, and before tmux 3.2 cannot be queried without one";
             exam.note("server", found, "");
             return None;
         }
         Err(error @ TmuxError::NotOurs { .. }) => {
-            exam.problem("server", &error.to_string(), "name a server of your own: -L or -S");
+            exam.problem(
+                "server",
+                &error.to_string(),
+                "choose one of your own servers with -L or -S",
+            );
             return None;
         }
         Err(error) => {
-            let remedy = "wait if it is busy; else use the tmux program that started it, or \
-                          restart it: sessions are kept as lost and can be restored";
+            let remedy = "wait if it is busy; otherwise use the tmux program that started it, or \
+                          restart it: its sessions are then lost and can be restored";
             exam.problem("server", &error.to_string(), remedy);
             return None;
         }
@@ -110,7 +118,7 @@ pub fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Optio
         exam.note(
             "server",
             &found,
-            "restart the server when it suits: then both are of one version",
+            "restart the server when convenient, so that both are of one version",
         );
     }
     Some(answer)
@@ -131,7 +139,7 @@ pub fn check_socket(exam: &mut Examination, place: &Place, is_answered: bool) {
             let before = memory.unreachable.iter().find(|other| other.server.pid == pid);
             let sessions = of_last.or(before.map(|other| other.uuids.len())).unwrap_or_default();
             let found = format!(
-                "tmux runs with {} (process {pid}), but its socket {} is gone",
+                "tmux is running with {} (process {pid}), but its socket {} is gone",
                 count(sessions, "session"),
                 socket.display()
             );
@@ -145,12 +153,12 @@ pub fn check_socket(exam: &mut Examination, place: &Place, is_answered: bool) {
     let is_other = |o: &&Unreachable| answered.is_some_and(|server| server != o.server);
     for other in memory.unreachable.iter().filter(runs).filter(is_other) {
         let found = format!(
-            "{} in another tmux (process {}), whose socket is gone",
+            "{} in another tmux server (process {}), whose socket is gone",
             count(other.uuids.len(), "session"),
             other.server.pid
         );
-        let remedy = "end this server, then roster doctor --fix reaches that one; or roster \
-                      restore --all --force makes new sessions of theirs";
+        let remedy = "end this server, then run roster doctor --fix to reach that one; or run \
+                      roster restore --all --force to create new sessions instead";
         exam.problem("socket", &found, remedy);
     }
 }
@@ -166,12 +174,12 @@ pub fn check_hosts(exam: &mut Examination, place: &Place) {
         let sessions = count(sessions, "session");
         let now = Timestamp::now();
         let seen = store.peek_times().and_then(|times| times.queried.elapsed().ok());
-        let seen = seen.map_or("never".to_owned(), |since| {
-            format!("{} ago", age(now.plus_seconds(-(since.as_secs() as i64)), now))
+        let seen = seen.map_or("never seen".to_owned(), |since| {
+            format!("last seen {} ago", age(now.plus_seconds(-(since.as_secs() as i64)), now))
         });
-        let found = format!("{sessions} recorded for the host {}, last seen {seen}", other.node);
+        let found = format!("{sessions} recorded for the host {}, {seen}", other.node);
         let node = to_paste(&other.node);
-        let remedy = format!("if it runs them no more: roster restore --from {node}");
+        let remedy = format!("if it no longer runs them: roster restore --from {node}");
         exam.note("hosts", &found, &remedy);
     }
 }
@@ -190,7 +198,11 @@ pub fn check_folder(
         (Some(server), Some(shell)) if server != shell => {
             let (server, shell) = (server.display(), shell.display());
             let found = format!("the server uses {server}, but this shell was told {shell}");
-            exam.problem("folder", &found, "open a new pane, whose shell is told anew");
+            exam.problem(
+                "folder",
+                &found,
+                "open a new pane, whose shell will be told the right one",
+            );
         }
         _ => {}
     }
@@ -210,7 +222,7 @@ pub fn check_folder(
 /// Whether the plugin is loaded, with a program that is there, runs, and is of our version.
 pub fn check_plugin(exam: &mut Examination, answer: &Answer, settings: &Settings) {
     if !settings.plugin_is_loaded {
-        let found = "it is not loaded in this server: nothing is recorded";
+        let found = "not loaded in this server: nothing is recorded";
         let remedy = "load plugin.tmux in tmux.conf (TPM, or run-shell); for now: ";
         exam.problem("plugin", found, &format!("{remedy}{FIX}"));
         exam.repair(Repair::Load);
@@ -221,7 +233,7 @@ pub fn check_plugin(exam: &mut Examination, answer: &Answer, settings: &Settings
     if loaded == ours {
         exam.ok("plugin", &loaded);
     } else {
-        let found = format!("version {loaded:?} is loaded, this program is {ours}");
+        let found = format!("version {loaded:?} is loaded, but this program is {ours}");
         exam.mendable("plugin", &found, Repair::Load);
     }
     let run = value(answer, "@roster_run");
@@ -239,7 +251,7 @@ pub fn check_plugin(exam: &mut Examination, answer: &Answer, settings: &Settings
             exam.mendable("program", &found, Repair::Load);
         }
         None => {
-            let found = format!("the hooks run {program}, which does not answer");
+            let found = format!("the hooks run {program}, which does not respond");
             exam.mendable("program", &found, Repair::Load);
         }
     }
@@ -258,7 +270,7 @@ pub fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, setting
                 well.push(hook);
                 continue;
             }
-            Some(false) => format!("{hook}[{HOOK_INDEX}] holds another line than ours"),
+            Some(false) => format!("{hook}[{HOOK_INDEX}] holds a command that is not ours"),
             None => format!("{hook} was wiped, as set-hook without an index does (in tmux.conf?)"),
         };
         exam.mendable(
@@ -289,7 +301,7 @@ pub fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, setting
         );
     }
     if well.len() == HOOKS.len() && shadows.is_empty() {
-        exam.ok("hooks", &format!("all {} are at index {HOOK_INDEX}", HOOKS.len()));
+        exam.ok("hooks", &format!("all {} are set at index {HOOK_INDEX}", HOOKS.len()));
     }
 }
 
@@ -327,7 +339,7 @@ pub fn check_options(
 ) {
     let before = exam.findings.len();
     for complaint in &settings.complaints {
-        exam.problem("options", complaint, "set it right in tmux.conf");
+        exam.problem("options", complaint, "fix it in tmux.conf");
     }
     let show = |args: &[&str]| {
         let printed = tmux.run(args, Instant::now() + ANSWER_LIMIT)?;
@@ -363,8 +375,8 @@ pub fn check_options(
     let modes = settings.modes.join(" ");
     // A value alone does not tell an option that is empty from one that is not set.
     if names.contains(&"@roster-modes") && value(answer, "@roster-modes").trim().is_empty() {
-        let found = format!("@roster-modes is empty: taken as {modes}");
-        exam.note("options", &found, "name modes in it, or take it out of tmux.conf");
+        let found = format!("@roster-modes is empty: using {modes}");
+        exam.note("options", &found, "list modes in it, or remove it from tmux.conf");
     }
     let mode = &settings.policy.default_mode;
     let has_command = names.contains(&format!("{}{mode}", options::COMMAND).as_str());
@@ -372,10 +384,10 @@ pub fn check_options(
     if is_set && !has_command && !settings.modes.contains(mode) {
         let found =
             format!("@roster-default-mode is {mode:?}, which is not in @roster-modes ({modes})");
-        exam.note("options", &found, "name it there too, or take one of those");
+        exam.note("options", &found, "add it there, or use one of those");
     }
     if exam.findings.len() == before {
-        exam.ok("options", "all values can be read");
+        exam.ok("options", "all values are valid");
     }
 }
 
@@ -389,15 +401,15 @@ pub fn check_keys(exam: &mut Examination, tmux: &Tmux, answer: &Answer, settings
     if settings.plugin_is_loaded {
         let keys = match keys::keys(tmux, Instant::now() + ANSWER_LIMIT) {
             Ok(keys) => keys,
-            Err(_) => return exam.problem("keys", "tmux does not tell its keys", FIX),
+            Err(_) => return exam.problem("keys", "tmux does not list its keys", FIX),
         };
         for (key, state) in &keys {
             let (found, remedy) = match state {
                 KeyState::Ours => continue,
                 KeyState::Users => {
-                    ("is bound to something else: left alone", "unbind it, or use another")
+                    ("is bound to something else: left alone", "unbind it, or choose another key")
                 }
-                KeyState::Unbound => ("is not bound any more, or no key of tmux", FIX),
+                KeyState::Unbound => ("is no longer bound, or is not a tmux key", FIX),
             };
             exam.note("keys", &format!("prefix {key} {found}"), remedy);
             if *state == KeyState::Unbound {
@@ -410,8 +422,8 @@ pub fn check_keys(exam: &mut Examination, tmux: &Tmux, answer: &Answer, settings
     }
     let continuum = value(answer, "@continuum-restore") == "on";
     if continuum && value(answer, "@roster-restore") == "on" {
-        let found = "tmux-continuum restores at start, so @roster-restore stands aside";
-        exam.note("plugins", found, "leave only one of @continuum-restore and @roster-restore on");
+        let found = "tmux-continuum restores at start, so @roster-restore does nothing";
+        exam.note("plugins", found, "turn on only one of @continuum-restore and @roster-restore");
     } else if continuum || value(answer, "status-right").contains("continuum") {
         exam.ok("plugins", "tmux-continuum: sessions that it restores keep their identity");
     } else if listed.contains("resurrect") {

@@ -48,7 +48,7 @@ pub const KEYS: [Key; 3] = [
     Key { option: "@roster-menu-key", note: "Menu for this session (tmux-roster)", words: "menu" },
     Key {
         option: "@roster-reopen-key",
-        note: "Reopen the session closed last (tmux-roster)",
+        note: "Reopen the last closed session (tmux-roster)",
         words: "key reopen",
     },
 ];

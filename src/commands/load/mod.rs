@@ -38,7 +38,7 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
         if path.to_str().is_none() {
             let path = path.display();
             return Err(
-                format!("{path} is not UTF-8: set XDG_STATE_HOME or PATH to what is").into()
+                format!("{path} is not UTF-8: set XDG_STATE_HOME or PATH to one that is").into()
             );
         }
     }
@@ -97,7 +97,7 @@ pub fn load_into(
 /// The tmux program as hooks, panes and keys are told of it, who find the server's own by
 /// themselves where it was replaced: see [`tmux_roster::tmux::program`].
 fn program_to_tell(tmux: &Tmux) -> Result<PathBuf, Failure> {
-    let gone = || format!("{} is gone: the tmux server has ended", tmux.program.display());
+    let gone = || format!("{} is gone: the tmux server has exited", tmux.program.display());
     Ok(on_disk(&tmux.program).ok_or_else(gone)?)
 }
 

@@ -30,18 +30,18 @@ pub fn fzf() -> Option<PathBuf> {
 }
 
 pub const HELP: &str = "\
-Enter    go there; a lost or closed one is brought back first
-ctrl-s   start a new session, named as typed, where your pane is
+Enter    switch to it; a lost or closed session is brought back first
+ctrl-s   create a session named as typed, in your pane's directory
 ctrl-r   rename
-ctrl-x   kill a live one (asks first), forget a lost or closed one
-ctrl-o   restore a lost one or reopen a closed one, and stay here
+ctrl-x   kill a live session (asks first), forget a lost or closed one
+ctrl-o   restore a lost session or reopen a closed one, and stay here
 ctrl-t   next mode
 ? or F1  this help
-Escape   leave everything as it was
+Escape   close the picker
 
-*        the session that you are in
+*        the current session
 lost     ended with its server (kill-server, crash, reboot)
-closed   closed while its server lived on
+closed   ended while its server kept running
 ";
 
 /// What fzf gave back.
@@ -52,7 +52,7 @@ pub struct Picked {
     pub uuid: Option<String>,
 }
 
-/// Reads the query, the key and the line chosen, one a line; a line that is missing is empty.
+/// Reads the query, the key and the line chosen, one per line; a line that is missing is empty.
 fn read_picked(printed: &str) -> Picked {
     let mut lines = printed.split('\n').map(str::to_owned);
     let mut next = || lines.next().unwrap_or_default();
@@ -62,7 +62,7 @@ fn read_picked(printed: &str) -> Picked {
 }
 
 /// Shows the sessions in fzf, with the cursor on the session that was picked before, wherever it
-/// stands by now: the next key is meant for it. `None` if nothing was picked.
+/// stands now: the next key is meant for it. `None` if nothing was picked.
 pub fn ask_fzf(
     context: &Context,
     place: &Place,
@@ -123,7 +123,7 @@ pub fn ask_fzf(
     match output.status.code() {
         Some(0 | 1) => Ok(Some(read_picked(&String::from_utf8_lossy(&output.stdout)))),
         Some(130) => Ok(None),
-        _ => Err("fzf failed: roster list and roster go do without it".into()),
+        _ => Err("fzf failed: use roster list and roster go instead".into()),
     }
 }
 

@@ -120,12 +120,13 @@ fn escape(text: &str, version: Version) -> String {
 pub fn seat(context: &Context, place: &Place, from: Option<&str>) -> Result<Seat, Failure> {
     match from {
         Some(from) => Seat::parse(from),
-        None if context.is_inside() => Seat::of_pane(context, place)?
-            .ok_or_else(|| "no tmux client shows this pane: say it where you are attached".into()),
-        None => Err(
-            "a menu opens inside tmux only: attach first, or take roster list and roster go NAME"
-                .into(),
-        ),
+        None if context.is_inside() => Seat::of_pane(context, place)?.ok_or_else(|| {
+            "no client is attached to this session: run this from one that is".into()
+        }),
+        None => {
+            Err("menus open only inside tmux: attach first, or use roster list and roster go NAME"
+                .into())
+        }
     }
 }
 
@@ -178,8 +179,8 @@ fn of_current(current: Option<&Row>, lost: usize) -> Menu {
         items.push(Item::new("x", "kill...", format!("pick --confirm {target}")));
     }
     items.push(Item::new("s", "new session here", "key new".into()));
-    items.push(Item::new("l", "the session before", "key last".into()));
-    items.push(Item::new("o", "reopen the one closed last", "key reopen".into()));
+    items.push(Item::new("l", "previous session", "key last".into()));
+    items.push(Item::new("o", "reopen the last closed one", "key reopen".into()));
     if lost > 0 {
         let restore = format!("restore all lost ({lost})");
         items.push(Item::new("a", restore, "key restore --all".into()));

@@ -54,10 +54,10 @@ fn pick_or_fail(context: &Context, place: &Place, args: &cli::Pick) -> Outcome {
     if from.is_none() && !context.is_inside() {
         return Err(match has_terminal {
             true => {
-                "outside tmux the picker needs fzf: install it, or take roster list and \
+                "outside tmux the picker needs fzf: install it, or use roster list and \
                      roster go NAME"
             }
-            false => "outside tmux the picker needs a terminal: roster list does without",
+            false => "outside tmux the picker needs a terminal: use roster list instead",
         }
         .into());
     }
@@ -73,7 +73,7 @@ fn pick_or_fail(context: &Context, place: &Place, args: &cli::Pick) -> Outcome {
         return Err(sessions(context, &view, &seat).show(place, &seat, view.version, args.page));
     };
     let Some(row) = view.named(target) else {
-        seat.tell(place, "that session is known no more");
+        seat.tell(place, "that session no longer exists");
         return Ok(ExitCode::SUCCESS);
     };
     if args.rename.is_some() {
@@ -100,7 +100,7 @@ fn sessions(context: &Context, view: &View, seat: &Seat) -> Menu {
         items.push(Item::new(key, text, actions));
     }
     if items.is_empty() {
-        items.push(Item::new("s", "no session yet: a new one here", "key new".into()));
+        items.push(Item::new("s", "no sessions yet: create one here", "key new".into()));
     }
     Menu { title: "sessions".into(), items, more: "pick".into() }
 }
@@ -228,7 +228,7 @@ fn with_fzf(context: &Context, place: &Place, seat: Option<&Seat>) -> Outcome {
                 said.text
             }
             (key, Some(row)) => act(place, key, row, run)?,
-            (_, None) => "no session matches: ctrl-s starts one of this name".into(),
+            (_, None) => "no session matches: press ctrl-s to create one with this name".into(),
         };
     }
 }
@@ -268,7 +268,7 @@ fn act(
             for line in menu::what_runs(place, row).iter().take(30) {
                 text.push_str(&format!("  {line}\r\n"));
             }
-            text.push_str("\r\ny does it, every other key leaves it as it is ");
+            text.push_str("\r\npress y to confirm, any other key to cancel ");
             if !terminal::confirm(&text)? {
                 return Ok(String::new());
             }
@@ -276,7 +276,7 @@ fn act(
         }
         ("ctrl-o", State::Lost) => run(&["restore", target])?,
         ("ctrl-o", State::Closed) => run(&["reopen", target])?,
-        _ => return Ok(format!("{} lives already", visible(&row.session.name))),
+        _ => return Ok(format!("{} is already live", visible(&row.session.name))),
     };
     let name = visible(&row.session.name);
     Ok(if said.text.contains(&name) { said.text } else { format!("{name}: {}", said.text) })
@@ -358,7 +358,7 @@ fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
     let state = match closed {
         Some(entry) if lost.is_none() => format!("closed {}", ago(entry.closed_at)),
         _ if remembered.memory.is_unreachable(uuid) => {
-            "unreachable: it lives in a tmux whose socket is gone".into()
+            "unreachable: it is live, but its server's socket is gone".into()
         }
         _ => "lost: it ended with its server".into(),
     };
@@ -385,12 +385,12 @@ fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
     let place = match is_there {
         true => workdir,
         false if !session.workdir.starts_with('/') => {
-            "your home folder, since its own is relative".into()
+            "your home directory, since its own is relative".into()
         }
-        false => "the nearest folder above, since its own is gone".into(),
+        false => "the nearest parent, since its own is gone".into(),
     };
     text.push_str(&format!(
-        "\nEnter makes it anew,\nunder its name and UUID:\none window in {place},\nrunning {program}.\n"
+        "\nEnter recreates it\nwith its name and UUID:\none window in {place},\nrunning {program}.\n"
     ));
     print(&text)?;
     Ok(ExitCode::SUCCESS)

@@ -56,7 +56,7 @@ pub fn ask(question: &str, begin: &str) -> io::Result<Option<String>> {
     let mut out = io::stdout().lock();
     let mut line = begin.as_bytes().to_vec();
     let raw = Raw::new()?;
-    write!(out, "{CLEAR}{question}\r\n(Enter takes it, Escape leaves it as it was)\r\n\r\n")?;
+    write!(out, "{CLEAR}{question}\r\n(Enter to accept, Escape to cancel)\r\n\r\n")?;
     loop {
         let shown = visible(&String::from_utf8_lossy(&line));
         write!(out, "\r\x1b[K> {shown}")?;
@@ -102,7 +102,11 @@ pub fn show(text: &str) -> io::Result<()> {
             left = left.saturating_sub(height(line, columns));
         }
         let more = lines.peek().is_some();
-        write!(out, "\x1b[2m{}\x1b[0m", if more { "a key: more" } else { "a key: back" })?;
+        write!(
+            out,
+            "\x1b[2m{}\x1b[0m",
+            if more { "press any key for more" } else { "press any key to go back" }
+        )?;
         out.flush()?;
         let key = Raw::new()?.key();
         if key.is_none_or(|key| matches!(key.as_slice(), b"q" | b"\x1b" | b"\x03")) {

@@ -44,7 +44,7 @@ impl<'a> Work<'a> {
             told.stamped_over.clone_from(&live.stamp);
             if !live.stamp.is_empty() {
                 self.notes.push(format!(
-                    "session {} showed the stamp {:?}, which is not its own; stamped it with {}",
+                    "session {} had the @roster_uuid {:?}, which is not its own; set it to {}",
                     live.id, live.stamp, record.uuid
                 ));
             }

@@ -37,7 +37,7 @@ impl<'a> Work<'a> {
         for mut session in duplicates {
             session.uuid = self.unused(new_uuid, &HashSet::new());
             self.notes.push(format!(
-                "the record {:?} had no UUID of its own; gave it {}",
+                "the record {:?} had no UUID of its own; assigned {}",
                 session.name, session.uuid
             ));
             self.pool.insert(session.uuid.clone(), session);
