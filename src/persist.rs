@@ -20,7 +20,7 @@ use crate::store::{Locked, Store, StoreError};
 
 /// Reads the three files. A damaged registry is mended, damage in the others forgotten.
 ///
-/// Gives what was mended of the registry, too, in words.
+/// Also returns what was repaired, in words.
 pub(crate) fn load(
     place: &Place,
     locked: &Locked<'_>,

@@ -144,7 +144,7 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
 }
 
 /// Changes what is remembered, given the UUIDs that live and what is lost, after a backup, whose
-/// path it gives. The backup is of the registry as it was loaded and brought into step: one that
+/// path it returns. The backup is of the registry as it was loaded and brought into step: one that
 /// was gone or damaged is back by then, and would be in no backup that was made before.
 pub fn change_after_backup(
     place: &Place,

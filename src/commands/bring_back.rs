@@ -340,8 +340,8 @@ pub fn bring_back(
     Ok(done)
 }
 
-/// Whether sessions of these names may live or come to live, though making them failed: what tmux
-/// does that answers nothing, nobody knows. What it answers now comes after all that it was told.
+/// Whether sessions of these names may be live, or become so, though making them failed: tmux may
+/// have timed out and carried on. If it answers now, it has processed all that was sent before.
 fn may_stand(transaction: &mut Transaction<'_>, names: &[String]) -> bool {
     match transaction.look_again() {
         Ok(()) => {

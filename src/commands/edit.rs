@@ -146,8 +146,8 @@ fn lost_or_live<'a>(view: &'a View, name: &str) -> Result<&'a Row, Failure> {
     }
 }
 
-/// What is said of a closed session: how it is come by is as the user called it, since its name may
-/// be another's already.
+/// The error for a closed session. The hint repeats what the user typed: the name may have been
+/// taken since.
 fn is_closed(session: &Session, called: &str) -> Failure {
     format!("session {:?} is closed: run roster reopen {}", session.name, to_paste(called)).into()
 }

@@ -57,10 +57,10 @@ const SCRIPTED: [&str; 24] = [
     "rbash", "rksh", "csh", "tcsh", "fish", "nu", "xonsh", "elvish", "osh", "ysh", "su", "script",
 ];
 
-/// The words of a launch command, with our variables expanded: what may come to a shell gets only
-/// values that are nothing to it. Any other is left to that shell, which has it in its environment:
-/// a session may be named `$(reboot)`. The shell of another machine has not; then it is the name
-/// of the variable that is the error.
+/// The words of a launch command, with our variables expanded. Words that a shell may parse only
+/// get values without shell syntax (a session may be named `$(reboot)`); otherwise `$NAME` is left
+/// for that shell to expand. A remote shell lacks our environment, so there we fail with the
+/// variable's name.
 pub(super) fn launch_command(
     words: &[String],
     record: &Session,

@@ -207,7 +207,7 @@ fn carry_out(
 }
 
 /// Makes the sessions of one piece, detached, and stamps them at once: were we cut off later, each
-/// is known by its stamp. Gives the id of each by UUID; one that tmux refuses is absent.
+/// is known by its stamp. Returns the ids by UUID; one that tmux refuses is absent.
 ///
 /// # Errors
 /// tmux does not answer.

@@ -123,7 +123,7 @@ pub(super) fn last_good(path: &Path) -> PathBuf {
 }
 
 /// Makes a backup of the last good copy, whose place that takes, where the registry itself is gone
-/// or was emptied: a new one is about to come, in both. Gives its path, if there was anything.
+/// or was emptied: a new one is about to come, in both. Returns its path, if there was anything.
 pub(super) fn keep_what_was(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let copy = last_good(path);
     match files::read(&copy) {

@@ -50,8 +50,8 @@ impl Times {
         carried_through: 0,
     };
 
-    /// The mark of a server, by its process id. What another program makes of the file's time is
-    /// taken for it once in a hundred thousand times.
+    /// The mark of a server, derived from its process id. Another program's time passes for a
+    /// given mark about once in 100,000 times.
     pub fn mark(pid: u32) -> u32 {
         1 + pid % (MARKS - 1)
     }

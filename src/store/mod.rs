@@ -529,7 +529,7 @@ impl Locked<'_> {
     }
 
     /// Makes a backup of what the registry held before somebody removed or emptied it, if that is
-    /// in no registry any more, and gives its path.
+    /// in no registry any more, and returns its path.
     ///
     /// # Errors
     /// Writing fails.

@@ -97,7 +97,7 @@ fn head(rest: &mut &str) -> Option<()> {
     Some(())
 }
 
-/// Takes a record that comes after the one named `last`, and gives its name and how many bytes
+/// Takes a record that comes after the one named `last`; returns its name and how many bytes
 /// it takes without it.
 fn record<'a>(rest: &mut &'a str, last: Option<&str>) -> Option<(&'a str, usize)> {
     let name = match last {

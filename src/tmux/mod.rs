@@ -191,7 +191,7 @@ impl Tmux {
         Ok(())
     }
 
-    /// Runs a call to its end and gives what it printed.
+    /// Runs a call to its end and returns what it printed.
     ///
     /// # Errors
     /// tmux cannot be started, does not end before `deadline`, finds no server, or refuses.

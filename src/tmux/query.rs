@@ -3,8 +3,8 @@
 //! Fields stand between random printable marks, since tmux changes or keeps every other
 //! separator depending on its version, and free text may hold anything. The last command of the
 //! call prints an end mark, and how many sessions there are: an answer without it, or with fewer,
-//! is no answer. What else stands between is of hooks of the user's that print something
-//! (`after-set-environment`, `after-list-sessions`), and passed over.
+//! is no answer. Anything else between the marks was printed by the user's own hooks
+//! (`after-set-environment`, `after-list-sessions`), and is skipped.
 
 use std::collections::BTreeMap;
 

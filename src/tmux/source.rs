@@ -98,7 +98,7 @@ impl From<TmuxError> for SourceError {
     }
 }
 
-/// Sends commands to tmux by `source-file`, in pieces; gives what they print. If `server` is
+/// Sends commands to tmux by `source-file`, in pieces; returns what they print. If `server` is
 /// given, another server on the same socket does nothing: to it, `$3` is another session.
 ///
 /// # Errors

@@ -67,9 +67,9 @@ pub fn wait_for_look(place: &Place, delay: Duration) -> bool {
     }
 }
 
-/// Asks tmux to call us again in a while: we are the only look that a burst gets, and could
-/// not take it, by this error, or not do all that was due. Before 3.2 there is no such timer, and
-/// the next event makes it good.
+/// Schedules a retry. A whole burst starts only this job, so if it failed (`error`) or ran out of
+/// time, nobody else will look. Before 3.2 tmux has no timer for it, and the next event makes up
+/// for the look.
 ///
 /// However many fail meanwhile, one look is on its way, and each that fails waits twice as long
 /// as the one before: what lasts must not fill the machine with jobs. A variable in tmux has the

@@ -9,7 +9,7 @@ use crate::model::remembered::Remembered;
 use crate::persist::{backup, load, write_in_order};
 
 /// Changes what is remembered where no server runs; what `change` did not want is not written.
-/// Gives back what `change` said.
+/// Returns what `change` returned.
 ///
 /// # Errors
 /// The lock, or a file.
@@ -29,7 +29,7 @@ pub fn change_offline(
     Ok(wanted)
 }
 
-/// The same for what is to have a backup first, whose path it gives: of the registry as it was
+/// The same for what is to have a backup first, whose path it returns: of the registry as it was
 /// loaded, so also of one that was mended or brought back just now.
 ///
 /// # Errors

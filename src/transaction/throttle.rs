@@ -16,18 +16,18 @@ use crate::store::{Locked, Times};
 use crate::tmux::query::Mark;
 use crate::tmux::server::{job_server, time_on_cpu};
 
-/// Two queries that hooks asked for begin at least this far apart, and while tmux is at work up to
-/// [`LONGEST_PACE`]: during a burst each query is one more thing that tmux is busy with, and the
-/// one that counts comes after it.
+/// Minimum spacing of queries started by hooks, stretched to [`LONGEST_PACE`] while tmux is busy.
+/// In a burst each query adds load, and only the last one matters.
 const PACE: Duration = Duration::from_millis(100);
 
-/// Nobody waits longer than this because tmux is at work.
+/// Nobody waits longer than this because tmux is busy.
 const LONGEST_PACE: Duration = Duration::from_millis(300);
 
-/// How long tmux is watched to see whether it is at work, and which fraction of that time (one in
-/// so many) shows it: after a burst its timers take a tenth to a fifth, during one a quarter.
+/// How long tmux's CPU time is sampled.
 const WATCH: Duration = Duration::from_millis(20);
 
+/// tmux is busy if it used the CPU for one in so many parts of [`WATCH`] or more. After a burst
+/// its timers alone use 10 to 20 %, during one it uses 25 %.
 const AT_WORK: u32 = 4;
 
 /// The same where another query began while this job waited for the lock: servers that ended one

@@ -280,7 +280,7 @@ impl Server {
             .expect("tmux runs")
     }
 
-    /// tmux with these arguments, which must go well; gives what it prints.
+    /// tmux with these arguments, which must succeed; returns what it prints.
     pub fn tmux<S: AsRef<OsStr>>(&self, args: &[S]) -> String {
         let shown: Vec<_> =
             args.iter().map(|a| a.as_ref().to_string_lossy().into_owned()).collect();
@@ -296,7 +296,7 @@ impl Server {
         command.args(["-L", self.name]).args(args).output().expect("roster runs")
     }
 
-    /// The same, which must go well; gives what it prints.
+    /// The same, which must succeed; returns what it prints.
     pub fn roster<S: AsRef<OsStr>>(&self, args: &[S]) -> String {
         let shown: Vec<_> =
             args.iter().map(|a| a.as_ref().to_string_lossy().into_owned()).collect();

@@ -49,8 +49,14 @@ fn masked(server: &Server, text: &str) -> String {
         text = text.replace(found, shown);
     }
     let lines = text.lines().map(|line| {
-        let words = line.split(' ').map(masked_word);
-        words.collect::<Vec<_>>().join(" ").replace("process #", "process PID")
+        let mut words: Vec<String> = line.split(' ').map(masked_word).collect();
+        for at in 1..words.len() {
+            let is_number = |c: char| c.is_ascii_digit() || c == '#';
+            if words[at - 1].ends_with("process") && words[at].starts_with(is_number) {
+                words[at] = format!("PID{}", words[at].trim_start_matches(is_number));
+            }
+        }
+        words.join(" ")
     });
     lines.map(|line| line.trim_end().to_owned() + "\n").collect()
 }

@@ -21,7 +21,7 @@ use crate::commands::output::{age, count, to_paste};
 /// What is asked for beside the options of a sync.
 const MORE_OPTIONS: [&str; 2] = ["@roster_version", "status-right"];
 
-/// The tmux program, and what its version cannot do. Gives what it calls its version.
+/// The tmux program, and what its version cannot do. Returns the version as it is printed.
 pub fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
     let path = tmux.program.display();
     let mut command = tmux.bare_command();

@@ -40,7 +40,7 @@ fn keep(dir: &Path, program: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the link in `dir` lead to `program`, and gives its path.
+/// Makes the link in `dir` lead to `program`, and returns its path.
 fn point(dir: &Path, program: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let link = dir.join("roster");
     if fs::read_link(&link).is_ok_and(|target| target == program) {

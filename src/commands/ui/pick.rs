@@ -233,7 +233,7 @@ fn with_fzf(context: &Context, place: &Place, seat: Option<&Seat>) -> Outcome {
     }
 }
 
-/// Starts a session; gives what went wrong.
+/// Starts a session; returns what went wrong.
 fn new(
     name: &str,
     run: impl Fn(&[&str]) -> Result<Said, Failure>,
@@ -246,7 +246,7 @@ fn new(
     Ok(Some(said.text).filter(|_| !said.well))
 }
 
-/// What a key does to a session; gives what there is to say of it.
+/// Does what a key means for a session; returns the message about it.
 fn act(
     place: &Place,
     key: &str,
