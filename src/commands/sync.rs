@@ -63,8 +63,15 @@ pub fn look(context: &Context, args: cli::Look) -> ExitCode {
 }
 
 pub fn sync_by_hand(context: &Context) -> Outcome {
-    let place = context.place()?;
-    let report = sync::sync(&place, Trigger::Person)?;
+    let mut place = context.place()?;
+    let mut synced = sync::sync(&place, Trigger::Person);
+    if let Err(SyncError::Elsewhere { .. }) = synced {
+        // As a hook's job does, which may not have come to it.
+        load::load_here(&Environment::read(), &place);
+        place = context.place()?;
+        synced = sync::sync(&place, Trigger::Person);
+    }
+    let report = synced?;
     let mut parts: Vec<String> = report.mended.iter().map(|text| visible(text)).collect();
     for kind in EventKind::ALL {
         let count = report.events.iter().filter(|event| event.kind == kind).count();

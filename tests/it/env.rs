@@ -548,6 +548,13 @@ impl<'a> Client<'a> {
     }
 }
 
+/// Copies a program that is then run. By a process of its own: a child that another test forks at
+/// that moment would have the new file open for writing, and nobody could run it.
+pub fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").args(["-p", "--"]).arg(from).arg(to).status().expect("cp runs");
+    assert!(copied.success(), "{} is copied", from.display());
+}
+
 /// Polls until `look` finds something; says what was missing if it never does.
 pub fn wait_for<T>(look: impl FnMut() -> Option<T>, missing: impl Fn() -> String) -> T {
     wait_at_most(PATIENCE, look, missing)

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::env::{Client, Server, tmux_program, tmux_version, wait_for};
+use crate::env::{Client, Server, copy_program, tmux_program, tmux_version, wait_for};
 use crate::faults::{hook_job, script};
 
 /// A server with the plugin and the session `one`, in step.
@@ -191,7 +191,7 @@ fn a_program_that_is_gone_disturbs_nobody() {
     let copy = server.path("a dir with '#{x}");
     std::fs::create_dir(&copy).unwrap();
     let copy = copy.join("roster");
-    std::fs::copy(crate::env::ROSTER, &copy).unwrap();
+    copy_program(crate::env::ROSTER.as_ref(), &copy);
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.tmux(&["set-option", "-g", "@roster-binary", &copy.display().to_string()]);
     let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");

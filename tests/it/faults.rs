@@ -16,8 +16,8 @@ use tmux_roster::tmux::source::only_on;
 use tmux_roster::tmux::text::line;
 
 use crate::env::{
-    Client, Folder, ROSTER, Server, skip, tmux_program, tmux_version, try_out, wait_at_most,
-    wait_for,
+    Client, Folder, ROSTER, Server, copy_program, skip, tmux_program, tmux_version, try_out,
+    wait_at_most, wait_for,
 };
 
 /// What a hook's job may take, and what a loaded machine adds to it.
@@ -40,8 +40,11 @@ pub fn can(test: &str, trial: &mut Command) -> bool {
 }
 
 pub fn script(path: &Path, body: &str) {
-    fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let text = path.with_extension("text");
+    fs::write(&text, format!("#!/bin/sh\n{body}\n")).unwrap();
+    fs::set_permissions(&text, fs::Permissions::from_mode(0o755)).unwrap();
+    copy_program(&text, path);
+    fs::remove_file(&text).unwrap();
 }
 
 fn store(file: &Path, args: &[&str]) -> Output {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use tmux_roster::tmux::hooks::HOOKS;
 
-use crate::env::{Client, ROSTER, Server, tmux_program, tmux_version, wait_for};
+use crate::env::{Client, ROSTER, Server, copy_program, tmux_program, tmux_version, wait_for};
 
 pub const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
 
@@ -48,7 +48,7 @@ pub fn with_copy(folder: &str, config: &str) -> Server {
 pub fn build_in(folder: &std::path::Path) {
     let target = folder.join("target/release");
     std::fs::create_dir_all(&target).unwrap();
-    std::fs::copy(ROSTER, target.join("roster")).unwrap();
+    copy_program(ROSTER.as_ref(), &target.join("roster"));
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_read_only_folder_behind_a_link_works() {
     let folder = server.path("store");
     std::fs::create_dir_all(folder.join("target/release")).unwrap();
     copy_plugin(&folder);
-    std::fs::copy(ROSTER, folder.join("target/release/roster")).unwrap();
+    copy_program(ROSTER.as_ref(), &folder.join("target/release/roster"));
     server.lock(&folder, true);
     std::os::unix::fs::symlink("store/plugin.tmux", server.path("link.tmux")).unwrap();
     server.write_config(&format!("run-shell '{} >/dev/null 2>&1'", server.dir("link.tmux")));

@@ -6,7 +6,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::env::{Folder, Lack, ROSTER, Server, skip, tmux_program, try_out, wait_for};
+use crate::env::{
+    Folder, Lack, ROSTER, Server, copy_program, skip, tmux_program, try_out, wait_for,
+};
 use crate::faults::{can_trace, hook_job};
 
 fn store(file: &Path, args: &[&str]) -> Output {
@@ -273,7 +275,7 @@ fn place_for_nobody() -> (Folder, PathBuf) {
     let folder = Folder::new();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = folder.path().join("roster");
-    fs::copy(ROSTER, &program).unwrap();
+    copy_program(ROSTER.as_ref(), &program);
     for (name, mode) in [("closed", 0o700), ("nobody", 0o777)] {
         fs::create_dir(folder.path().join(name)).unwrap();
         let permissions = fs::Permissions::from_mode(mode);
@@ -377,7 +379,7 @@ fn another_users_server_chooses_nothing_that_we_run_or_write() {
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     // The server runs a tmux that is not to be run by us either.
     let program = theirs.join("their-tmux");
-    fs::copy(tmux_program(), &program).unwrap();
+    copy_program(&tmux_program(), &program);
     let config = format!(
         "set -g @roster-on-created '{0}'\nset -g @roster_run '{0} x'\nset -g @roster_dir '{1}'\n",
         script.display(),

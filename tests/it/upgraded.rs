@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::env::{ROSTER, Server, skip, tmux_program, try_out, wait_for};
+use crate::env::{ROSTER, Server, copy_program, skip, tmux_program, try_out, wait_for};
 use crate::faults::{script, stderr};
 use crate::plugin::{PLUGIN, build_in, copy_plugin, with_copy};
 
@@ -23,7 +23,7 @@ impl Upgraded {
     fn start(server: Server, name: &str) -> Upgraded {
         let program = server.path("bin").join(name);
         fs::create_dir(server.path("bin")).unwrap();
-        fs::copy(tmux_program(), &program).unwrap();
+        copy_program(&tmux_program(), &program);
         let mut command = server.command(&program);
         command.args(["-L", "s", "-f"]).arg(server.path("tmux.conf"));
         let started = command.args(["new-session", "-d", "-s", "one"]).output().unwrap();
@@ -41,7 +41,7 @@ impl Upgraded {
 
     fn replace_by(&self, other: &Path) {
         let new = self.server.path("bin/new");
-        fs::copy(other, &new).unwrap();
+        copy_program(other, &new);
         fs::rename(&new, &self.program).unwrap();
     }
 
@@ -161,7 +161,7 @@ fn a_program_may_be_called_deleted() {
     let server = &upgraded.server;
     server.wait_for_names(&["one"]);
     // At the path that it would have had.
-    fs::copy(upgraded.waiting_client(), upgraded.program.with_file_name("tmux")).unwrap();
+    copy_program(&upgraded.waiting_client(), &upgraded.program.with_file_name("tmux"));
     upgraded.check_what_is_told();
     let check = |name: &str| {
         server.tmux(&["new-session", "-d", "-s", name]);
@@ -227,7 +227,7 @@ fn where_nobody_tells_what_the_server_runs_it_is_said_in_time_that_it_does_not_a
     let stub = upgraded.waiting_client();
     upgraded.replace_by(&stub);
     fs::create_dir(server.path("traps")).unwrap();
-    fs::copy(&stub, server.path("traps/tmux")).unwrap();
+    copy_program(&stub, &server.path("traps/tmux"));
     let socket = server.published(&upgraded.program)[0].1.display().to_string();
     let pid = server.tmux(&["list-sessions", "-F", "#{pid}"]);
 
