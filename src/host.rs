@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::files;
-use crate::model::host::{Host, Whereabouts, whereabouts};
+use crate::model::host::{Host, Whereabouts, differs, whereabouts};
 use crate::model::memory::Memory;
 use crate::model::snapshot::ServerId;
 
@@ -43,7 +43,6 @@ pub fn is_here(host: &Host) -> bool {
 
 /// Whether a memory whose server seems to be ours by process id and start is another's.
 pub fn is_of_another(memory: &Memory, here: &Host) -> bool {
-    let differs = |a: &str, b: &str| !a.is_empty() && !b.is_empty() && a != b;
     let (Some(host), Some(server)) = (&memory.host, memory.server) else { return false };
     let is_other_process = memory.started.zip(started(server.pid)).is_some_and(|(a, b)| a != b);
     differs(&host.machine, &here.machine)
@@ -86,7 +85,6 @@ pub fn is_running(
     host: Option<&Host>,
     here: &Host,
 ) -> bool {
-    let differs = |a: &str, b: &str| !a.is_empty() && !b.is_empty() && a != b;
     let is_out_of_sight = host.is_some_and(|host| {
         differs(&host.boot, &here.boot) || differs(&host.pid_namespace, &here.pid_namespace)
     });
@@ -130,6 +128,7 @@ struct Brief {
     sockets: Option<String>,
 }
 
+/// One that cannot be read says nothing: whoever takes the folder then fails on it, and says so.
 fn brief(dir: &Path) -> Brief {
     let bytes = files::read(&dir.join("server.json")).ok().flatten().unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
@@ -207,12 +206,9 @@ pub fn settle(dir: PathBuf, seeker: Seeker<'_>) -> PathBuf {
     let here = here();
     let dir = base(&dir);
     let [of_host, of_container] = own_folders(&dir, &here);
-    let (is_host_there, is_container_there) = (of_host.is_dir(), of_container.is_dir());
+    let is_host_there = of_host.is_dir();
     let mut best = (claim(&dir, &here, seeker), dir);
-    for (own, _) in [(&of_host, is_host_there), (&of_container, is_container_there)]
-        .into_iter()
-        .filter(|(_, is_there)| *is_there)
-    {
+    for own in [&of_host, &of_container].into_iter().filter(|own| own.is_dir()) {
         let claim = claim(own, &here, seeker);
         if claim > best.0 {
             best = (claim, own.clone());

@@ -19,6 +19,11 @@ pub struct Host {
     pub pid_namespace: String,
 }
 
+/// Whether two of these texts are known, and are not the same.
+pub fn differs(a: &str, b: &str) -> bool {
+    !a.is_empty() && !b.is_empty() && a != b
+}
+
 /// Where the server of a memory is, seen from a host that does not find it behind its socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whereabouts {
@@ -41,8 +46,6 @@ pub fn whereabouts(
     let Some(host) = host else {
         return if runs { Whereabouts::WithoutSocket } else { Whereabouts::Here };
     };
-    let is_known = |a: &str, b: &str| !a.is_empty() && !b.is_empty();
-    let differs = |a: &str, b: &str| is_known(a, b) && a != b;
     let is_renamed = differs(&host.node, &here.node);
     let is_out_of_sight = differs(&host.pid_namespace, &here.pid_namespace);
     if runs {
@@ -55,7 +58,7 @@ pub fn whereabouts(
     if differs(&host.boot, &here.boot) {
         // The machine started anew, whatever it is called now; or where machines have no ids, it
         // may be another.
-        let is_same = is_known(&host.machine, &here.machine) || !is_renamed;
+        let is_same = !host.machine.is_empty() && !here.machine.is_empty() || !is_renamed;
         return if is_same { Whereabouts::Here } else { Whereabouts::Elsewhere };
     }
     // Within one boot. Who shares our process ids would be seen to run, and who shares our sockets

@@ -151,13 +151,12 @@ impl<'a> Work<'a> {
         let is_unreachable = self.before.memory.is_unreachable(&session.uuid);
         let is_taken = registry.sessions.contains_key(&session.name);
         if is_taken || !is_unreachable && self.policy.is_too_old(since, self.now) {
-            self.step_aside(session);
-        } else if is_unreachable {
-            registry.sessions.insert(session.name.clone(), session);
-        } else {
-            lost_since.insert(session.uuid.clone(), since);
-            registry.sessions.insert(session.name.clone(), session);
+            return self.step_aside(session);
         }
+        if !is_unreachable {
+            lost_since.insert(session.uuid.clone(), since);
+        }
+        registry.sessions.insert(session.name.clone(), session);
     }
 
     /// Into the closed list; one that was there before has its old place.
