@@ -48,14 +48,10 @@ pub(crate) fn incomplete(tmux: &Tmux, output: &Output) -> TmuxError {
 /// # Errors
 /// tmux fails.
 pub fn options(tmux: &Tmux, names: &[&str], deadline: Instant) -> Result<Vec<Vec<u8>>, TmuxError> {
-    let mark = query::new_mark();
-    let query = Query { mark: &mark, clear: None, hooks: false, options: names };
-    let output = tmux.start(&query::args(query))?.finish(deadline)?;
-    if let Some(answer) = query::parse(query, &output.stdout) {
-        return Ok(answer.options);
-    }
-    if output.stderr != NO_TARGET || !output.stdout.is_empty() {
-        return Err(incomplete(tmux, &output));
+    match ask(tmux, false, names, deadline) {
+        Ok(answer) => return Ok(answer.options),
+        Err(TmuxError::Empty) => {}
+        Err(error) => return Err(error),
     }
     // Before 3.2 display-message needs a session; show-options prints values as they are.
     let show = |name: &&str| {

@@ -1,11 +1,9 @@
 //! What doctor says of the user's options beyond what a sync reads of them: names that are nobody's,
 //! and values that cannot work. Asks tmux nothing.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use tmux_roster::config::OPTIONS;
+use tmux_roster::config::{OPTIONS, is_program};
 use tmux_roster::options::{Reader, TABLE};
 
 use crate::commands::output::to_paste;
@@ -78,7 +76,7 @@ pub fn of_scripts(name: &str, value: &str, home: Option<&Path>) -> Option<Compla
                 _ => value.into(),
             };
             let is_elsewhere = path.is_relative() && value.contains('/');
-            if is_elsewhere || is_program(&path) {
+            if is_elsewhere || path.is_absolute() && is_program(&path) {
                 return None;
             }
             format!("{name} is {value:?}, which is not a program: not used")
@@ -108,12 +106,6 @@ pub fn command(name: &str, value: &str) -> Option<Complaint> {
     }
     let found = format!("{name} starts {program:?}, which is not a program");
     Some((found, "put an executable there (chmod +x), or fix it in tmux.conf".into()))
-}
-
-pub fn is_program(path: &Path) -> bool {
-    path.is_absolute()
-        && fs::metadata(path)
-            .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]

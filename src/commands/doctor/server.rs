@@ -1,6 +1,6 @@
 //! What doctor looks at in tmux: the program, the server, the plugin in it, hooks, options and keys.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -79,9 +79,8 @@ fn value(answer: &Answer, name: &str) -> String {
 
 /// The server: whether it answers, whole and in time, and whether its version is the program's.
 pub fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Option<Answer> {
-    let place = Place { tmux: tmux.clone(), dir: PathBuf::new() };
     let options: Vec<&str> = asked_for().collect();
-    let answer = match call::ask(&place.tmux, true, &options, Instant::now() + ANSWER_LIMIT) {
+    let answer = match call::ask(tmux, true, &options, Instant::now() + ANSWER_LIMIT) {
         Ok(answer) => answer,
         Err(error @ TmuxError::NoServer { .. }) => {
             exam.note("server", &format!("{error}: only the files were checked"), "");

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use rustix::termios::tcgetwinsize;
-use tmux_roster::config::Place;
+use tmux_roster::config::{Place, is_program};
 use tmux_roster::model::session::is_uuid;
 use tmux_roster::tmux::text::quote_sh;
 use unicode_width::UnicodeWidthStr;
 
 use crate::commands::context::{Context, Failure};
-use crate::commands::doctor::options::is_program;
 use crate::commands::inspect::View;
 use crate::commands::ui::key::Seat;
 use crate::commands::ui::pick::lines;
@@ -26,7 +25,7 @@ pub fn fzf() -> Option<PathBuf> {
         .chain(own)
         .chain(usual)
         .map(|folder| folder.join("fzf"))
-        .find(|program| is_program(program))
+        .find(|program| program.is_absolute() && is_program(program))
 }
 
 pub const HELP: &str = "\
