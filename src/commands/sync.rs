@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use tmux_roster::config::{Environment, Place};
+use tmux_roster::config::Place;
 use tmux_roster::log::log;
 use tmux_roster::model::reconcile::EventKind;
 use tmux_roster::model::snapshot::SessionId;
@@ -30,18 +30,18 @@ pub fn sync_for_hook(context: &Context, args: &cli::Sync, started: Instant) -> E
         _ => context.place_without_tmux(),
     };
     if let Ok(place) = place {
-        sync_silently(&place, trigger, mark);
+        sync_silently(context, &place, trigger, mark);
     }
     ExitCode::SUCCESS
 }
 
-fn sync_silently(place: &Place, trigger: Trigger, mark: Mark) {
+fn sync_silently(context: &Context, place: &Place, trigger: Trigger, mark: Mark) {
     match sync::sync(place, trigger) {
         Ok(report) if report.unfinished => look::look_later(place, mark, None),
         Ok(_) => look::end_look(place),
         Err(SyncError::Tmux(TmuxError::NoServer { .. } | TmuxError::Unreachable { .. })) => {}
         // Another host came first to a folder that both had used until then.
-        Err(SyncError::Elsewhere { .. }) => load::load_here(&Environment::read(), place),
+        Err(SyncError::Elsewhere { .. }) => load::load_here(&context.environment, place),
         // What the server's end interrupts is found at the next start.
         Err(SyncError::Tmux(TmuxError::Failed { message })) if is_exiting(&message) => {}
         Err(error) => {
@@ -57,7 +57,7 @@ pub fn look(context: &Context, args: cli::Look) -> ExitCode {
     if look::wait_for_look(&place, Duration::from_millis(args.after)) {
         let started = Instant::now();
         let trigger = Trigger::Hook { mark: Mark::Option, started, session: None };
-        sync_silently(&place, trigger, Mark::Option);
+        sync_silently(context, &place, trigger, Mark::Option);
     }
     ExitCode::SUCCESS
 }
@@ -67,7 +67,7 @@ pub fn sync_by_hand(context: &Context) -> Outcome {
     let mut synced = sync::sync(&place, Trigger::Person);
     if let Err(SyncError::Elsewhere { .. }) = synced {
         // As a hook's job does, which may not have come to it.
-        load::load_here(&Environment::read(), &place);
+        load::load_here(&context.environment, &place);
         place = context.place()?;
         synced = sync::sync(&place, Trigger::Person);
     }

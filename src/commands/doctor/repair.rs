@@ -9,12 +9,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tmux_roster::config::{Environment, Place};
 use tmux_roster::model::snapshot::ServerId;
-use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, call};
-use tmux_roster::tmux::{Tmux, program};
+use tmux_roster::tmux::{ANSWER_LIMIT, Tmux, TmuxError, program};
 use tmux_roster::transaction::{self, SyncError, Trigger};
 use tmux_roster::{persist, sync};
 
-use crate::commands::context::Failure;
 use crate::commands::doctor::{Examination, Finding, Repair};
 use crate::commands::load;
 
@@ -38,17 +36,8 @@ pub fn mend(examined: &Examination) -> Vec<Finding> {
                 (format!("put {what} back"), put_back(place, examined.server, line))
             }
             Repair::Load => {
-                let deadline = Instant::now() + ANSWER_LIMIT;
-                let loaded = call::options(&place.tmux, &["@roster-binary"], deadline)
-                    .map_err(Failure::from)
-                    .and_then(|values| {
-                        let is_chosen = values.iter().any(|value| !value.is_empty());
-                        load::load_into(&Environment::read(), place, false, is_chosen)
-                    })
-                    .map_err(|failure| match failure {
-                        Failure::Usage(message) => message,
-                        Failure::Error(error) => error.to_string(),
-                    });
+                let loaded = load::load_again(&Environment::read(), place);
+                let loaded = loaded.map_err(|failure| failure.text());
                 drop(held);
                 // The job that loading starts may take its time, and what is looked at next is
                 // what there is then.

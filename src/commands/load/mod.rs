@@ -60,11 +60,16 @@ pub fn load_here(environment: &Environment, place: &Place) {
         return;
     }
     let new = Place { dir, tmux: place.tmux.clone() };
-    let chosen = call::options(&place.tmux, &["@roster-binary"], Instant::now() + LIMIT);
-    let chosen = chosen.is_ok_and(|values| values.iter().any(|value| !value.is_empty()));
-    if let Err(Failure::Error(error)) = load_into(environment, &new, false, chosen) {
-        log(&new, &format!("load: {error}"));
+    if let Err(failure) = load_again(environment, &new) {
+        log(&new, &format!("load: {}", failure.text()));
     }
+}
+
+/// Loads the plugin into a server that had it before, where nobody says whether the user chose the
+/// program.
+pub fn load_again(environment: &Environment, place: &Place) -> Result<(), Failure> {
+    let chosen = call::options(&place.tmux, &["@roster-binary"], Instant::now() + LIMIT)?;
+    load_into(environment, place, false, chosen.iter().any(|value| !value.is_empty()))
 }
 
 /// Loads the plugin, with the program that runs now, where the place is settled already; or only
