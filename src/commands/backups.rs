@@ -143,8 +143,8 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Changes what is remembered, given the UUIDs that live and what is lost, after a backup, whose
-/// path it returns. The backup is of the registry as it was loaded and brought into step: one that
+/// Changes what is remembered, given the UUIDs that live (out of reach, too) and what is lost, after
+/// a backup, whose path it returns. The backup is of the registry as it was loaded and brought into step: one that
 /// was gone or damaged is back by then, and would be in no backup that was made before.
 pub fn change_after_backup(
     place: &Place,
@@ -155,7 +155,9 @@ pub fn change_after_backup(
         Ok(mut transaction) => {
             transaction.bring_into_step()?;
             let backup = transaction.backup()?;
-            let live: HashSet<String> = transaction.live().into_values().collect();
+            let mut live: HashSet<String> = transaction.live().into_values().collect();
+            let unreachable = transaction.remembered.memory.unreachable.iter();
+            live.extend(unreachable.flat_map(|server| server.uuids.iter().cloned()));
             let mut next = transaction.remembered.clone();
             change(&mut next, &live, transaction.lost());
             transaction.commit(next, None)?;

@@ -203,6 +203,28 @@ fn what_nobody_reaches_is_made_again_only_by_force_and_as_another() {
     assert_eq!(server.roster(&["list", "--state", "lost", "--json"]), "[]\n");
 }
 
+#[test]
+fn what_lives_out_of_reach_keeps_its_record_when_all_others_go() {
+    if !Path::new("/proc/self/stat").exists() {
+        return;
+    }
+    let (server, _) = without_socket("", true);
+    let record = |name: &str| server.registry()["sessions"][name].clone();
+    server.tmux(&["new-session", "-d", "-s", "mine"]);
+    server.wait_for_name("mine");
+    server.wait_until_idle();
+    let (one, two) = (record("one"), record("two"));
+    server.roster(&["clear"]);
+    assert_eq!((record("one"), record("two")), (one.clone(), two.clone()));
+    // A registry of before that has neither.
+    let saved = server.path("saved.json");
+    fs::write(&saved, r#"{"schema_version":1,"sessions":{}}"#).unwrap();
+    server.roster(&["recover", saved.to_str().unwrap()]);
+    assert_eq!((record("one"), record("two")), (one, two));
+    let listed = server.roster(&["list", "--json"]);
+    assert_eq!(state_of(&listed, "two"), "unreachable");
+}
+
 /// A host of its own: another name, private sockets, and if wanted other process ids, another
 /// machine id or boot.
 struct Host<'a> {
