@@ -15,7 +15,7 @@ use rustix::process::{Pid, test_kill_process};
 use super::text::{escape_format, quote_sh};
 use super::{ANSWER_LIMIT, Tmux, TmuxError, program, socket_folder_name};
 
-/// Tells the job of such a look how long it was put off.
+/// Tells a job that takes a look once more, after a sync that failed, how long it was put off.
 pub const RETRY_VARIABLE: &str = "ROSTER_RETRY";
 
 /// What a hook's job knows of the server that started it.

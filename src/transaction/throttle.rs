@@ -30,8 +30,8 @@ const WATCH: Duration = Duration::from_millis(20);
 /// its timers alone use 10 to 20 %, during one it uses 25 %.
 const AT_WORK: u32 = 4;
 
-/// The same where another query began while this job waited for the lock: servers that ended one
-/// after another may each have left a job.
+/// Minimum spacing where another query began while this job waited for the lock: servers that ended
+/// one after another may each have left a job.
 const LEAST_PACE: Duration = Duration::from_millis(30);
 
 /// How often the sync of a hook looks whether all hooks are still there.

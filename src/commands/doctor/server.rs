@@ -166,11 +166,15 @@ pub fn check_socket(exam: &mut Examination, place: &Place, is_answered: bool) {
 pub fn check_hosts(exam: &mut Examination, place: &Place) {
     for other in host::siblings(&place.dir) {
         let store = Store::new(other.dir.join(REGISTRY));
-        let sessions = store.names().map_or(0, |names| names.len());
-        if sessions == 0 {
-            continue;
-        }
-        let sessions = count(sessions, "session");
+        let sessions = match store.names() {
+            Ok(names) if names.is_empty() => continue,
+            Ok(names) => count(names.len(), "session"),
+            Err(error) => {
+                let found = format!("the registry of the host {}: {error}", other.node);
+                exam.problem("hosts", &found, "");
+                continue;
+            }
+        };
         let now = Timestamp::now();
         let seen = store.peek_times().and_then(|times| times.queried.elapsed().ok());
         let seen = seen.map_or("never seen".to_owned(), |since| {
