@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use tmux_roster::tmux::hooks::HOOKS;
 
-use crate::env::{Folder, ROSTER, Server, tmux_program, wait_for};
+use crate::env::{Folder, ROSTER, Server, tmux_program, tmux_version, wait_for};
 use crate::plugin::copy_plugin;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -900,6 +900,11 @@ fn uninstalling_leaves_nothing_but_the_registry() {
         || other(&["show-options", "-t", "two"]).contains("@roster_uuid").then_some(()),
         || "the other server's stamp".into(),
     );
+    let has_hidden = tmux_version() >= (3, 2);
+    if has_hidden {
+        // As after a sync that failed.
+        server.tmux(&["set-environment", "-gh", "ROSTER_LOOK", "1-1"]);
+    }
     let keys = before(&["list-keys"]);
     let bin = server.path("home/.local/bin");
     std::fs::create_dir_all(&bin).unwrap();
@@ -927,6 +932,7 @@ fn uninstalling_leaves_nothing_but_the_registry() {
         for what in [
             &["show-hooks", "-g"][..],
             &["show-environment", "-g"],
+            &["show-environment", if has_hidden { "-gh" } else { "-g" }],
             &["show-options", "-g"],
             &["list-sessions", "-F", "#{@roster_uuid}#{@roster_mode}#{@roster_health}"],
         ] {
