@@ -43,11 +43,11 @@ pub fn run_scripts(place: &Place, settings: &Settings, events: &[Event]) {
         Some(Script { words: words.clone(), environment: environment.collect() })
     };
     let scripts: Vec<Script> = events.iter().filter_map(script_of).collect();
-    let Ok(program) = std::env::current_exe() else { return };
-    let Ok(told) = serde_json::to_vec(&scripts) else { return };
     if scripts.is_empty() {
         return;
     }
+    let Ok(program) = std::env::current_exe() else { return };
+    let Ok(told) = serde_json::to_vec(&scripts) else { return };
     let supervisor = Command::new(&program)
         .arg("run-scripts")
         .env(LOG_VARIABLE, place.log())

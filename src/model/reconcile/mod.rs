@@ -214,7 +214,7 @@ impl<'a> Work<'a> {
         let tracked_ids: HashSet<SessionId> = tracked.iter().map(|l| l.id).collect();
         memory.untracked.retain(|id, _| present.contains(id) && !tracked_ids.contains(id));
 
-        let mut memory_after = memory.clone();
+        let mut told_after = BTreeMap::new();
         let mut registry =
             Registry { extra: self.before.registry.extra.clone(), ..Registry::default() };
         let (mut effects, mut health_due) = (Vec::new(), Vec::new());
@@ -237,10 +237,9 @@ impl<'a> Work<'a> {
                 }
             };
             memory.sessions.insert(session.id, before);
-            memory_after.sessions.insert(session.id, told);
+            told_after.insert(session.id, told);
             registry.sessions.insert(record.name.clone(), record);
         }
-        memory_after.exact = memory.exact.clone();
 
         let look = self.close_the_gone(live, &present, &mut memory);
         self.keep_the_lost(live, &mut registry, &mut memory);
@@ -263,10 +262,6 @@ impl<'a> Work<'a> {
             let mut known = closed.chain(registry.by_uuid(uuid)).filter(|s| s.uuid == *uuid);
             known.any(|session| session.workdir == displaced.to)
         });
-        memory_after.exact.clone_from(&memory.exact);
-        memory_after.displaced.clone_from(&memory.displaced);
-        memory_after.lost_since.clone_from(&memory.lost_since);
-        memory_after.look_at = memory.look_at;
 
         let ignore = &self.policy.ignore;
         let is_lost = |s: &&Session| memory.lost_since.contains_key(&s.uuid);
@@ -281,6 +276,10 @@ impl<'a> Work<'a> {
                 only_if_unset: false,
             });
         }
+        // All but what tmux was told is the same before and after.
+        let told_before = std::mem::take(&mut memory.sessions);
+        let memory_after = Memory { sessions: told_after, ..memory.clone() };
+        memory.sessions = told_before;
         let closed = self.closed;
         Plan {
             next: Remembered { registry, closed, memory },
