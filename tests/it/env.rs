@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -392,7 +392,8 @@ impl Server {
 
     /// The same where there may be no server.
     pub fn wait_for_jobs(&self) {
-        wait_for(|| (!jobs_in(&self.folder)).then_some(()), || "the end of all syncs".into());
+        let is_idle = || !jobs_in(&self.folder).expect("ps runs");
+        wait_for(|| is_idle().then_some(()), || "the end of all syncs".into());
     }
 
     /// A client that is attached, in a pane of a server of its own.
@@ -436,19 +437,19 @@ impl Drop for Server {
         let _ = self.command(tmux_program()).args(["-L", "outer", "kill-server"]).output();
         // A job that is still at work would make the folder anew after it was removed.
         let start = Instant::now();
-        while jobs_in(&self.folder) && start.elapsed() < Duration::from_secs(5) {
+        while matches!(jobs_in(&self.folder), Ok(true)) && start.elapsed() < Duration::from_secs(5)
+        {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
 /// Whether a job of a hook works on a registry in a folder.
-fn jobs_in(folder: &Folder) -> bool {
+fn jobs_in(folder: &Folder) -> io::Result<bool> {
     let folder = folder.path().display().to_string();
-    let printed = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output();
-    let text = printed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let text = text.unwrap_or_default();
-    text.lines().any(|line| line.contains(" sync --hook") && line.contains(&folder))
+    let printed = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output()?;
+    let text = String::from_utf8_lossy(&printed.stdout).into_owned();
+    Ok(text.lines().any(|line| line.contains(" sync --hook") && line.contains(&folder)))
 }
 
 /// A real client: `tmux attach` in a pane of another private server.

@@ -118,9 +118,8 @@ fn what_the_server_outlived_is_closed_and_the_rest_lost() {
         server.tmux(&["kill-session", "-t", &server.id(name)]);
     }
     server.wait_for_names(&["w", "y", "z"]);
-    // The server outlives the close; only time can show it.
+    // The server outlives the close, which is believed after ten seconds; only time can show it.
     let closed_at = std::time::Instant::now();
-    // (What this test waits for is believed after ten.)
     wait_for(|| (closed_at.elapsed().as_secs() >= 11).then_some(()), || "the time".into());
     server.kill_server();
     check_all_come_back(&server, &before, &["w", "y", "z"]);
