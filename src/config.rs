@@ -218,7 +218,8 @@ pub fn one_spelling(socket: &Path) -> PathBuf {
 }
 
 /// `socket,pid,session` into the socket, the session's number and the server's process id; the
-/// socket may hold commas. One that is relative, as `tmux -S` takes it, is meant from where the server was started.
+/// socket may hold commas. A relative one, as `tmux -S` takes it, is relative to where the server
+/// was started.
 fn split_tmux(value: &OsStr) -> Option<(PathBuf, String, String)> {
     let mut parts = value.as_bytes().rsplitn(3, |b| *b == b',');
     let session = String::from_utf8_lossy(parts.next()?).into_owned();

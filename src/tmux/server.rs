@@ -102,9 +102,9 @@ pub fn start(tmux: &Tmux) -> Result<bool, TmuxError> {
     let printed = tmux.run(&args, Instant::now() + Duration::from_secs(30))?;
     let ends = String::from_utf8_lossy(&printed).lines().any(|line| line == "on");
     if ends {
-        // Were we interrupted before that, a job does it (before 3.2 there is no such timer). It is
-        // a call of its own, since commands that tmux runs by itself are answered to whichever
-        // client is in control mode.
+        // Should we be cut off before `let_end`, a job does its work (before 3.2 there is no such
+        // timer). The job calls tmux anew, since a control-mode client would get the replies to
+        // commands that tmux runs by itself.
         let mut then = quote_sh(tmux.program.as_os_str().as_bytes());
         then.extend_from_slice(
             b" if-shell -F '#{@roster_starting}' 'set-option -s exit-empty on ; \
