@@ -1,6 +1,6 @@
 //! The command line as data.
 
-use argh::{ArgsInfo, EarlyExit, FromArgs};
+use argh::{ArgsInfo, EarlyExit, FromArgs, SubCommands};
 
 /// A self-maintaining registry of tmux sessions.
 #[derive(ArgsInfo, FromArgs)]
@@ -55,7 +55,7 @@ impl<'a> Line<'a> {
 
     /// Whether its verb is one of [`Internal`].
     pub fn is_internal(&self) -> bool {
-        matches!(self.verb, "load" | "look" | "run-scripts" | "key")
+        InternalVerb::COMMANDS.iter().any(|command| command.name == self.verb)
     }
 
     /// Understands it as a [`Cli`] or an [`Internal`].

@@ -196,7 +196,7 @@ fn every_command_stands_in_the_readme_and_every_command_there_is_real() {
         })
         .collect();
     // What plugin.tmux, keys and completions call is no command for people.
-    for internal in ["load", "run-scripts", "complete", "key"] {
+    for internal in ["load", "look", "run-scripts", "complete", "key"] {
         assert!(!real.contains(internal), "{help}");
     }
     let rows = table("Commands", 0);

@@ -263,8 +263,7 @@ fn without_tmux(place: &Place) -> Vec<Row> {
 
 /// The words of @roster-modes.
 fn modes(context: &Context) -> Offer {
-    let place = Place { tmux: context.tmux(), dir: PathBuf::new() };
-    let values = call::options(&place.tmux, &["@roster-modes"], Instant::now() + LIMIT);
+    let values = call::options(&context.tmux(), &["@roster-modes"], Instant::now() + LIMIT);
     let value = values.ok().and_then(|values| values.into_iter().next()).unwrap_or_default();
     let modes = config::modes(&String::from_utf8_lossy(&value));
     Offer::Words(modes.into_iter().map(|mode| (mode, String::new())).collect())

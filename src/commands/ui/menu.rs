@@ -132,12 +132,8 @@ pub fn seat(context: &Context, place: &Place, from: Option<&str>) -> Result<Seat
 
 /// What a key does, whose errors nobody would see otherwise: they are told to its client.
 pub fn telling(place: &Place, from: Option<&str>, outcome: Outcome) -> Outcome {
-    if let (Err(error), Some(from)) = (&outcome, from) {
-        let text = match error {
-            Failure::Usage(text) => text.clone(),
-            Failure::Error(error) => error.to_string(),
-        };
-        Seat::parse(from)?.tell(place, &visible(&text));
+    if let (Err(failure), Some(from)) = (&outcome, from) {
+        Seat::parse(from)?.tell(place, &visible(&failure.text()));
     }
     outcome
 }

@@ -261,7 +261,8 @@ fn act(
             Some(said) => said,
             None => return Ok(String::new()),
         },
-        ("ctrl-x", State::Lost) => run(&["forget", target])?,
+        // Of one that is out of reach it only says so.
+        ("ctrl-x", State::Lost | State::Unreachable) => run(&["forget", target])?,
         ("ctrl-x", _) => {
             let (question, words) = menu::question(row);
             let mut text = format!("{}\r\n\r\n", visible(&question));
