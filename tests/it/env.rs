@@ -544,8 +544,17 @@ impl<'a> Client<'a> {
     pub fn wait_to_see(&self, text: &str) {
         wait_for(
             || self.screen().contains(text).then_some(()),
-            || format!("{text:?} on the screen:\n{}", self.screen()),
+            || format!("{text:?} on the screen:\n{}", self.shown()),
         );
+    }
+
+    /// The screen for a failure's message, without what is empty in it: CI keeps little of a
+    /// message.
+    pub fn shown(&self) -> String {
+        let screen = self.screen();
+        let lines = screen.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        let is_empty = |line: &String| line.chars().all(|c| "│┌┐└┘─╭╮╰╯ ".contains(c));
+        lines.filter(|line| !is_empty(line)).collect::<Vec<_>>().join("\n")
     }
 }
 

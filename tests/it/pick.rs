@@ -108,14 +108,14 @@ impl Client<'_> {
     fn wait_to_see_one_of(&self, texts: &[String]) {
         wait_for(
             || texts.iter().any(|text| self.screen().contains(text.as_str())).then_some(()),
-            || format!("one of {texts:?}:\n{}", self.screen()),
+            || format!("one of {texts:?}:\n{}", self.shown()),
         );
     }
 
     fn wait_until_gone(&self, text: &str) {
         wait_for(
             || (!self.screen().contains(text)).then_some(()),
-            || format!("the end of {text:?}:\n{}", self.screen()),
+            || format!("the end of {text:?}:\n{}", self.shown()),
         );
     }
 
@@ -375,7 +375,7 @@ fn a_person_types_roster_pick() {
     outside.press(&["Enter"]);
     wait_for(
         || shown(&server).contains(&"two".into()).then_some(()),
-        || format!("a client in two:\n{}", outside.screen()),
+        || format!("a client in two:\n{}", outside.shown()),
     );
 }
 
@@ -786,7 +786,7 @@ fn hostile_sessions_come_back_from_the_picker() {
 fn wait_to_be_in(server: &Server, client: &Client, uuid: &str) {
     wait_for(
         || (server.tmux(&["list-clients", "-F", "#{@roster_uuid}"]) == uuid).then_some(()),
-        || format!("the client in {uuid}:\n{}", client.screen()),
+        || format!("the client in {uuid}:\n{}", client.shown()),
     );
     // Until it has gone, a popup gets the keys.
     client.wait_until_gone("└");

@@ -801,7 +801,8 @@ fn of_many_that_save_at_once_none_is_lost() {
     for round in 0..3 {
         let names: Vec<String> = (0..64).map(|n| format!("r{round}-{n:02}")).collect();
         let start = |name: &String| {
-            place.command(&["save", name, "/w", "safe"]).spawn().expect("roster runs")
+            let mut save = place.command(&["save", name, "/w", "safe"]);
+            save.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("roster runs")
         };
         let children: Vec<Child> = names.iter().map(start).collect();
         for child in children {
