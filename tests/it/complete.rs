@@ -1,12 +1,11 @@
 //! Completions in the real shells: what TAB inserts is one word, the name, and runs nothing.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use serde_json::json;
 
-use crate::env::{Client, ROSTER, Server, skip, try_out, wait_for};
+use crate::env::{Client, ROSTER, Server, skip, try_out, wait_for, write_program};
 
 const HOSTILE: [&str; 27] = [
     "'lead",
@@ -55,8 +54,7 @@ fn prepared() -> Server {
          for word; do printf '%s\\0' \"$word\"; done >'{0}.new' && mv '{0}.new' '{0}'\n",
         server.dir("words")
     );
-    fs::write(bin.join("roster"), stub).unwrap();
-    fs::set_permissions(bin.join("roster"), fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&bin.join("roster"), &stub);
     server
 }
 
@@ -282,8 +280,7 @@ fn a_server_that_does_not_answer_holds_nobody_up() {
     let server = prepared();
     write_registry(&server, &["one"]);
     let stub = server.path("bin/tmux");
-    fs::write(&stub, "#!/bin/sh\nexec sleep 60\n").unwrap();
-    fs::set_permissions(&stub, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&stub, "#!/bin/sh\nexec sleep 60\n");
     let started = std::time::Instant::now();
     let output = server
         .command(ROSTER)

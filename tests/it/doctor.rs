@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::env::{ROSTER, Server, tmux_program, tmux_version, wait_for};
+use crate::env::{ROSTER, Server, tmux_program, tmux_version, wait_for, write_program};
 use crate::tidy::options_of_the_readme;
 
 /// A server with the plugin and the session `one`, in step.
@@ -234,9 +234,8 @@ fn a_stamp_that_a_window_hides_is_told() {
 fn a_program_that_is_gone_or_of_another_version_is_replaced() {
     let server = started();
     let other = server.path("it's roster");
-    fs::write(&other, "#!/bin/sh\necho roster 0.0.1\n").unwrap();
+    write_program(&other, "#!/bin/sh\necho roster 0.0.1\n");
     let run = format!("'{}' sync --hook", other.display().to_string().replace('\'', "'\\''"));
-    chmod(&other, 0o755);
     server.tmux(&["set-option", "-g", "@roster_run", &run]);
     let (findings, _) = doctor(&server, &[]);
     assert!(found(&findings, "program", "problem")[0].contains("0.0.1"), "{findings:#?}");
@@ -304,8 +303,7 @@ fn a_tmux_that_does_not_answer_holds_it_up_for_seconds_only() {
         "#!/bin/sh\n[ \"$1\" = -V ] && exec '{}' -V\nexec sleep 60\n",
         tmux_program().display()
     );
-    fs::write(bin.join("tmux"), stub).unwrap();
-    chmod(&bin.join("tmux"), 0o755);
+    write_program(&bin.join("tmux"), &stub);
     let before = files(&server);
     let begun = Instant::now();
     let output = server

@@ -223,11 +223,8 @@ impl Server {
     /// found out wherever that happens, be it where nothing can be written.
     pub fn set_trap(&self) {
         let (folder, notes) = (self.path("traps"), self.dir("touched"));
-        fs::create_dir(&folder).expect("a folder of the test");
         let body = format!("#!/bin/sh\necho \"touch $* in $PWD\" >>'{notes}'\n");
-        fs::write(folder.join("touch"), body).expect("a trap");
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(folder.join("touch"), mode).expect("a mode");
+        write_program(&folder.join("touch"), &body);
     }
 
     /// Every call of the `touch` of [`Server::set_trap`], and every file named `canary`.
@@ -552,7 +549,8 @@ impl<'a> Client<'a> {
     /// message.
     pub fn shown(&self) -> String {
         let screen = self.screen();
-        let lines = screen.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        let lines =
+            screen.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
         let is_empty = |line: &String| line.chars().all(|c| "│┌┐└┘─╭╮╰╯ ".contains(c));
         lines.filter(|line| !is_empty(line)).collect::<Vec<_>>().join("\n")
     }
@@ -563,6 +561,16 @@ impl<'a> Client<'a> {
 pub fn copy_program(from: &Path, to: &Path) {
     let copied = Command::new("cp").args(["-p", "--"]).arg(from).arg(to).status().expect("cp runs");
     assert!(copied.success(), "{} is copied", from.display());
+}
+
+/// Writes a script that is then run: in the same way, and for the same reason.
+pub fn write_program(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder of the test");
+    let beside = path.with_extension("text");
+    fs::write(&beside, text).expect("a script");
+    fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).expect("mode 0755");
+    copy_program(&beside, path);
+    fs::remove_file(&beside).expect("a script");
 }
 
 /// Polls until `look` finds something; says what was missing if it never does.

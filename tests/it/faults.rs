@@ -16,8 +16,8 @@ use tmux_roster::tmux::source::only_on;
 use tmux_roster::tmux::text::line;
 
 use crate::env::{
-    Client, Folder, ROSTER, Server, copy_program, skip, tmux_program, tmux_version, try_out,
-    wait_at_most, wait_for,
+    Client, Folder, ROSTER, Server, skip, tmux_program, tmux_version, try_out, wait_at_most,
+    wait_for, write_program,
 };
 
 /// What a hook's job may take, and what a loaded machine adds to it.
@@ -40,11 +40,7 @@ pub fn can(test: &str, trial: &mut Command) -> bool {
 }
 
 pub fn script(path: &Path, body: &str) {
-    let text = path.with_extension("text");
-    fs::write(&text, format!("#!/bin/sh\n{body}\n")).unwrap();
-    fs::set_permissions(&text, fs::Permissions::from_mode(0o755)).unwrap();
-    copy_program(&text, path);
-    fs::remove_file(&text).unwrap();
+    write_program(path, &format!("#!/bin/sh\n{body}\n"));
 }
 
 fn store(file: &Path, args: &[&str]) -> Output {

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -11,7 +10,7 @@ use tmux_roster::tmux::text::argument;
 use tmux_roster::tmux::text::escape_name;
 use tmux_roster::validate_name;
 
-use crate::env::{Client, ROSTER, Server, version, wait_for};
+use crate::env::{Client, ROSTER, Server, version, wait_for, write_program};
 use crate::faults::{hook_job, script, typed};
 
 /// Where a key was pressed, as a binding says it.
@@ -318,8 +317,7 @@ fn scripts_get_hostile_values_byte_for_byte() {
     let body = "#!/bin/sh\ncd \"${0%/*}/events\" || exit\n\
         printf '%s\\0' \"$ROSTER_EVENT\" \"$ROSTER_SESSION\" \"$ROSTER_OLD_NAME\" \
         \"$ROSTER_UUID\" \"$ROSTER_MODE\" \"$ROSTER_WORKDIR\" >new.$$ && mv new.$$ event.$$\n";
-    std::fs::write(&script, body).unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&script, body);
     std::fs::create_dir(&events).unwrap();
     let mode = "#(touch canary)'\"; $(touch canary)";
     let options: String = ["attached", "closed", "renamed", "restored"]

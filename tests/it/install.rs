@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -14,16 +14,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use tmux_roster::tmux::hooks::HOOKS;
 
-use crate::env::{Folder, ROSTER, Server, tmux_program, tmux_version, wait_for};
+use crate::env::{
+    Folder, ROSTER, Server, copy_program, tmux_program, tmux_version, wait_for, write_program,
+};
 use crate::plugin::copy_plugin;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-fn write_executable(path: &Path, text: &str) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-}
 
 /// A program that says it is of another version, and is ours in all else.
 fn program_of(version: &str) -> String {
@@ -68,7 +64,7 @@ impl Installation {
 
     fn configure(&self, config: &str, environment: &str) {
         let plugin = self.plugin();
-        write_executable(
+        write_program(
             &self.server.path("tpm"),
             &format!(
                 "#!/bin/sh\n{environment} '{}/plugin.tmux' >/dev/null 2>&1\n",
@@ -235,13 +231,13 @@ fn respond(mut stream: TcpStream, answer: &Answer) -> Option<TcpStream> {
 /// A cargo that does what `body` says, where scripts/install looks for one.
 fn stub_cargo(installation: &Installation, body: &str) {
     let cargo = installation.server.path("home/.cargo/bin/cargo");
-    write_executable(&cargo, &format!("#!/bin/sh\n{body}\n"));
+    write_program(&cargo, &format!("#!/bin/sh\n{body}\n"));
 }
 
 /// A cargo that builds what it is given, and leaves its arguments in the home folder.
 fn stub_build(installation: &Installation) {
     let program = installation.server.path("built");
-    write_executable(&program, &program_of(VERSION));
+    write_program(&program, &program_of(VERSION));
     let body = format!(
         "echo \"$*\" >>\"$HOME/cargo-called\"\nmkdir -p \"$CARGO_TARGET_DIR/release\"\ncp '{}' \"$CARGO_TARGET_DIR/release/roster\"",
         program.display()
@@ -452,16 +448,16 @@ fn a_target_in_the_environment_is_not_built_for() {
     let cargo = installation.server.path("home/.cargo/bin/cargo");
     let stub = std::fs::read_to_string(&cargo).unwrap();
     let refuses = "[ -z \"${CARGO_BUILD_TARGET+set}\" ] || exit 101\n";
-    write_executable(&cargo, &stub.replacen('\n', &format!("\n{refuses}"), 1));
+    write_program(&cargo, &stub.replacen('\n', &format!("\n{refuses}"), 1));
     installation.start();
     installation.server.wait_for_names(&["one"]);
     installation.wait_for_end_of_install();
     assert!(installation.installed().exists());
 
     // By hand it is built where the plugin looks, whatever folder other projects use.
-    write_executable(&cargo, &format!("#!/bin/sh\n{refuses}echo \"$*\"\n"));
+    write_program(&cargo, &format!("#!/bin/sh\n{refuses}echo \"$*\"\n"));
     let build = installation.plugin().join("scripts/build");
-    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/build"), &build).unwrap();
+    copy_program(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/build").as_ref(), &build);
     let output = Command::new(build)
         .env("PATH", format!("{}:/usr/bin:/bin", cargo.parent().unwrap().display()))
         .env("CARGO_BUILD_TARGET", "wasm32-wasip1")
@@ -553,7 +549,7 @@ fn two_installations_at_a_time_do_the_work_once() {
     installation
         .configure(&release.option(), &format!("PATH='{}':$PATH", installation.server.dir("slow")));
     let curl = "#!/bin/sh\ntouch \"$HOME/asked\"\nwhile [ ! -e \"$HOME/go\" ]; do sleep 0.1; done\nexec /usr/bin/env PATH=/usr/bin:/bin:/opt/homebrew/bin curl \"$@\"\n";
-    write_executable(&installation.server.path("slow/curl"), curl);
+    write_program(&installation.server.path("slow/curl"), curl);
     installation.start();
     wait_for(
         || installation.server.path("home/asked").exists().then_some(()),
@@ -604,7 +600,7 @@ fn an_older_compatible_program_works_while_the_new_one_is_fetched() {
     let installation = Installation::new(&release.option());
     installation.commit_sum("x");
     let older = installation.plugin().join("target/release/roster");
-    write_executable(&older, &program_of(&other_patch()));
+    write_program(&older, &program_of(&other_patch()));
     installation.start();
     installation.server.wait_for_names(&["one"]);
     wait_for(|| installation.failure(), || "an attempt".into());
@@ -616,7 +612,7 @@ fn an_incompatible_program_is_not_called() {
     for version in ["0.0.9", "9.9.9", "1", ""] {
         let program = installation.plugin().join("target/release/roster");
         let text = program_of(version).replace("exec ", "touch \"$HOME/called\"; exec ");
-        write_executable(&program, &text);
+        write_program(&program, &text);
         installation.start();
         installation.message("there is no roster program of version");
         assert!(!installation.server.path("home/called").exists());
@@ -631,7 +627,7 @@ fn the_chosen_program_is_used_and_nothing_is_fetched() {
     installation
         .configure(&format!("{}\nset -g @roster-binary '~/my roster'", release.option()), "");
     installation.commit_sum("x");
-    write_executable(&installation.server.path("home/my roster"), &program_of(&other_patch()));
+    write_program(&installation.server.path("home/my roster"), &program_of(&other_patch()));
     installation.start();
     installation.server.wait_for_names(&["one"]);
     assert!(!installation.data().exists(), "no link: the user's program is called by its path");
@@ -648,7 +644,7 @@ fn a_stranger_called_roster_that_hangs_is_given_up() {
         let server = &installation.server;
         let stranger = server.path("strangers/roster");
         let text = format!("#!/bin/sh\n: >\"$HOME/called\"\n{body}\n");
-        write_executable(&stranger, &text);
+        write_program(&stranger, &text);
         let chosen = format!("set -g @roster-binary '{}'\n", stranger.display());
         let path = format!("PATH='{}':$PATH", server.dir("strangers"));
         let (chosen, path) = if is_chosen { (&*chosen, "") } else { ("", &*path) };
@@ -680,7 +676,7 @@ fn a_time_limit_ends_all_that_was_started_with_whatever_there_is_to_do_it() {
             Err(missing) => panic!("{missing} is needed: install it"),
         }
         // Whoever lives on holds up the one who reads what they print.
-        write_executable(&at("slow"), &format!("#!/bin/sh\n({body}) &\n{body}\n"));
+        write_program(&at("slow"), &format!("#!/bin/sh\n({body}) &\n{body}\n"));
         let script =
             ". \"$1\"; said=$(limited 1 \"$2\"); echo $?; limited 9 sh -c 'exit 7'; echo $?";
         let mut command = Command::new("/bin/sh");
@@ -698,7 +694,7 @@ fn a_time_limit_ends_all_that_was_started_with_whatever_there_is_to_do_it() {
 fn put_program(folder: &Path) -> PathBuf {
     let program = folder.join("target/release/roster");
     std::fs::create_dir_all(program.parent().unwrap()).unwrap();
-    std::fs::copy(ROSTER, &program).unwrap();
+    copy_program(ROSTER.as_ref(), &program);
     program
 }
 
@@ -915,7 +911,7 @@ fn uninstalling_leaves_nothing_but_the_registry() {
     let job = server.path("roster");
     let text = "#!/bin/sh\nwhile TMUX -L s show-hooks -g | grep -qF '[4242]'; do sleep 0.1; done\n\
                 TMUX -L s set-option -g @roster_lost 1\n";
-    write_executable(&job, &text.replace("TMUX", &tmux_program().display().to_string()));
+    write_program(&job, &text.replace("TMUX", &tmux_program().display().to_string()));
     let dir = server.registry_path().parent().unwrap().to_owned();
     let mut job = server.command(job);
     let mut job = job.args(["sync", "--hook", "--dir"]).arg(dir).spawn().unwrap();
@@ -1020,12 +1016,12 @@ fn uninstalling_tells_which_server_was_not_cleared_and_leaves_it_the_program() {
     };
     // No server's own program is found out, as where there is no /proc.
     let (ps, tmux) = (server.path("traps/ps"), server.path("traps/tmux"));
-    write_executable(&ps, "#!/bin/sh\n");
+    write_program(&ps, "#!/bin/sh\n");
     for client in [
         "echo 'server version is too old for client' >&2",
         "echo 'server exited unexpectedly' >&2; exit 1",
     ] {
-        write_executable(&tmux, &format!("#!/bin/sh\n{client}\n"));
+        write_program(&tmux, &format!("#!/bin/sh\n{client}\n"));
         check_kept(uninstall(&["--purge"]), &["s", "other"]);
         assert_eq!(hooks(), HOOKS.len());
     }
@@ -1041,7 +1037,7 @@ fn uninstalling_tells_which_server_was_not_cleared_and_leaves_it_the_program() {
     // The server's own program is asked where the one on PATH gets no answer.
     std::fs::remove_file(&ps).unwrap();
     if cfg!(target_os = "linux") {
-        write_executable(&tmux, "#!/bin/sh\n");
+        write_program(&tmux, "#!/bin/sh\n");
     }
     let (code, said, told) = uninstall(&["--purge"]);
     assert_eq!((code, told.as_str()), (Some(0), ""), "{said}");
@@ -1161,7 +1157,7 @@ fn before_3_0_the_plugin_says_what_it_needs_and_sets_nothing() {
         // a part of its name, and never runs it.
         let stub = server.path("bin/tmux");
         let text = "#!/bin/sh\nfor last; do :; done\n[ \"$last\" != -V ] || { echo 'tmux 2.9'; exit; }\ncase $1$3 in set-hook*[[]*) exit ;; esac\nexec 'TMUX' \"$@\"\n";
-        write_executable(&stub, &text.replace("TMUX", &tmux_program().display().to_string()));
+        write_program(&stub, &text.replace("TMUX", &tmux_program().display().to_string()));
         let found = installation.plugin().join("scripts/common.sh");
         let common = std::fs::read_to_string(&found).unwrap();
         let stubbed =
@@ -1183,7 +1179,7 @@ fn the_release_checklist_refuses_what_disagrees() {
     let at = |name: &str| folder.path().join(name);
     copy_plugin(folder.path());
     for file in ["Cargo.lock", "scripts/release"] {
-        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), at(file)).unwrap();
+        copy_program(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file), &at(file));
     }
     let lock = std::fs::read_to_string(at("Cargo.lock")).unwrap();
     let changelog =
@@ -1294,7 +1290,7 @@ fn among_neighbours(clones: &Path, ours_at: usize, sesh_is_last: bool) {
             .collect();
     lines.insert(ours_at, line(&origin));
     let sesh = server.path("sesh");
-    write_executable(&sesh, "#!/bin/sh\necho \"$*\" >>\"$HOME/sesh-called\"\n");
+    write_program(&sesh, "#!/bin/sh\necho \"$*\" >>\"$HOME/sesh-called\"\n");
     let called = || std::fs::read_to_string(home.join("sesh-called")).unwrap_or_default();
     let pasted = format!(
         "bind-key T run-shell '{0} connect x'\n\

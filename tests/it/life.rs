@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::env::{Client, ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for};
+use crate::env::{
+    Client, ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for, write_program,
+};
 use crate::faults::{can_trace, hook_job, script, typed};
 
 /// Five sessions in directories of their own, with modes, in step.
@@ -1235,8 +1237,7 @@ fn scripts_of_the_user_run_once_for_each_event() {
         "#!/bin/sh\nprintf '%s|%s|%s|%s\\n' \"$ROSTER_EVENT\" \"$ROSTER_SESSION\" \"$ROSTER_OLD_NAME\" \"$ROSTER_WORKDIR\" >> {}\n",
         server.dir("events")
     );
-    std::fs::write(&script, body).unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&script, &body);
     let hooks: String = ["created", "renamed", "closed", "lost", "restored"]
         .map(|event| format!("set -g @roster-on-{event} '{}'\n", script.display()))
         .concat();

@@ -1,14 +1,15 @@
 //! Loading: as TPM does it, from odd places, twice, without a program, among other people's hooks.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 
 use tmux_roster::tmux::hooks::HOOKS;
 
-use crate::env::{Client, ROSTER, Server, copy_program, tmux_program, tmux_version, wait_for};
+use crate::env::{
+    Client, ROSTER, Server, copy_program, tmux_program, tmux_version, wait_for, write_program,
+};
 
 pub const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
 
@@ -26,7 +27,7 @@ const FILES: [&str; 6] = [
 pub fn copy_plugin(folder: &Path) {
     std::fs::create_dir_all(folder.join("scripts")).unwrap();
     for file in FILES {
-        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), folder.join(file)).unwrap();
+        copy_program(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file), &folder.join(file));
     }
 }
 
@@ -38,8 +39,7 @@ pub fn with_copy(folder: &str, config: &str) -> Server {
     // TPM runs every *.tmux file of the folder, and throws away what it prints.
     let quoted = folder.display().to_string().replace('\'', "'\\''");
     let tpm = server.path("tpm");
-    std::fs::write(&tpm, format!("#!/bin/sh\n'{quoted}/plugin.tmux' >/dev/null 2>&1\n")).unwrap();
-    std::fs::set_permissions(&tpm, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&tpm, &format!("#!/bin/sh\n'{quoted}/plugin.tmux' >/dev/null 2>&1\n"));
     server.write_config(&format!("{config}\nrun-shell '{}'\n", tpm.display()));
     server
 }

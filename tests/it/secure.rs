@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::env::{
     Folder, Lack, ROSTER, Server, copy_program, skip, tmux_program, try_out, wait_for,
+    write_program,
 };
 use crate::faults::{can_trace, hook_job};
 
@@ -111,8 +112,7 @@ fn a_servers_files_are_private_without_a_umask() {
         seen.display(),
         tmux_program().display()
     );
-    fs::write(&stub, body).unwrap();
-    fs::set_permissions(&stub, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&stub, &body);
     run(loosely(Path::new(ROSTER)).envs(server.published(&stub)).args(["mode", "one", "yolo"]));
     let seen = fs::read_to_string(seen).unwrap();
     assert!(seen.contains(".tmp."), "{seen}");
@@ -375,8 +375,7 @@ fn another_users_server_chooses_nothing_that_we_run_or_write() {
     let theirs = folder.path().join("nobody");
     let canary = theirs.join("canary");
     let script = theirs.join("script");
-    fs::write(&script, format!("#!/bin/sh\necho \"$0 $*\" >>'{}'\n", canary.display())).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&script, &format!("#!/bin/sh\necho \"$0 $*\" >>'{}'\n", canary.display()));
     // The server runs a tmux that is not to be run by us either.
     let program = theirs.join("their-tmux");
     copy_program(&tmux_program(), &program);
