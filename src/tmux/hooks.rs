@@ -19,6 +19,9 @@ const CLIENT_DETACHED: &str = "client-detached";
 /// Our place in the array of each hook.
 pub const HOOK_INDEX: u32 = 4242;
 
+/// The place of what goes before our line, before 3.2: see [`armed_line`].
+const ARMED_INDEX: u32 = 4245;
+
 /// What a hook does: notes inside tmux that a sync is due, and starts one only if none is on its
 /// way. The text is the same for everybody; the program's path stands in `@roster_run`, which tmux
 /// inserts without expanding it again.
@@ -33,8 +36,9 @@ pub const HOOK_INDEX: u32 = 4242;
 /// with the client that tmux expands the format for, if that one goes before the shell has started
 /// our program: so the end of a client starts a sync that belongs to nobody, if one is still due.
 ///
-/// Before 3.2 tmux does not tell when the terminal of a client is closed. There each event starts a
-/// shell, which starts a sync if one is due.
+/// Before 3.2 tmux does not tell when the terminal of a client is closed. There the first event
+/// after a sync runs an [`armed_line`], and this one only makes good what that job has left undone:
+/// it starts another where one is due since another second. (Nothing stands inside this `if-shell`.)
 pub fn hook_line(hook: &str, has_hidden_environment: bool) -> &'static str {
     match (has_hidden_environment, hook) {
         (true, CLIENT_DETACHED) => "run-shell -b '#{?#{m:[0-9]*,#{ROSTER_DUE}},#{@roster_run},:}'",
@@ -42,9 +46,26 @@ pub fn hook_line(hook: &str, has_hidden_environment: bool) -> &'static str {
             "set-environment -Fgh ROSTER_DUE '#{?#{!=:#{=6:ROSTER_DUE},#{T:@roster_clock}},#{T:@roster_clock}#(#{@roster_run} # #{=6:ROSTER_DUE}),#{ROSTER_DUE}}'"
         }
         (false, _) => {
-            "run-shell -b '#{?#{!=:#{@roster_due},#{T:@roster_clock}},#{@roster_run},:}' ; set-option -Fg @roster_due '#{T:@roster_clock}'"
+            "if-shell -F '#{?@roster_due,#{?#{!=:#{@roster_due},#{T:@roster_clock}},#(#{@roster_run} # #{@roster_due}),},}' ''"
         }
     }
+}
+
+/// What stands behind our line of a hook before 3.2, until an event runs it: it goes, and starts a
+/// sync that belongs to no client, if none is due. So further events cost next to nothing until
+/// that sync's query [puts it back](arm).
+fn armed_line(hook: &str) -> String {
+    format!(
+        "set-hook -gu {hook}[{ARMED_INDEX}] ; run-shell -b \"#{{?#{{!=:#{{@roster_due}},#{{T:@roster_clock}}}},#{{@roster_run}},:}}\" ; set-option -Fg @roster_due \"#{{T:@roster_clock}}\""
+    )
+}
+
+/// The command that puts the [`armed_line`] of each hook in its place, as the words of a call. Once
+/// the plugin has been taken out of the server it does nothing.
+pub fn arm() -> [String; 4] {
+    let arm = |hook: &str| format!("set-hook -g {hook}[{ARMED_INDEX}] '{}'", armed_line(hook));
+    let lines = HOOKS.map(arm).join(" ; ");
+    ["if-shell".into(), "-F".into(), "#{@roster_run}".into(), lines]
 }
 
 /// The command that puts our line into a hook.
@@ -59,8 +80,8 @@ pub fn our_hook_in(shown: &str, hook: &str, has_hidden_environment: bool) -> Opt
     let ours = format!("{hook}[{HOOK_INDEX}] ");
     let found = shown.lines().find_map(|line| line.strip_prefix(&ours))?;
     // tmux prints what it parsed, with quotes of its own choice.
-    let bare = |text: &str| text.replace(['"', '\''], "");
-    Some(bare(found.trim_end()) == bare(hook_line(hook, has_hidden_environment)))
+    let bare = |text: &str| text.replace(['"', '\''], "").trim_end().to_owned();
+    Some(bare(found) == bare(hook_line(hook, has_hidden_environment)))
 }
 
 #[cfg(test)]
@@ -76,6 +97,8 @@ mod tests {
         let ours = |hook| our_hook_in(shown, hook, true);
         assert_eq!(ours("client-detached"), Some(true));
         assert_eq!(our_hook_in(shown, "client-detached", false), Some(false));
+        let before = format!("session-created[4242] {} \n", hook_line("", false).replace("''", ""));
+        assert_eq!(our_hook_in(&before, "session-created", false), Some(true));
         assert_eq!(ours("session-created"), Some(false));
         assert_eq!(ours("session-renamed"), Some(false));
         assert_eq!(ours("session-closed"), None);

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::hooks::arm;
 use super::text::exact;
 use crate::model::session::random_uuid;
 use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
@@ -74,7 +75,10 @@ pub fn args(query: Query<'_>) -> Vec<String> {
             let random = n.get(1..6).unwrap_or_default();
             command(&["set-environment", "-gh", "ROSTER_DUE", &format!("r{random}")])
         }
-        Some(Mark::Option) => command(&["set-option", "-gu", "@roster_due"]),
+        Some(Mark::Option) => {
+            command(&["set-option", "-gu", "@roster_due"]);
+            command(&arm().each_ref().map(String::as_str));
+        }
         None => {}
     }
     let record = [

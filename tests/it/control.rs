@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::env::{Client, Server, tmux_program, wait_for};
 
@@ -148,50 +149,79 @@ fn a_control_client_is_told_what_it_is_told_without_the_plugin() {
     assert_eq!(with, without);
 }
 
-/// `new-session` by a client that is gone a moment later, in every way in which clients go.
+/// How the client that has just made a session goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Goes {
+    /// By itself, with the next command.
+    Detached,
+    /// With its terminal.
+    Closed,
+    /// By a signal to it.
+    HungUp,
+    Killed,
+    /// A client in control mode whose standard input is closed, and one that is killed.
+    Left,
+    Ended,
+}
+
+/// `new-session -d` by a client that is gone a moment later, in every way in which clients go: each
+/// is seen by itself, since the look of another event would see it too. Clients of the same kind
+/// are alone or have another beside them.
 #[test]
 fn no_event_is_missed_whatever_client_comes_and_goes() {
-    let server = Server::with_plugin("");
-    server.tmux(&["new-session", "-d", "-s", "one"]);
-    server.wait_until_idle();
-    let tmux = tmux_program().display().to_string();
-    for round in 0..6 {
-        let _other = (round % 2 == 1).then(|| server.attach("=one"));
-        let name = |kind: &str| format!("{kind}{round}");
-        let attach = |kind: &str, more: &str| {
-            format!("{tmux} -L s attach -t =one \\; new-session -d -s {}{more}", name(kind))
-        };
-        let made = |kind: &str| {
-            let listed = || server.tmux(&["list-sessions", "-F", "#{session_name}"]);
-            wait_for(
-                || listed().lines().any(|line| line == name(kind)).then_some(()),
-                || format!("{} in {}", name(kind), listed()),
-            );
-        };
-        let _detached = Client::start(&server, &attach("detached", " \\; detach-client"));
-        made("detached");
-        for (kind, signal) in [("hung-up", "HUP"), ("killed", "KILL")] {
-            // The shell sees the session and ends the client in the very next moment.
-            let command = format!(
-                "{{ until {tmux} -L s has-session -t ={}; do :; done; kill -{signal} $$; }} & exec {}",
-                name(kind),
-                attach(kind, "")
-            );
-            let _client = Client::start(&server, &command);
-            made(kind);
+    use Goes::*;
+    let soak = std::env::var_os("ROSTER_SOAK").is_some();
+    for _ in 0..if soak { 10 } else { 1 } {
+        let server = Server::with_plugin("");
+        server.tmux(&["new-session", "-d", "-s", "one"]);
+        server.wait_until_idle();
+        for round in 0..if soak { 10_u64 } else { 2 } {
+            let _other = (round % 2 == 1).then(|| server.attach("=one"));
+            for goes in [Detached, Closed, HungUp, Killed, Left, Ended] {
+                // tmux 3.4 dies of an event in the very moment in which a control client comes.
+                server.wait_until_idle();
+                // From at once to a little after the job has started.
+                let moment = Duration::from_millis(round * 7 % 40);
+                make_and_go(&server, goes, &format!("{goes:?}{round}"), moment);
+            }
         }
-        for kind in ["detached", "hung-up", "killed"] {
-            server.wait_for_name(&name(kind));
-        }
-        for kind in ["left", "ended"] {
-            // tmux 3.4 dies of an event in the very moment in which such a client comes.
-            server.wait_until_idle();
-            let mut control = ControlClient::attach(&server, "=one");
-            control.say(&format!("new-session -d -s {}", name(kind)));
-            made(kind);
-            if kind == "left" { control.leave() } else { control.kill() }
-        }
-        server.wait_for_name(&name("left"));
-        server.wait_for_name(&name("ended"));
     }
+}
+
+/// Has a client make a session and go, and waits until it is recorded.
+fn make_and_go(server: &Server, goes: Goes, name: &str, moment: Duration) {
+    let tmux = tmux_program().display().to_string();
+    let make = format!("new-session -d -s {name}");
+    let attach = format!("{tmux} -L s attach -t =one \\; {make}");
+    let exists = || {
+        let listed = server.tmux(&["list-sessions", "-F", "#{session_name}"]);
+        listed.lines().any(|line| line == name).then_some(())
+    };
+    // The shell sees the session and ends the client in the very next moment.
+    let signalled = |signal: &str| {
+        let sleep = moment.as_secs_f64();
+        format!(
+            "{{ until {tmux} -L s has-session -t ={name}; do :; done; sleep {sleep}; \
+             kill -{signal} $$; }} & exec {attach}"
+        )
+    };
+    match goes {
+        Goes::Detached => drop(Client::start(server, &format!("{attach} \\; detach-client"))),
+        Goes::HungUp => drop(Client::start(server, &signalled("HUP"))),
+        Goes::Killed => drop(Client::start(server, &signalled("KILL"))),
+        Goes::Closed => {
+            let client = Client::start(server, &format!("exec {attach}"));
+            wait_for(exists, || format!("the session {name}"));
+            std::thread::sleep(moment);
+            client.close();
+        }
+        Goes::Left | Goes::Ended => {
+            let mut control = ControlClient::attach(server, "=one");
+            control.say(&make);
+            wait_for(exists, || format!("the session {name}"));
+            std::thread::sleep(moment);
+            if goes == Goes::Left { control.leave() } else { control.kill() }
+        }
+    }
+    server.wait_for_name(name);
 }

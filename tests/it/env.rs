@@ -525,6 +525,11 @@ impl<'a> Client<'a> {
         printed.trim().to_owned()
     }
 
+    /// Closes its terminal.
+    pub fn close(self) {
+        self.outer(&["kill-pane", "-t", &self.pane]);
+    }
+
     /// Presses keys.
     pub fn press(&self, keys: &[&str]) {
         let mut args = vec!["send-keys", "-t", self.pane.as_str()];
