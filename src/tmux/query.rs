@@ -1,9 +1,10 @@
 //! The one question that a sync asks, and the reading of its answer (FACTS.md, "Output").
 //!
-//! Fields stand between random printable marks, since tmux changes or keeps every other
-//! separator depending on its version, and free text may hold anything. The last command of the
-//! call prints an end mark, and how many sessions there are: an answer without it, or with fewer,
-//! is no answer. Anything else between the marks was printed by the user's own hooks
+//! An answer has sections, a record a line, and each record begins with its section's tag. Fields
+//! stand between random printable marks, since tmux changes or keeps every other separator
+//! depending on its version, and free text may hold anything. The last command of the call prints
+//! the end, and how many records each section has: an answer without it, or with fewer, is no
+//! answer. Anything else between the records was printed by the user's own hooks
 //! (`after-set-environment`, `after-list-sessions`), and is skipped.
 
 use std::collections::BTreeMap;
@@ -58,30 +59,19 @@ pub fn new_mark() -> String {
     std::iter::once('~').chain(random[8..].iter().map(letter)).collect()
 }
 
-/// The arguments of the call.
-pub fn args(query: Query<'_>) -> Vec<String> {
-    let n = query.mark;
-    let mut words: Vec<String> = Vec::new();
-    let mut command = |parts: &[&str]| {
-        if !words.is_empty() {
-            words.push(";".into());
-        }
-        words.extend(parts.iter().map(|part| (*part).to_owned()));
-    };
-    match query.clear {
-        // No time, and another text each time: the next job's differs by it. (Not the mark whole,
-        // which a hook of the user's may print.)
-        Some(Mark::Environment) => {
-            let random = n.get(1..6).unwrap_or_default();
-            command(&["set-environment", "-gh", "ROSTER_DUE", &format!("r{random}")])
-        }
-        Some(Mark::Option) => {
-            command(&["set-option", "-gu", "@roster_due"]);
-            command(&arm().each_ref().map(String::as_str));
-        }
-        None => {}
-    }
-    let record = [
+/// One kind of record in an answer.
+struct Section {
+    /// What each of its records begins with.
+    tag: &'static str,
+    /// Formats without their `#{}`. Free text has its length in bytes before it.
+    fields: &'static [&'static str],
+    /// A format that yields one character for each record there is.
+    count: &'static str,
+}
+
+const SESSIONS: Section = Section {
+    tag: "s",
+    fields: &[
         "session_id",
         "session_created",
         "session_last_attached",
@@ -95,59 +85,151 @@ pub fn args(query: Query<'_>) -> Vec<String> {
         "session_name",
         "n:session_path",
         "?session_path,#{session_path},#{pane_current_path}",
-    ];
-    let mut format = String::with_capacity(512);
-    for field in record {
-        format.push_str(&format!("{n}#{{{field}}}"));
+    ],
+    count: "#{S:.}",
+};
+
+const PANES: Section = Section {
+    tag: "p",
+    fields: &[
+        "session_id",
+        "pane_id",
+        "n:pane_start_path",
+        "pane_start_path",
+        "n:pane_current_path",
+        "pane_current_path",
+    ],
+    count: "#{S:#{W:#{P:.}}}",
+};
+
+/// What `list-panes -s` lists is counted by nothing: the end says that it is whole.
+const PANES_OF_ONE: Section = Section { count: "", ..PANES };
+
+/// The end of an answer: a tag that is no section's.
+const END: &str = "end";
+
+/// The arguments of a call, command by command.
+struct Call<'a> {
+    mark: &'a str,
+    words: Vec<String>,
+    counts: String,
+}
+
+impl<'a> Call<'a> {
+    fn new(mark: &'a str) -> Call<'a> {
+        Call { mark, words: Vec::new(), counts: String::new() }
     }
-    format.push_str(&format!("{n}E"));
-    command(&["list-sessions", "-F", &format]);
+
+    fn command(&mut self, parts: &[&str]) {
+        if !self.words.is_empty() {
+            self.words.push(";".into());
+        }
+        self.words.extend(parts.iter().map(|part| (*part).to_owned()));
+    }
+
+    /// The command that lists the records of a section, without its `-F`.
+    fn list(&mut self, command: &[&str], section: &Section) {
+        let n = self.mark;
+        let mut format = String::with_capacity(512);
+        format.push_str(&format!("{n}{}", section.tag));
+        for field in section.fields {
+            format.push_str(&format!("{n}#{{{field}}}"));
+        }
+        format.push_str(&format!("{n}E"));
+        self.command(&[command, &["-F", &format]].concat());
+        self.counts.push_str(&format!("{n}{}", section.count));
+    }
+
+    /// The end, and what is told once.
+    fn end(mut self, fields: &[&str]) -> Vec<String> {
+        let n = self.mark;
+        let mut end = format!("{n}{END}{}", self.counts);
+        for field in fields {
+            end.push_str(&format!("{n}#{{{field}}}"));
+        }
+        end.push_str(&format!("{n}E"));
+        self.command(&["display-message", "-p", &end]);
+        self.words
+    }
+}
+
+/// The records of an answer, one after another.
+struct Records<'a> {
+    mark: &'a [u8],
+    end_of_record: Vec<u8>,
+    rest: &'a [u8],
+    /// What stood before the last one and is none.
+    between: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    fn new(mark: &'a str, answer: &'a [u8]) -> Records<'a> {
+        let mark = mark.as_bytes();
+        Records { mark, end_of_record: [mark, b"E\n"].concat(), rest: answer, between: b"" }
+    }
+
+    /// The tag and the fields of the next one.
+    fn next(&mut self) -> Option<Vec<&'a [u8]>> {
+        let at = find(self.rest, self.mark)?;
+        self.between = &self.rest[..at];
+        let rest = &self.rest[at..];
+        let length = find(rest, &self.end_of_record)?;
+        let fields = split(rest.get(self.mark.len()..length)?, self.mark);
+        self.rest = &rest[length + self.end_of_record.len()..];
+        Some(fields)
+    }
+}
+
+/// The arguments of the call.
+pub fn args(query: Query<'_>) -> Vec<String> {
+    let mut call = Call::new(query.mark);
+    match query.clear {
+        // No time, and another text each time: the next job's differs by it. (Not the mark whole,
+        // which a hook of the user's may print.)
+        Some(Mark::Environment) => {
+            let random = query.mark.get(1..6).unwrap_or_default();
+            call.command(&["set-environment", "-gh", "ROSTER_DUE", &format!("r{random}")]);
+        }
+        Some(Mark::Option) => {
+            call.command(&["set-option", "-gu", "@roster_due"]);
+            call.command(&arm().each_ref().map(String::as_str));
+        }
+        None => {}
+    }
+    call.list(&["list-sessions"], &SESSIONS);
     if query.hooks {
-        command(&["show-hooks", "-g"]);
+        call.command(&["show-hooks", "-g"]);
     }
-    // Once for each session.
-    let mut end = format!("{n}end{n}#{{S:.}}");
-    for field in ["pid", "start_time", "version", "@roster_lost"] {
-        end.push_str(&format!("{n}#{{{field}}}"));
+    let lengths: Vec<String> = query.options.iter().map(|option| format!("n:{option}")).collect();
+    let mut once = vec!["pid", "start_time", "version", "@roster_lost"];
+    for (option, length) in query.options.iter().zip(&lengths) {
+        once.extend([length, *option]);
     }
-    for option in query.options {
-        end.push_str(&format!("{n}#{{n:{option}}}{n}#{{{option}}}"));
-    }
-    end.push_str(&format!("{n}E"));
-    command(&["display-message", "-p", &end]);
-    words
+    call.end(&once)
 }
 
 /// Whether `output` ends as a whole answer does. Only [`parse`] can tell for certain.
 pub fn looks_whole(query: Query<'_>, output: &[u8]) -> bool {
     let last =
         output.strip_suffix(b"E\n").and_then(|rest| rest.strip_suffix(query.mark.as_bytes()));
-    let end = [query.mark, "end", query.mark].concat();
+    let end = [query.mark, END, query.mark].concat();
     last.is_some_and(|rest| rest.windows(end.len()).rev().any(|part| part == end.as_bytes()))
 }
 
 /// Reads the answer to [`args`]; `None` if it is not whole.
 pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
-    let n = query.mark.as_bytes();
-    let end_of_record = [n, b"E\n"].concat();
-    let start_of_end = [n, b"end", n].concat();
-    let mut sessions = Vec::new();
-    let mut hooks = Vec::new();
-    let mut rest = output;
-    loop {
-        let at = find(rest, n)?;
-        hooks.extend_from_slice(&rest[..at]);
-        rest = &rest[at..];
-        if let Some(end) = rest.strip_prefix(start_of_end.as_slice()) {
-            rest = end;
-            break;
+    let mut records = Records::new(query.mark, output);
+    let (mut sessions, mut hooks) = (Vec::new(), Vec::new());
+    let end = loop {
+        let fields = records.next()?;
+        hooks.extend_from_slice(records.between);
+        match fields.split_first()? {
+            (&b"s", fields) => sessions.push(session(fields)?),
+            (&b"end", _) => break fields,
+            _ => return None,
         }
-        let length = find(rest, &end_of_record)?;
-        sessions.push(record(&split(rest.get(n.len()..length)?, n))?);
-        rest = &rest[length + end_of_record.len()..];
-    }
-    let fields = split(&rest[..find(rest, &end_of_record)?], n);
-    let [count, pid, start, version, lost, options @ ..] = fields.as_slice() else { return None };
+    };
+    let [_, count, pid, start, version, lost, options @ ..] = end.as_slice() else { return None };
     if count.len() != sessions.len() {
         return None;
     }
@@ -169,7 +251,7 @@ pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
     })
 }
 
-fn record(fields: &[&[u8]]) -> Option<LiveSession> {
+fn session(fields: &[&[u8]]) -> Option<LiveSession> {
     let [
         id,
         created,
@@ -224,22 +306,12 @@ pub struct Pane {
 
 /// The arguments of the call that asks for panes: those of one session, or all.
 pub fn pane_args(mark: &str, session: Option<SessionId>) -> Vec<String> {
-    let n = mark;
-    let mut format = String::new();
-    for field in ["session_id", "pane_id"] {
-        format.push_str(&format!("{n}#{{{field}}}"));
+    let mut call = Call::new(mark);
+    match session {
+        Some(id) => call.list(&["list-panes", "-s", "-t", &id.to_string()], &PANES_OF_ONE),
+        None => call.list(&["list-panes", "-a"], &PANES),
     }
-    for field in ["pane_start_path", "pane_current_path"] {
-        format.push_str(&format!("{n}#{{n:{field}}}{n}#{{{field}}}"));
-    }
-    format.push_str(&format!("{n}E"));
-    let end = format!("{n}end{n}#{{pid}}{n}#{{start_time}}{n}E");
-    let which = match session {
-        Some(id) => vec!["-s".to_owned(), "-t".to_owned(), id.to_string()],
-        None => vec!["-a".to_owned()],
-    };
-    let words = ["-F", &format, ";", "display-message", "-p", &end].map(str::to_owned);
-    std::iter::once("list-panes".to_owned()).chain(which).chain(words).collect()
+    call.end(&["pid", "start_time"])
 }
 
 /// Reads the answer to [`pane_args`], if it is whole and of this server: each session's oldest pane.
@@ -248,29 +320,25 @@ pub fn oldest_panes(
     server: ServerId,
     output: &[u8],
 ) -> Option<BTreeMap<SessionId, Pane>> {
-    let n = mark.as_bytes();
-    let end_of_record = [n, b"E\n"].concat();
     let number = |field: &[u8]| -> Option<i64> { std::str::from_utf8(field).ok()?.parse().ok() };
     let mut oldest: BTreeMap<SessionId, Pane> = BTreeMap::new();
-    let mut rest = output;
+    let mut records = Records::new(mark, output);
+    let mut listed = 0;
     loop {
-        // What a hook of the user's printed between is passed over.
-        rest = &rest[find(rest, n)? + n.len()..];
-        let length = find(rest, &end_of_record)?;
-        let fields = split(&rest[..length], n);
-        rest = &rest[length + end_of_record.len()..];
-        match fields.as_slice() {
-            [b"end", pid, start] => {
+        match records.next()?.as_slice() {
+            [b"end", count, pid, start] => {
+                let is_whole = count.is_empty() || count.len() == listed;
                 let is_it = number(pid) == Some(server.pid.into())
                     && number(start) == Some(server.start_time);
-                return is_it.then_some(oldest);
+                return (is_whole && is_it).then_some(oldest);
             }
-            [session, pane, start_len, start, current_len, current] => {
+            [b"p", session, pane, start_len, start, current_len, current] => {
                 let pane = Pane {
                     number: number(pane.strip_prefix(b"%")?)? as u32,
                     start: exact(start_len, start),
                     current: exact(current_len, current),
                 };
+                listed += 1;
                 let session = SessionId::parse(std::str::from_utf8(session).ok()?)?;
                 match oldest.get(&session) {
                     Some(other) if other.number < pane.number => {}
@@ -317,7 +385,7 @@ mod tests {
 
     fn session(name: &str, name_len: &str, path: &str, path_len: &str) -> String {
         format!(
-            "~x~$1~x~5~x~~x~1~x~u~x~m~x~~x~~x~0~x~{name_len}~x~{name}~x~{path_len}~x~{path}~x~E\n"
+            "~x~s~x~$1~x~5~x~~x~1~x~u~x~m~x~~x~~x~0~x~{name_len}~x~{name}~x~{path_len}~x~{path}~x~E\n"
         )
     }
 
@@ -340,10 +408,10 @@ mod tests {
     fn the_oldest_pane_of_each_session_counts_if_the_answer_is_whole_and_of_this_server() {
         let pane = |session: u32, pane: u32, start: &str| {
             let length = start.len();
-            format!("~x~${session}~x~%{pane}~x~{length}~x~{start}~x~2~x~/c~x~E\n")
+            format!("~x~p~x~${session}~x~%{pane}~x~{length}~x~{start}~x~2~x~/c~x~E\n")
         };
         let panes = [pane(1, 12, "/n"), pane(2, 7, ""), "foreign\n".into(), pane(1, 9, "/o\n")];
-        let whole = panes.concat() + "~x~end~x~12~x~34~x~E\n";
+        let whole = panes.concat() + "~x~end~x~...~x~12~x~34~x~E\n";
         let server = ServerId { pid: 12, start_time: 34 };
         let found = oldest_panes("~x~", server, whole.as_bytes()).unwrap();
         let starts: Vec<(u32, u32, &[u8])> =
@@ -353,6 +421,8 @@ mod tests {
             let cut = &whole.as_bytes()[..length];
             assert!(oldest_panes("~x~", server, cut).is_none(), "{length}");
         }
+        let fewer = whole.replace("~...~", "~....~");
+        assert!(oldest_panes("~x~", server, fewer.as_bytes()).is_none());
         let other = ServerId { pid: 12, start_time: 35 };
         assert!(oldest_panes("~x~", other, whole.as_bytes()).is_none());
     }

@@ -57,6 +57,8 @@ const ANSWER: &[&str] = &[
     "E\n",
     "end",
     "~x~E\n",
+    "~x~s~x~",
+    "~x~p~x~",
     "~x~end~x~",
     "$1",
     "$",
@@ -147,7 +149,7 @@ proptest! {
             registry: store::parse(Path::new("x"), &registry).unwrap_or_default(),
         };
         let session = |(n, stamp): (usize, &&str)| {
-            format!("~x~${n}~x~5~x~9~x~1~x~{stamp}~x~~x~~x~~x~0~x~1~x~{n}~x~2~x~/w~x~E\n")
+            format!("~x~s~x~${n}~x~5~x~9~x~1~x~{stamp}~x~~x~~x~~x~0~x~1~x~{n}~x~2~x~/w~x~E\n")
         };
         let sessions: String = stamps.iter().enumerate().map(session).collect();
         let answer = sessions + "~x~end~x~..~x~12~x~34~x~3.4~x~~x~E\n";
