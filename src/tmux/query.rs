@@ -108,6 +108,9 @@ const PANES_OF_ONE: Section = Section { count: "", ..PANES };
 /// The end of an answer: a tag that is no section's.
 const END: &str = "end";
 
+/// What the end tells of the server, beside global options.
+const ONCE: [&str; 4] = ["pid", "start_time", "version", "@roster_lost"];
+
 /// The arguments of a call, command by command.
 struct Call<'a> {
     mark: &'a str,
@@ -156,27 +159,55 @@ impl<'a> Call<'a> {
 /// The records of an answer, one after another.
 struct Records<'a> {
     mark: &'a [u8],
-    end_of_record: Vec<u8>,
+    /// The sections that were asked for.
+    sections: &'static [Section],
+    /// How many fields the end has.
+    end: usize,
     rest: &'a [u8],
-    /// What stood before the last one and is none.
+    /// What stood before the last record and is none.
     between: &'a [u8],
 }
 
 impl<'a> Records<'a> {
-    fn new(mark: &'a str, answer: &'a [u8]) -> Records<'a> {
-        let mark = mark.as_bytes();
-        Records { mark, end_of_record: [mark, b"E\n"].concat(), rest: answer, between: b"" }
+    /// Of an answer whose end has so many fields beside the counts.
+    fn new(
+        mark: &'a str,
+        sections: &'static [Section],
+        once: usize,
+        answer: &'a [u8],
+    ) -> Records<'a> {
+        let (mark, end) = (mark.as_bytes(), sections.len() + once);
+        Records { mark, sections, end, rest: answer, between: b"" }
     }
 
-    /// The tag and the fields of the next one.
+    /// The tag and the fields of the next one. They are counted: free text may be what a record
+    /// ends with.
     fn next(&mut self) -> Option<Vec<&'a [u8]>> {
         let at = find(self.rest, self.mark)?;
         self.between = &self.rest[..at];
-        let rest = &self.rest[at..];
-        let length = find(rest, &self.end_of_record)?;
-        let fields = split(rest.get(self.mark.len()..length)?, self.mark);
-        self.rest = &rest[length + self.end_of_record.len()..];
+        self.rest = &self.rest[at + self.mark.len()..];
+        let tag = self.field()?;
+        let section = self.sections.iter().find(|section| section.tag.as_bytes() == tag);
+        let count = match section {
+            Some(section) => section.fields.len(),
+            None if tag == END.as_bytes() => self.end,
+            None => return None,
+        };
+        let mut fields = Vec::with_capacity(1 + count);
+        fields.push(tag);
+        for _ in 0..count {
+            fields.push(self.field()?);
+        }
+        self.rest = self.rest.strip_prefix(b"E\n")?;
         Some(fields)
+    }
+
+    /// What stands before the next mark.
+    fn field(&mut self) -> Option<&'a [u8]> {
+        let at = find(self.rest, self.mark)?;
+        let field = &self.rest[..at];
+        self.rest = &self.rest[at + self.mark.len()..];
+        Some(field)
     }
 }
 
@@ -201,7 +232,7 @@ pub fn args(query: Query<'_>) -> Vec<String> {
         call.command(&["show-hooks", "-g"]);
     }
     let lengths: Vec<String> = query.options.iter().map(|option| format!("n:{option}")).collect();
-    let mut once = vec!["pid", "start_time", "version", "@roster_lost"];
+    let mut once = ONCE.to_vec();
     for (option, length) in query.options.iter().zip(&lengths) {
         once.extend([length, *option]);
     }
@@ -218,7 +249,8 @@ pub fn looks_whole(query: Query<'_>, output: &[u8]) -> bool {
 
 /// Reads the answer to [`args`]; `None` if it is not whole.
 pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
-    let mut records = Records::new(query.mark, output);
+    let once = ONCE.len() + query.options.len() * 2;
+    let mut records = Records::new(query.mark, &[SESSIONS], once, output);
     let (mut sessions, mut hooks) = (Vec::new(), Vec::new());
     let end = loop {
         let fields = records.next()?;
@@ -235,9 +267,6 @@ pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
     }
     let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
     let server = ServerId { pid: number(pid)? as u32, start_time: number(start)? };
-    if options.len() != query.options.len() * 2 {
-        return None;
-    }
     Some(Answer {
         snapshot: Snapshot {
             server,
@@ -322,7 +351,7 @@ pub fn oldest_panes(
 ) -> Option<BTreeMap<SessionId, Pane>> {
     let number = |field: &[u8]| -> Option<i64> { std::str::from_utf8(field).ok()?.parse().ok() };
     let mut oldest: BTreeMap<SessionId, Pane> = BTreeMap::new();
-    let mut records = Records::new(mark, output);
+    let mut records = Records::new(mark, &[PANES], 2, output);
     let mut listed = 0;
     loop {
         match records.next()?.as_slice() {
@@ -364,16 +393,6 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
         }
         from = at + 1;
     }
-}
-
-fn split<'a>(mut text: &'a [u8], mark: &[u8]) -> Vec<&'a [u8]> {
-    let mut parts = Vec::with_capacity(16);
-    while let Some(at) = find(text, mark) {
-        parts.push(&text[..at]);
-        text = &text[at + mark.len()..];
-    }
-    parts.push(text);
-    parts
 }
 
 #[cfg(test)]
@@ -438,6 +457,15 @@ mod tests {
         }
         for cut in [format!("{a}{end}"), format!("hello\n{b}{end}"), end.clone()] {
             assert!(parse(QUERY, cut.as_bytes()).is_none(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_be_what_a_record_ends_with() {
+        for name in ["E\n", "E\nx", "end", "s"] {
+            let answer = session(name, "", "/w", "") + END;
+            let answer = parse(QUERY, answer.as_bytes()).unwrap();
+            assert_eq!(answer.snapshot.sessions[0].name, name.as_bytes());
         }
     }
 
