@@ -50,17 +50,21 @@ impl Place {
         call::ask(&self.tmux, false, &OPTIONS, deadline)
     }
 
-    /// Sends commands to tmux by file; see [`source::run`].
+    /// Sends commands to tmux by file, each on its own: one that fails stops no other. See
+    /// [`source::run`].
     ///
     /// # Errors
-    /// The file cannot be written, or tmux does not answer.
+    /// A file cannot be written, or tmux does not answer.
     pub fn run_lines(
         &self,
         server: Option<ServerId>,
         lines: &[Vec<u8>],
         deadline: Instant,
-    ) -> Result<String, SourceError> {
-        source::run(&self.tmux, &self.registry(), server, lines, deadline)
+    ) -> Result<(), SourceError> {
+        for piece in lines.chunks(source::PIECE) {
+            source::run(&self.tmux, &self.registry(), server, piece, deadline)?;
+        }
+        Ok(())
     }
 
     /// The log.

@@ -10,6 +10,7 @@ use crate::model::memory::{Displaced, Exact};
 use crate::model::session::Session;
 use crate::model::snapshot::SessionId;
 use crate::tmux::Version;
+use crate::tmux::source::Group;
 use crate::tmux::text::{escape_name, line, unstored_name};
 use crate::transaction::Transaction;
 
@@ -125,7 +126,7 @@ pub(super) fn made(line: &str) -> Option<(String, SessionId)> {
 }
 
 /// The commands that make a session and print its UUID and id.
-pub(super) fn new_session(blueprint: &Blueprint, version: Version) -> Vec<Vec<u8>> {
+pub(super) fn new_session(blueprint: &Blueprint, version: Version) -> Group {
     let record = &blueprint.record;
     let pairs: Vec<Vec<u8>> = (record.variables().iter())
         .map(|(name, value)| format!("{name}={value}").into_bytes())

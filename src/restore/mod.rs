@@ -41,8 +41,8 @@ pub struct Restored {
 /// How long a launch command gets to show whether it can be started.
 const START: Duration = Duration::from_millis(40);
 
-/// How many sessions are made in one piece. tmux answers nobody meanwhile, and starts a process
-/// for each; and all the lines that belong to one must be in the same piece ([`new_session`]).
+/// How many sessions are made at once. tmux answers nobody meanwhile, and starts a process for
+/// each.
 const AT_ONCE: usize = 10;
 
 /// Makes every lost session anew whose name is free.
@@ -216,8 +216,8 @@ fn create(
     blueprints: &[Blueprint],
 ) -> Result<Vec<(String, SessionId)>, SyncError> {
     let version = transaction.version();
-    let lines: Vec<Vec<u8>> = blueprints.iter().flat_map(|b| new_session(b, version)).collect();
-    let printed = transaction.run_printing(&lines)?;
+    let groups = blueprints.iter().map(|blueprint| new_session(blueprint, version)).collect();
+    let printed = transaction.run_groups(groups)?;
     let made: Vec<(String, SessionId)> = printed.lines().filter_map(made).collect();
     let mut stamps = Vec::new();
     for (uuid, id) in &made {

@@ -1,4 +1,5 @@
 //! Commands by file: sent by `source-file`, one per line, in pieces (FACTS.md, "Many commands").
+//! What must not be split over two files is a group.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -16,6 +17,21 @@ use crate::model::snapshot::ServerId;
 
 /// How many commands go in one piece: tmux answers nobody while it works through a file.
 pub const PIECE: usize = 100;
+
+/// Commands that belong together: tmux answers nobody and runs no hook between them.
+pub type Group = Vec<Vec<u8>>;
+
+/// What goes in one file each: as many groups as make a [`PIECE`], and one at least.
+pub fn pieces(groups: impl IntoIterator<Item = Group>) -> Vec<Vec<Vec<u8>>> {
+    let mut pieces: Vec<Vec<Vec<u8>>> = Vec::new();
+    for mut group in groups {
+        match pieces.last_mut() {
+            Some(piece) if piece.len() + group.len() <= PIECE => piece.append(&mut group),
+            _ => pieces.push(group),
+        }
+    }
+    pieces
+}
 
 /// The command for an effect.
 pub fn effect(effect: &Effect) -> Vec<u8> {
@@ -98,7 +114,7 @@ impl From<TmuxError> for SourceError {
     }
 }
 
-/// Sends commands to tmux by `source-file`, in pieces; returns what they print. If `server` is
+/// Sends a piece of commands to tmux by `source-file`; returns what they print. If `server` is
 /// given, another server on the same socket does nothing: to it, `$3` is another session.
 ///
 /// # Errors
@@ -107,27 +123,23 @@ pub fn run(
     tmux: &Tmux,
     registry: &Path,
     server: Option<ServerId>,
-    lines: &[Vec<u8>],
+    piece: &[Vec<u8>],
     deadline: Instant,
 ) -> Result<String, SourceError> {
     let (Some(folder), Some(name)) = (registry.parent(), registry.file_name()) else {
         return Ok(String::new());
     };
-    let mut printed = String::new();
-    for piece in lines.chunks(PIECE) {
-        // Under the lock it is named after the registry, whose next writer clears away what a
-        // crash left. A plugin that loads has no lock, and a sync that commits meanwhile must
-        // not clear its file away.
-        let name = if server.is_some() { name } else { OsStr::new("commands") };
-        if server.is_none() {
-            clear_old_commands(folder);
-        }
-        let path = folder.join(files::temporary_name(name));
-        let ran = run_piece(tmux, server, &path, &piece.concat(), deadline);
-        let _ = fs::remove_file(&path);
-        printed.push_str(&ran?);
+    // Under the lock it is named after the registry, whose next writer clears away what a crash
+    // left. A plugin that loads has no lock, and a sync that commits meanwhile must not clear its
+    // file away.
+    let name = if server.is_some() { name } else { OsStr::new("commands") };
+    if server.is_none() {
+        clear_old_commands(folder);
     }
-    Ok(printed)
+    let path = folder.join(files::temporary_name(name));
+    let ran = run_piece(tmux, server, &path, &piece.concat(), deadline);
+    let _ = fs::remove_file(&path);
+    ran
 }
 
 /// Removes the files of loads that were killed a while ago.
@@ -170,4 +182,20 @@ fn run_piece(
         None => return Err(incomplete(tmux, &output).into()),
     };
     Ok(String::from_utf8_lossy(printed).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_group_is_split_and_no_command_lost() {
+        let group = |size: usize, n: u8| vec![vec![n]; size];
+        let sizes = [60, 40, 1, 250, 99, 2, 0, 98];
+        let groups: Vec<Group> = sizes.iter().zip(1..).map(|(size, n)| group(*size, n)).collect();
+        let pieces = pieces(groups.clone());
+        let counts: Vec<usize> = pieces.iter().map(Vec::len).collect();
+        assert_eq!(counts, [100, 1, 250, 99, 100]);
+        assert_eq!(pieces.concat(), groups.concat());
+    }
 }

@@ -28,10 +28,10 @@ use crate::model::time::Timestamp;
 use crate::persist::{backup, load, write_in_order, write_json};
 use crate::store::{Locked, Store, StoreError, Times};
 use crate::tmux::call::{self, incomplete};
-use crate::tmux::hooks::{self, HOOKS};
+use crate::tmux::hooks::HOOKS;
 use crate::tmux::query::{self, Answer, Mark, Query};
 use crate::tmux::server::{JobServer, job_server, pid_in};
-use crate::tmux::source::{self, PIECE, SourceError};
+use crate::tmux::source::{self, Group, PIECE, SourceError};
 use crate::tmux::{ANSWER_LIMIT, TmuxError, Version};
 use crate::{directories, host};
 
@@ -402,7 +402,7 @@ impl<'a> Transaction<'a> {
         told: &Memory,
     ) -> Result<(), SyncError> {
         for (piece, done) in lines.chunks(PIECE).zip((0..).step_by(PIECE)) {
-            if let Err(error) = self.run(piece) {
+            if let Err(error) = self.run_piece(piece) {
                 let missing: HashSet<Option<SessionId>> =
                     effects.iter().skip(done).map(|effect| effect.target).collect();
                 let mut memory = self.remembered.memory.clone();
@@ -550,27 +550,32 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Runs commands for tmux's `source-file`, a hundred at a time, each on its own: one whose
-    /// target has gone does not stop the others.
+    /// Runs commands for tmux's `source-file`, each on its own: one whose target has gone does not
+    /// stop the others.
     ///
     /// # Errors
     /// The file cannot be written, or tmux does not answer.
     pub fn run(&self, lines: &[Vec<u8>]) -> Result<(), SyncError> {
-        self.run_printing(lines).map(drop)
+        lines.chunks(PIECE).try_for_each(|piece| self.run_piece(piece).map(drop))
     }
 
-    /// The same for those whose output is wanted.
+    /// The same for groups of commands; returns what they print.
     ///
     /// # Errors
     /// As for [`Transaction::run`].
-    pub fn run_printing(&self, lines: &[Vec<u8>]) -> Result<String, SyncError> {
-        let server = Some(self.answer.snapshot.server);
+    pub fn run_groups(&self, groups: Vec<Group>) -> Result<String, SyncError> {
         let mut printed = String::new();
-        // A person waits for each of them: however many they are, each is progress.
-        for piece in lines.chunks(PIECE) {
-            printed.push_str(&self.place.run_lines(server, piece, self.trigger.deadline())?);
+        for piece in source::pieces(groups) {
+            printed.push_str(&self.run_piece(&piece)?);
         }
         Ok(printed)
+    }
+
+    /// A person waits for each piece: however many they are, each is progress.
+    fn run_piece(&self, piece: &[Vec<u8>]) -> Result<String, SyncError> {
+        let (server, registry) = (Some(self.answer.snapshot.server), self.place.registry());
+        let deadline = self.trigger.deadline();
+        Ok(source::run(&self.place.tmux, &registry, server, piece, deadline)?)
     }
 
     /// What the hooks lack, if they were asked for.
@@ -578,17 +583,17 @@ impl<'a> Transaction<'a> {
         if !self.hooks_asked || !self.settings.plugin_is_loaded {
             return Vec::new();
         }
-        let hidden = self.version().hides_environment();
+        let version = self.version();
         let mut lines = Vec::new();
         for hook in HOOKS {
-            let what = match hooks::our_hook_in(&self.answer.hooks, hook, hidden) {
+            let what = match hook.is_set_in(&self.answer.hooks, version) {
                 Some(true) => continue,
                 // Of another version of ours, which this server was told before.
                 Some(false) => "held another command",
                 None => "was wiped",
             };
-            log(self.place, &format!("the hook {hook} {what}; restored it"));
-            lines.push(hooks::set_hook(hook, hidden));
+            log(self.place, &format!("the hook {} {what}; restored it", hook.name));
+            lines.push(hook.set(version));
         }
         lines
     }

@@ -117,8 +117,5 @@ fn make_private(path: &Path, mode: u32) -> Result<(), String> {
 
 fn put_back(place: &Place, server: Option<ServerId>, line: &[u8]) -> Result<(), String> {
     let lines = [line.to_vec()];
-    place
-        .run_lines(server, &lines, Instant::now() + ANSWER_LIMIT)
-        .map(drop)
-        .map_err(|e| e.to_string())
+    place.run_lines(server, &lines, Instant::now() + ANSWER_LIMIT).map_err(|e| e.to_string())
 }
