@@ -106,7 +106,7 @@ group that is not its first) is recorded while it lives, and leaves nothing.
 
 ## The way of an event
 
-1. You rename a session. tmux runs [our line](tmux::hooks::hook_line) of the hook session-renamed:
+1. You rename a session. tmux runs [our line](tmux::hooks::Hook::line) of the hook session-renamed:
    it sets a mark inside tmux and, unless that was set in this very second already, starts
    `@roster_run`: `roster sync --hook`, with the folder and the tmux program as arguments.
 2. `sync_for_hook` in `src/commands/sync.rs` calls [`sync`](sync::sync) with a

@@ -825,7 +825,7 @@ impl<'a> Run<'a> {
             }
             Meddling::WipeHooks => {
                 for hook in HOOKS {
-                    server.tmux(&["set-hook", "-gu", hook]);
+                    server.tmux(&["set-hook", "-gu", hook.name]);
                 }
                 // As if a minute had gone by since a sync last looked for them.
                 let lock = path.with_extension("json.lock");
@@ -835,7 +835,8 @@ impl<'a> Run<'a> {
                 server.roster(&["sync"]);
                 let shown = server.tmux(&["show-hooks", "-g"]);
                 for hook in HOOKS {
-                    assert!(shown.contains(&format!("{hook}[{HOOK_INDEX}] ")), "{hook}: {shown}");
+                    let ours = format!("{}[{HOOK_INDEX}] ", hook.name);
+                    assert!(shown.contains(&ours), "{ours}: {shown}");
                 }
             }
             // The last good copy has every record.

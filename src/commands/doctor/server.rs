@@ -7,7 +7,7 @@ use std::time::Instant;
 use tmux_roster::config::{OPTIONS, Place, REGISTRY, Settings};
 use tmux_roster::model::memory::Unreachable;
 use tmux_roster::options::{Reader, read_by};
-use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS, hook_line, our_hook_in, set_hook};
+use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS, Hook};
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::text::line;
 use tmux_roster::tmux::{ANSWER_LIMIT, Running, Tmux, TmuxError, Version, call, program};
@@ -265,42 +265,36 @@ pub fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, setting
     if !settings.plugin_is_loaded {
         return;
     }
-    let hidden = Version::parse(&answer.version).hides_environment();
+    let version = Version::parse(&answer.version);
     let mut well = Vec::new();
     for hook in HOOKS {
-        let found = match our_hook_in(&answer.hooks, hook, hidden) {
+        let name = hook.name;
+        let found = match hook.is_set_in(&answer.hooks, version) {
             Some(true) => {
                 well.push(hook);
                 continue;
             }
-            Some(false) => format!("{hook}[{HOOK_INDEX}] holds a command that is not ours"),
-            None => format!("{hook} was wiped, as set-hook without an index does (in tmux.conf?)"),
+            Some(false) => format!("{name}[{HOOK_INDEX}] holds a command that is not ours"),
+            None => format!("{name} was wiped, as set-hook without an index does (in tmux.conf?)"),
         };
-        exam.mendable(
-            "hooks",
-            &found,
-            Repair::Tell(format!("our hook {hook}"), set_hook(hook, hidden)),
-        );
+        exam.mendable("hooks", &found, Repair::Tell(format!("our hook {name}"), hook.set(version)));
     }
     let shadows = match shadows(tmux, &well) {
         Ok(shadows) => shadows,
         Err(error) => return exam.problem("hooks", &error.to_string(), ""),
     };
     for (id, name, hook) in &shadows {
-        let index = format!("{hook}[{HOOK_INDEX}]");
-        let found =
-            format!("session {name:?} ({id}) has a hook {hook} of its own, which hides ours");
-        let words: [&[u8]; 5] = [
-            b"set-hook",
-            b"-t",
-            id.as_bytes(),
-            index.as_bytes(),
-            hook_line(hook, hidden).as_bytes(),
-        ];
+        let index = format!("{}[{HOOK_INDEX}]", hook.name);
+        let found = format!(
+            "session {name:?} ({id}) has a hook {} of its own, which hides ours",
+            hook.name
+        );
+        let words: [&[u8]; 5] =
+            [b"set-hook", b"-t", id.as_bytes(), index.as_bytes(), hook.line(version).as_bytes()];
         exam.mendable(
             "hooks",
             &found,
-            Repair::Tell(format!("our hook {hook} of {id}"), line(&words)),
+            Repair::Tell(format!("our hook {} of {id}", hook.name), line(&words)),
         );
     }
     if well.len() == HOOKS.len() && shadows.is_empty() {
@@ -309,12 +303,9 @@ pub fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, setting
 }
 
 /// Sessions for which our hooks, which are there, do not show: id, name, hook.
-fn shadows(
-    tmux: &Tmux,
-    hooks: &[&'static str],
-) -> Result<Vec<(String, String, &'static str)>, TmuxError> {
+fn shadows(tmux: &Tmux, hooks: &[Hook]) -> Result<Vec<(String, String, Hook)>, TmuxError> {
     let flags: Vec<String> =
-        hooks.iter().map(|hook| format!("#{{?{hook}[{HOOK_INDEX}],1,0}}")).collect();
+        hooks.iter().map(|hook| format!("#{{?{}[{HOOK_INDEX}],1,0}}", hook.name)).collect();
     let format = format!("#{{session_id}} {} #{{session_name}}", flags.concat());
     let args = ["list-sessions", "-F", &format];
     let printed = tmux.run(&args, Instant::now() + ANSWER_LIMIT)?;

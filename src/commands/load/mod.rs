@@ -11,7 +11,7 @@ use tmux_roster::config::{Environment, Place};
 use tmux_roster::host::Seeker;
 use tmux_roster::log::log;
 use tmux_roster::options;
-use tmux_roster::tmux::hooks::{HOOKS, set_hook};
+use tmux_roster::tmux::hooks::{HOOKS, LOAD_INDEX};
 use tmux_roster::tmux::program::on_disk;
 use tmux_roster::tmux::text::{line, quote_sh};
 use tmux_roster::tmux::{Tmux, Version, call, query};
@@ -155,15 +155,17 @@ fn commands(
     lines.extend(placeholders(asked, version));
     // Whatever sets the status line after us, another plugin say, or wipes our hooks: the first
     // client that comes (or switches) finds it mended.
-    let again = b"set-hook -gu 'client-session-changed[4244]' ; run-shell -b \"#{@roster_program} load --status >/dev/null 2>&1 || :\"";
-    lines.push(line(&[b"set-hook", b"-g", b"client-session-changed[4244]", again]));
+    let hook = format!("client-session-changed[{LOAD_INDEX}]");
+    let again = format!(
+        "set-hook -gu '{hook}' ; run-shell -b \"#{{@roster_program}} load --status >/dev/null 2>&1 || :\""
+    );
+    lines.push(line(&[b"set-hook", b"-g", hook.as_bytes(), again.as_bytes()]));
     lines.push(line(&[b"run-shell", b"-b", b"#{@roster_run}"]));
     lines
 }
 
 fn hooks(version: Version) -> Vec<Vec<u8>> {
-    let hidden = version.hides_environment();
-    HOOKS.iter().map(|hook| set_hook(hook, hidden)).collect()
+    HOOKS.iter().map(|hook| hook.set(version)).collect()
 }
 
 /// The options of tmux in which `#{roster_mode}` and the like are replaced.
