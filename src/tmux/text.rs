@@ -78,7 +78,7 @@ pub fn quote_sh(word: &[u8]) -> Vec<u8> {
 /// What tmux is to be given so that it stores `name`: from 3.2 on it doubles every backslash. Before
 /// 3.7 it also writes what cannot be printed as `\t` or `\033`, and before 3.5 a `$x` as `\$x`;
 /// later ones take no such byte, so there those two stay as they read.
-pub(crate) fn unstored_name(name: &[u8], version: Version) -> Vec<u8> {
+pub fn unstored_name(name: &[u8], version: Version) -> Vec<u8> {
     if !version.escapes_names() {
         return name.to_vec();
     }
@@ -135,9 +135,15 @@ pub fn exact(length: &[u8], printed: &[u8]) -> Vec<u8> {
     let length: Option<usize> = std::str::from_utf8(length).ok().and_then(|l| l.parse().ok());
     match length {
         Some(length) if length != printed.len() => {
-            // Of a text with backslashes of its own tmux escapes a `$` alone, as a rule.
-            let undone = [unescape_dollars(printed), unescape(printed)];
-            undone.into_iter().find(|text| text.len() == length).unwrap_or_else(|| printed.to_vec())
+            // What it escaped must account for the length, and what only looks like it must not:
+            // of a text with backslashes of its own a `$` alone is escaped, as a rule.
+            let without_dollars = unescape_dollars(printed);
+            let ways = [(false, false), (true, true), (true, false), (false, true)];
+            let undone = [&without_dollars[..], printed]
+                .into_iter()
+                .flat_map(|text| ways.map(|(octal, letters)| unescape(text, octal, letters)));
+            let mut undone = undone.filter(|text| text.len() == length);
+            undone.next().unwrap_or_else(|| printed.to_vec())
         }
         _ => printed.to_vec(),
     }
@@ -152,38 +158,30 @@ pub fn unescape_dollars(printed: &[u8]) -> Vec<u8> {
     (0..printed.len()).filter(|at| !is_escape(*at)).map(|at| printed[at]).collect()
 }
 
-fn unescape(printed: &[u8]) -> Vec<u8> {
+/// Takes back what tmux 3.4 and 3.5a make of control bytes, and of those that are no UTF-8: `\177` and
+/// the like, and letters as in `\t`.
+fn unescape(printed: &[u8], octal: bool, letters: bool) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(printed.len());
     let mut rest = printed;
     while let [first, tail @ ..] = rest {
-        rest = tail;
-        if *first != b'\\' {
-            bytes.push(*first);
-            continue;
-        }
-        let octal = tail.get(..3).filter(|d| d.iter().all(|b| (b'0'..=b'7').contains(b)));
-        if let Some([a, b, c]) = octal {
-            bytes.push(((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'));
-            rest = &tail[3..];
-            continue;
-        }
-        let undone = match tail.first() {
-            Some(b'a') => 7,
-            Some(b'b') => 8,
-            Some(b't') => b'\t',
-            Some(b'n') => b'\n',
-            Some(b'v') => 11,
-            Some(b'f') => 12,
-            Some(b'r') => b'\r',
-            Some(b's') => b' ',
-            Some(b'$') => b'$',
-            _ => {
-                bytes.push(b'\\');
-                continue;
+        let (byte, length) = match (first, tail) {
+            (b'\\', [b'a', ..]) if letters => (7, 2),
+            (b'\\', [b'b', ..]) if letters => (8, 2),
+            (b'\\', [b't', ..]) if letters => (b'\t', 2),
+            (b'\\', [b'n', ..]) if letters => (b'\n', 2),
+            (b'\\', [b'v', ..]) if letters => (11, 2),
+            (b'\\', [b'f', ..]) if letters => (12, 2),
+            (b'\\', [b'r', ..]) if letters => (b'\r', 2),
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..]) if octal => {
+                match ((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0') {
+                    byte @ (0..=6 | 14..=31 | 127..) => (byte, 4),
+                    _ => (b'\\', 1),
+                }
             }
+            _ => (*first, 1),
         };
-        bytes.push(undone);
-        rest = &tail[1..];
+        bytes.push(byte);
+        rest = &rest[length..];
     }
     bytes
 }

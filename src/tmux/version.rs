@@ -89,6 +89,11 @@ impl Version {
         self.at_least(3, 2)
     }
 
+    /// Whether it prints control bytes, and what is no UTF-8, as `\177` and the like.
+    pub fn escapes_output(self) -> bool {
+        matches!((self.major, self.minor), (3, 4 | 5))
+    }
+
     /// Whether it prints a `$` before a letter as `\$`.
     pub fn prints_dollars_escaped(self) -> bool {
         (self.major, self.minor) == (3, 4)

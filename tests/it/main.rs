@@ -7,6 +7,7 @@ mod control;
 mod directories;
 mod doctor;
 mod env;
+mod escaping;
 mod events;
 mod faults;
 mod golden;
