@@ -3,6 +3,7 @@
 //! The reasons are in FACTS.md, "Hooks" and "Hooks and clients" and "The mark".
 
 use super::Version;
+use super::source::Group;
 use super::text::line;
 
 /// A hook that tells us that something changed.
@@ -42,6 +43,9 @@ pub const LOAD_INDEX: u32 = 4244;
 /// The place of an [armed line](Hook::armed_line).
 const ARMED_INDEX: u32 = 4245;
 
+/// Starts a sync that belongs to no client, if none is due, before 3.2.
+const START: &str = "run-shell -b \"#{?#{!=:#{@roster_due},#{T:@roster_clock}},#{@roster_run},:}\" ; set-option -Fg @roster_due \"#{T:@roster_clock}\"";
+
 impl Hook {
     /// What a hook does: notes inside tmux that a sync is due, and starts one only if none is on its
     /// way. The text is the same for everybody; the program's path stands in `@roster_run`, which
@@ -80,16 +84,28 @@ impl Hook {
     /// starts a sync that belongs to no client, if none is due. So further events cost next to
     /// nothing until that sync's query [puts it back](arm).
     fn armed_line(self) -> String {
-        format!(
-            "set-hook -gu {}[{ARMED_INDEX}] ; run-shell -b \"#{{?#{{!=:#{{@roster_due}},#{{T:@roster_clock}}}},#{{@roster_run}},:}}\" ; set-option -Fg @roster_due \"#{{T:@roster_clock}}\"",
-            self.name
-        )
+        format!("set-hook -gu {}[{ARMED_INDEX}] ; {START}", self.name)
     }
 
-    /// The command that puts our line there.
-    pub fn set(self, version: Version) -> Vec<u8> {
+    /// The commands that put our line there, and before 3.2 the armed one.
+    pub fn set(self, version: Version) -> Group {
+        let set = |index: u32, text: &str| {
+            let index = format!("{}[{index}]", self.name);
+            line(&[b"set-hook", b"-g", index.as_bytes(), text.as_bytes()])
+        };
+        let mut lines = vec![set(HOOK_INDEX, self.line(version))];
+        if !version.hides_environment() {
+            lines.push(set(ARMED_INDEX, &self.armed_line()));
+        }
+        lines
+    }
+
+    /// The command that puts our line into a session's own hook, which hides all that is global.
+    /// Before 3.2 it is what an armed line does, each time.
+    pub fn set_in_session(self, id: &str, version: Version) -> Vec<u8> {
         let index = format!("{}[{HOOK_INDEX}]", self.name);
-        line(&[b"set-hook", b"-g", index.as_bytes(), self.line(version).as_bytes()])
+        let text = if version.hides_environment() { self.line(version) } else { START };
+        line(&[b"set-hook", b"-t", id.as_bytes(), index.as_bytes(), text.as_bytes()])
     }
 
     /// Whether what stands at our place, as `show-hooks` prints it, is our line; `None` if nothing

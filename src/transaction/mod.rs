@@ -593,7 +593,7 @@ impl<'a> Transaction<'a> {
                 None => "was wiped",
             };
             log(self.place, &format!("the hook {} {what}; restored it", hook.name));
-            lines.push(hook.set(version));
+            lines.extend(hook.set(version));
         }
         lines
     }

@@ -177,9 +177,10 @@ fn loading_twice_leaves_one_entry_and_everybody_elses_hooks() {
     server.wait_for_names(&["one"]);
     let hooks = server.tmux(&["show-hooks", "-g"]);
     for hook in ["session-created", "session-closed", "session-renamed", "client-attached"] {
-        let ours =
-            hooks.lines().filter(|l| l.starts_with(hook) && l.contains("roster_run")).count();
-        assert_eq!(ours, 1, "{hook}: {hooks}");
+        let ours = format!("{hook}[4242] ");
+        assert_eq!(hooks.matches(&ours).count(), 1, "{hook}: {hooks}");
+        let others = hooks.lines().filter(|line| line.starts_with(hook) && !line.contains("[42"));
+        assert!(others.clone().all(|line| !line.contains("roster_")), "{hook}: {hooks}");
     }
     assert_eq!(server.tmux(&["show-options", "-gqv", "@before"]), "1");
     assert_eq!(server.tmux(&["show-options", "-gqv", "@after"]), "1");

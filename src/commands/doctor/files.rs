@@ -242,7 +242,7 @@ fn check_stamps(exam: &mut Examination, place: &Place, unstamped: &[(SessionId, 
         let found = format!("session {id} does not have its @roster_uuid");
         let words: [&[u8]; 5] =
             [b"set-option", b"-t", id.as_bytes(), b"@roster_uuid", uuid.as_bytes()];
-        let repair = Repair::Tell(format!("the stamp of {id}"), line(&words));
+        let repair = Repair::Tell(format!("the stamp of {id}"), vec![line(&words)]);
         exam.mendable("stamps", &found, repair);
     }
 }

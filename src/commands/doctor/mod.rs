@@ -55,8 +55,8 @@ pub struct Finding {
 pub enum Repair {
     /// Takes a file's or folder's permissions back to its owner.
     Private(PathBuf, u32),
-    /// Tells tmux what it lacks: what that is, and the command.
-    Tell(String, Vec<u8>),
+    /// Tells tmux what it lacks: what that is, and the commands.
+    Tell(String, Vec<Vec<u8>>),
     /// Loads the plugin again: program, version, hooks, keys.
     Load,
     /// Brings registry and tmux into step, which also mends a damaged file.

@@ -32,8 +32,8 @@ pub fn mend(examined: &Examination) -> Vec<Finding> {
                 format!("set the mode of {} to {mode:04o}", path.display()),
                 make_private(path, *mode),
             ),
-            Repair::Tell(what, line) => {
-                (format!("put {what} back"), put_back(place, examined.server, line))
+            Repair::Tell(what, lines) => {
+                (format!("put {what} back"), put_back(place, examined.server, lines))
             }
             Repair::Load => {
                 let loaded = load::load_again(&Environment::read(), place);
@@ -115,7 +115,7 @@ fn make_private(path: &Path, mode: u32) -> Result<(), String> {
     changed.map_err(|error| error.to_string())
 }
 
-fn put_back(place: &Place, server: Option<ServerId>, line: &[u8]) -> Result<(), String> {
-    let lines = [line.to_vec()];
-    place.run_lines(server, &lines, Instant::now() + ANSWER_LIMIT).map_err(|e| e.to_string())
+fn put_back(place: &Place, server: Option<ServerId>, lines: &[Vec<u8>]) -> Result<(), String> {
+    let done = place.run_lines(server, lines, Instant::now() + ANSWER_LIMIT);
+    done.map_err(|error| error.to_string())
 }

@@ -9,7 +9,6 @@ use tmux_roster::model::memory::Unreachable;
 use tmux_roster::options::{Reader, read_by};
 use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS, Hook};
 use tmux_roster::tmux::query::Answer;
-use tmux_roster::tmux::text::line;
 use tmux_roster::tmux::{ANSWER_LIMIT, Running, Tmux, TmuxError, Version, call, program};
 use tmux_roster::{Store, Timestamp, host, persist, transaction};
 
@@ -284,18 +283,13 @@ pub fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, setting
         Err(error) => return exam.problem("hooks", &error.to_string(), ""),
     };
     for (id, name, hook) in &shadows {
-        let index = format!("{}[{HOOK_INDEX}]", hook.name);
         let found = format!(
             "session {name:?} ({id}) has a hook {} of its own, which hides ours",
             hook.name
         );
-        let words: [&[u8]; 5] =
-            [b"set-hook", b"-t", id.as_bytes(), index.as_bytes(), hook.line(version).as_bytes()];
-        exam.mendable(
-            "hooks",
-            &found,
-            Repair::Tell(format!("our hook {} of {id}", hook.name), line(&words)),
-        );
+        let what = format!("our hook {} of {id}", hook.name);
+        let lines = vec![hook.set_in_session(id, version)];
+        exam.mendable("hooks", &found, Repair::Tell(what, lines));
     }
     if well.len() == HOOKS.len() && shadows.is_empty() {
         exam.ok("hooks", &format!("all {} are set at index {HOOK_INDEX}", HOOKS.len()));

@@ -165,7 +165,7 @@ fn commands(
 }
 
 fn hooks(version: Version) -> Vec<Vec<u8>> {
-    HOOKS.iter().map(|hook| hook.set(version)).collect()
+    HOOKS.iter().flat_map(|hook| hook.set(version)).collect()
 }
 
 /// The options of tmux in which `#{roster_mode}` and the like are replaced.
