@@ -8,48 +8,9 @@ use std::sync::{Arc, Mutex};
 use tmux_roster::tmux::hooks::HOOKS;
 
 use crate::env::{
-    Client, ROSTER, Server, copy_program, tmux_program, tmux_version, wait_for, write_program,
+    Client, PLUGIN, ROSTER, Server, build_in, copy_plugin, copy_program, tmux_program,
+    tmux_version, wait_for, with_copy,
 };
-
-pub const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
-
-/// What plugin.tmux needs beside it.
-const FILES: [&str; 6] = [
-    "plugin.tmux",
-    "Cargo.toml",
-    "scripts/common.sh",
-    "scripts/install",
-    "scripts/uninstall",
-    "scripts/sums",
-];
-
-/// Copies the plugin without a program, as a clone has it.
-pub fn copy_plugin(folder: &Path) {
-    std::fs::create_dir_all(folder.join("scripts")).unwrap();
-    for file in FILES {
-        copy_program(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file), &folder.join(file));
-    }
-}
-
-/// A server that loads a copy of the plugin in `folder`, which has no program.
-pub fn with_copy(folder: &str, config: &str) -> Server {
-    let server = Server::with_config("");
-    let folder = server.path(folder);
-    copy_plugin(&folder);
-    // TPM runs every *.tmux file of the folder, and throws away what it prints.
-    let quoted = folder.display().to_string().replace('\'', "'\\''");
-    let tpm = server.path("tpm");
-    write_program(&tpm, &format!("#!/bin/sh\n'{quoted}/plugin.tmux' >/dev/null 2>&1\n"));
-    server.write_config(&format!("{config}\nrun-shell '{}'\n", tpm.display()));
-    server
-}
-
-/// Puts the program where scripts/build would.
-pub fn build_in(folder: &std::path::Path) {
-    let target = folder.join("target/release");
-    std::fs::create_dir_all(&target).unwrap();
-    copy_program(ROSTER.as_ref(), &target.join("roster"));
-}
 
 #[test]
 fn without_a_program_the_first_client_is_told_once_and_nothing_else_is_set() {
@@ -354,14 +315,14 @@ fn a_relative_socket_is_never_taken_for_the_default_server() {
     server.tmux(&["new-session", "-d", "-s", "victim"]);
     server.wait_for_names(&["victim"]);
     let default = |args: &[&str]| {
-        let mut command = server.command(crate::env::tmux_program());
+        let mut command = server.command(tmux_program());
         let output =
             command.args(["-L", "default", "-f", "/dev/null"]).args(args).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     default(&["new-session", "-d", "-s", "victim"]);
     let relative = |args: &[&str]| {
-        let mut command = server.command(crate::env::tmux_program());
+        let mut command = server.command(tmux_program());
         let output = command.args(["-S", "./r", "-f"]).arg(server.path("tmux.conf")).args(args);
         String::from_utf8_lossy(&output.output().unwrap().stdout).into_owned()
     };
@@ -384,7 +345,7 @@ fn a_relative_socket_is_never_taken_for_the_default_server() {
 #[test]
 fn a_server_that_was_started_in_a_pane_has_none_of_that_ones_identity() {
     let server = Server::with_plugin("");
-    let mut command = server.command(crate::env::tmux_program());
+    let mut command = server.command(tmux_program());
     let uuid = "11111111-1111-4111-8111-111111111111";
     command.env("ROSTER_UUID", uuid).env("ROSTER_SESSION", "outer").env("ROSTER_MODE", "x");
     command.args(["-L", "s", "-f"]).arg(server.path("tmux.conf"));
@@ -440,7 +401,7 @@ fn a_socket_has_one_registry_however_it_is_spelled() {
     std::fs::create_dir(&deep).unwrap();
     std::os::unix::fs::symlink(&deep, server.path("k")).unwrap();
     let socket = server.dir("k/s");
-    let mut command = server.command(crate::env::tmux_program());
+    let mut command = server.command(tmux_program());
     command.args(["-S", &socket, "-f"]).arg(server.path("tmux.conf"));
     assert!(command.args(["new-session", "-d", "-s", "deep"]).status().unwrap().success());
     let names = || {
@@ -449,7 +410,7 @@ fn a_socket_has_one_registry_however_it_is_spelled() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     wait_for(|| names().contains("deep").then_some(()), names);
-    let mut command = server.command(crate::env::tmux_program());
+    let mut command = server.command(tmux_program());
     command.args(["-S", &socket, "kill-server"]).status().unwrap();
 }
 

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::env::{ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for};
-use crate::faults::{check_records, hook_job, script, stopped_holder, uuids};
-use crate::killed::backed_up;
+use crate::env::{
+    ROSTER, Server, backed_up, check_records, hook_job, script, stopped_holder, tmux_program,
+    tmux_version, uuids, wait_at_most, wait_for,
+};
 
 /// What any number of processes may take together on a loaded machine: each has its own limit.
 const BOUND: Duration = Duration::from_secs(60);
