@@ -16,8 +16,8 @@ use tmux_roster::tmux::source::only_on;
 use tmux_roster::tmux::text::line;
 
 use crate::env::{
-    Client, Folder, ROSTER, Server, can, can_mount, can_trace, check_records, hit_the_heart,
-    hook_job, hook_job_in, json, kill_at_every_call, leftovers, script, stderr, stopped_holder,
+    Client, Folder, ROSTER, Server, StoppedHolder, can, can_mount, can_trace, check_records,
+    hit_the_heart, hook_job, hook_job_in, json, kill_at_every_call, leftovers, script, stderr,
     store, tmux_program, tmux_version, typed, uuids, wait_at_most, wait_for,
 };
 
@@ -741,7 +741,7 @@ fn a_stopped_holder_delays_jobs_and_people_within_their_bounds() {
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.wait_for_names(&["one"]);
     server.wait_until_quiet();
-    let mut holder = stopped_holder(&server);
+    let holder = StoppedHolder::start(&server);
     let started = Instant::now();
     // Its hook starts a job that cannot get the lock.
     server.tmux(&["rename-session", "-t", "=one:", "two"]);
@@ -756,8 +756,7 @@ fn a_stopped_holder_delays_jobs_and_people_within_their_bounds() {
     assert!(said.contains("sessions.json.lock") && said.contains("another process"), "{said}");
     // Readers do not care.
     assert_eq!(server.roster(&["names"]), "one\n");
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    drop(holder);
     if tmux_version() >= (3, 2) {
         // The look that the job left for later, and no event.
         server.wait_for_names(&["two"]);

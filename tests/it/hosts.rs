@@ -173,7 +173,7 @@ fn what_lives_out_of_reach_keeps_its_record_when_all_others_go() {
     if !Path::new("/proc/self/stat").exists() {
         return;
     }
-    let (server, _) = without_socket("", true);
+    let (server, pid) = without_socket("", true);
     let record = |name: &str| server.registry()["sessions"][name].clone();
     server.tmux(&["new-session", "-d", "-s", "mine"]);
     server.wait_for_name("mine");
@@ -188,6 +188,7 @@ fn what_lives_out_of_reach_keeps_its_record_when_all_others_go() {
     assert_eq!((record("one"), record("two")), (one, two));
     let listed = server.roster(&["list", "--json"]);
     assert_eq!(state_of(&listed, "two"), "unreachable");
+    end_process(pid);
 }
 
 /// A host of its own: another name, private sockets, and if wanted other process ids, another

@@ -1,13 +1,12 @@
 //! The program as a hook starts it and as somebody types it, with any tmux program.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Folder, ROSTER, Server, script, tmux_version, wait_for};
+use super::{ROSTER, Server, script, tmux_version, wait_for};
 
 /// A job as a hook starts it, with this tmux program.
 pub fn hook_job(server: &Server, tmux: &Path) -> Command {
@@ -25,25 +24,34 @@ pub fn hook_job_in(server: &Server, tmux: &Path, dir: &Path) -> Command {
     command
 }
 
-/// Whether a job of a hook works on a registry in a folder.
-pub fn jobs_in(folder: &Folder) -> io::Result<bool> {
-    let folder = folder.path().display().to_string();
-    let printed = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output()?;
-    let text = String::from_utf8_lossy(&printed.stdout).into_owned();
-    Ok(text.lines().any(|line| line.contains(" sync --hook") && line.contains(&folder)))
+/// A job that holds the lock, asks a tmux that never answers, and is stopped there; until this is
+/// dropped.
+pub struct StoppedHolder {
+    job: Child,
+    tmux: Pid,
 }
 
-/// A job that holds the lock, asks a tmux that never answers, and is stopped there.
-pub fn stopped_holder(server: &Server) -> Child {
-    // A job of a hook that asks meanwhile would leave this one nothing to do.
-    server.wait_for_jobs();
-    let (stub, asked) = (server.path("hanging"), server.path("asked"));
-    let _ = fs::remove_file(&asked);
-    script(&stub, &format!(": >'{}'; exec sleep 60", asked.display()));
-    let holder = hook_job(server, &stub).spawn().unwrap();
-    wait_for(|| asked.exists().then_some(()), || "the question to tmux".into());
-    kill_process(Pid::from_child(&holder), Signal::STOP).unwrap();
-    holder
+impl StoppedHolder {
+    pub fn start(server: &Server) -> StoppedHolder {
+        // A job of a hook that asks meanwhile would leave this one nothing to do.
+        server.wait_for_jobs();
+        let (stub, asked) = (server.path("hanging"), server.path("asked"));
+        let _ = fs::remove_file(&asked);
+        script(&stub, &format!("echo $$ >'{}'; exec sleep 60", asked.display()));
+        let job = hook_job(server, &stub).spawn().unwrap();
+        let pid = || Pid::from_raw(fs::read_to_string(&asked).ok()?.trim().parse().ok()?);
+        let tmux = wait_for(pid, || "the question to tmux".into());
+        kill_process(Pid::from_child(&job), Signal::STOP).unwrap();
+        StoppedHolder { job, tmux }
+    }
+}
+
+impl Drop for StoppedHolder {
+    fn drop(&mut self) {
+        let _ = self.job.kill();
+        let _ = self.job.wait();
+        let _ = kill_process(self.tmux, Signal::KILL);
+    }
 }
 
 /// A typed command with this tmux program.

@@ -16,7 +16,7 @@ mod wait;
 pub use self::client::{Client, ControlClient};
 pub use self::crash::{can_trace, hit_the_heart, kill_at, kill_at_every_call, leftovers};
 pub use self::folder::Folder;
-pub use self::jobs::{hook_job, hook_job_in, jobs_in, stopped_holder, typed};
+pub use self::jobs::{StoppedHolder, hook_job, hook_job_in, typed};
 pub use self::plugin::{PLUGIN, build_in, copy_plugin, with_copy};
 pub use self::programs::{
     ROSTER, copy_program, script, stderr, stdout, store, tmux_program, tmux_version, version,

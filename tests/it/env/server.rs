@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{Client, Folder, PATIENCE, ROSTER, jobs_in, tmux_program, wait_for, write_program};
+use super::{Client, Folder, PATIENCE, ROSTER, tmux_program, wait_for, write_program};
 
 /// A private server. It is killed when this is dropped.
 pub struct Server {
@@ -111,6 +111,8 @@ impl Server {
             .env_clear()
             .env("HOME", self.path(self.home))
             .env("TMUX_TMPDIR", self.path("tmp"))
+            .env("TMPDIR", self.path("tmp"))
+            .env("XDG_RUNTIME_DIR", self.path("tmp"))
             .env("PATH", path)
             .env("SHELL", "/bin/sh")
             .env("TERM", "screen")
@@ -291,8 +293,17 @@ impl Server {
 
     /// The same where there may be no server.
     pub fn wait_for_jobs(&self) {
-        let is_idle = || !jobs_in(&self.folder).expect("ps runs");
-        wait_for(|| is_idle().then_some(()), || "the end of all syncs".into());
+        self.wait_for_end_of(" sync --hook");
+    }
+
+    /// Waits until no process of this test has such a command line.
+    pub fn wait_for_end_of(&self, what: &str) {
+        let running = || {
+            let mut lines = self.folder.processes().expect("ps runs");
+            lines.retain(|line| line.contains(what));
+            lines
+        };
+        wait_for(|| running().is_empty().then_some(()), || format!("the end of {:?}", running()));
     }
 
     /// A client that is attached, in a pane of a server of its own.
@@ -334,11 +345,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.try_tmux(&["kill-server"]);
         let _ = self.command(tmux_program()).args(["-L", "outer", "kill-server"]).output();
-        // A job that is still at work would make the folder anew after it was removed.
-        let start = Instant::now();
-        while matches!(jobs_in(&self.folder), Ok(true)) && start.elapsed() < Duration::from_secs(5)
-        {
-            std::thread::sleep(Duration::from_millis(20));
+        // What still runs would make the folder anew after it was removed.
+        if !std::thread::panicking() {
+            self.wait_for_end_of("");
         }
     }
 }
