@@ -1,15 +1,12 @@
 //! Loading: as TPM does it, from odd places, twice, without a program, among other people's hooks.
 
-use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex};
 
 use tmux_roster::tmux::hooks::HOOKS;
 
 use crate::env::{
-    Client, PLUGIN, ROSTER, Server, build_in, copy_plugin, copy_program, tmux_program,
-    tmux_version, wait_for, with_copy,
+    Client, ControlClient, PLUGIN, ROSTER, Server, build_in, copy_plugin, copy_program,
+    tmux_program, tmux_version, wait_for, with_copy,
 };
 
 #[test]
@@ -31,58 +28,9 @@ fn without_a_program_the_first_client_is_told_once_and_nothing_else_is_set() {
     assert_eq!(server.tmux(&["show-options", "-gqv", "@roster_run"]), "");
 }
 
-/// A client in control mode, whose output is read to the end as it comes.
-struct Program {
-    child: Child,
-    said: Arc<Mutex<String>>,
-}
-
-impl Program {
-    fn attach(server: &Server, session: &str) -> Program {
-        let mut command = server.command(tmux_program());
-        command.args(["-L", "s", "-C", "attach-session", "-t", session]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (mut stdout, said) =
-            (child.stdout.take().unwrap(), Arc::new(Mutex::new(String::new())));
-        let heard = Arc::clone(&said);
-        std::thread::spawn(move || {
-            let mut chunk = [0; 4096];
-            while let Ok(count @ 1..) = stdout.read(&mut chunk) {
-                heard.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..count]));
-            }
-        });
-        Program { child, said }
-    }
-
-    fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
-    }
-
-    /// Has it ask for something, and waits for the answer.
-    fn ask(&mut self, word: &str) {
-        let stdin = self.child.stdin.as_mut().unwrap();
-        writeln!(stdin, "display-message -p {word}").unwrap();
-        let answer = format!("\n{word}\n");
-        wait_for(|| self.said().contains(&answer).then_some(()), || self.said());
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Waits until what a message's hook started has ended.
 fn wait_until_told(server: &Server) {
-    let folder = server.dir("");
-    let is_at_work = || {
-        let printed = std::process::Command::new("ps").args(["-A", "-ww", "-o", "args="]).output();
-        let printed = String::from_utf8_lossy(&printed.unwrap().stdout).into_owned();
-        printed.lines().any(|line| line.contains("plugin.tmux --tell") && line.contains(&folder))
-    };
-    wait_for(|| (!is_at_work()).then_some(()), || "the end of the message's jobs".into());
+    server.wait_for_end_of("plugin.tmux --tell");
 }
 
 #[test]
@@ -91,13 +39,13 @@ fn a_message_is_for_people_and_waits_while_only_programs_are_there() {
     server.tmux(&["new-session", "-d", "-s", "one"]);
     let waits = || server.tmux(&["show-hooks", "-g"]).contains("[4243]");
     wait_for(|| waits().then_some(()), || "the message for the first client".into());
-    let mut program = Program::attach(&server, "one");
-    program.ask("first");
+    let mut program = ControlClient::attach(&server, "one");
+    assert_eq!(program.ask("display-message -p first"), "first");
     // Another event that the hook hears of.
-    let mut other = Program::attach(&server, "one");
-    other.ask("second");
+    let mut other = ControlClient::attach(&server, "one");
+    assert_eq!(other.ask("display-message -p second"), "second");
     wait_until_told(&server);
-    program.ask("third");
+    assert_eq!(program.ask("display-message -p third"), "third");
     assert!(waits(), "nobody has seen it");
     let client = server.attach("one");
     client.wait_to_see("@roster-install is none");
@@ -109,7 +57,7 @@ fn a_message_is_for_people_and_waits_while_only_programs_are_there() {
     client.wait_to_see("@roster-install is none");
     wait_for(|| (!waits()).then_some(()), || "the message's own end".into());
     for (program, asked) in [(&mut program, 2), (&mut other, 1)] {
-        program.ask("last");
+        assert_eq!(program.ask("display-message -p last"), "last");
         let said = program.said();
         assert!(!said.contains("tmux-roster") && !said.contains("%message"), "{said}");
         // One for attaching, and one for each question.
@@ -374,11 +322,7 @@ fn loading_again_for_the_status_line_leaves_the_programs_of_other_servers_alone(
         || (!server.tmux(&["show-hooks", "-g"]).contains("[4244]")).then_some(()),
         || "the hook for the first client done".into(),
     );
-    let jobs = || {
-        let printed = std::process::Command::new("ps").args(["-A", "-o", "args="]).output();
-        String::from_utf8_lossy(&printed.unwrap().stdout).contains("load --status")
-    };
-    wait_for(|| (!jobs()).then_some(()), || "the end of its job".into());
+    server.wait_for_end_of("load --status");
     assert_eq!(std::fs::read_link(data.join("roster")).unwrap(), Path::new("0.1.0/roster"));
 }
 

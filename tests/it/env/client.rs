@@ -165,8 +165,7 @@ impl ControlClient {
             let after = end + said[end..].find('\n')? + 1;
             Some((said[body..end].trim_end().to_owned(), after))
         };
-        let (reply, after) =
-            wait_for(found, || format!("a reply in {}", self.said.lock().unwrap()));
+        let (reply, after) = wait_for(found, || format!("a reply in {}", self.said()));
         self.read_to = after;
         reply
     }
@@ -176,7 +175,12 @@ impl ControlClient {
         self.next_reply()
     }
 
-    /// All that was said so far, less what differs from run to run: times and numbers of replies,
+    /// All that was said so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// The same less what differs from run to run: times and numbers of replies,
     /// what panes print, names that follow the program in front, and how fast a client gets its size.
     pub fn transcript(&self) -> Vec<String> {
         let varies =
@@ -191,7 +195,7 @@ impl ControlClient {
             }
             _ => line.to_owned(),
         };
-        self.said.lock().unwrap().lines().filter(kept).map(plain).collect()
+        self.said().lines().filter(kept).map(plain).collect()
     }
 
     /// Ends it, as closing its program's window does.
@@ -203,5 +207,12 @@ impl ControlClient {
     pub fn kill(mut self) {
         self.child.kill().expect("kill");
         self.child.wait().expect("its end");
+    }
+}
+
+impl Drop for ControlClient {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
