@@ -10,7 +10,7 @@ use tmux_roster::config::OPTIONS;
 use tmux_roster::options::{self, Reader, TABLE};
 
 use crate::env::sources::{files, options_of_the_readme, read, readme, root, table, words};
-use crate::env::{Folder, ROSTER, script};
+use crate::env::{Folder, ROSTER, script, stderr, stdout, tmux_program};
 
 /// The folders and files of the library: each imports only those that stand before it.
 const ORDER: [&str; 15] = [
@@ -302,6 +302,35 @@ fn a_test_that_is_left_out_is_shown_and_fails_a_gate_that_could_run_it() {
     check(&[], forbidden);
     check(&gate, forbidden);
     check(&strict, None);
+}
+
+/// With a cargo whose tests do `body`.
+#[test]
+fn a_run_of_tests_that_pass_and_leave_something_fails() {
+    let folder = Folder::new();
+    script(&folder.path().join("cc"), "exit 1");
+    let run = |body: &str| {
+        script(&folder.path().join("cargo"), &format!("{body}\necho summary\nexit $status"));
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+        let mut test = Command::new(root().join("scripts/test"));
+        let output = test.env("PATH", path).env("TEST_TMUX", tmux_program()).output().unwrap();
+        assert_eq!(stdout(&output), "summary\n");
+        (output.status.code(), stderr(&output))
+    };
+    // A passing run closes with its summary, and a failed one keeps what is left of it.
+    let quiet = |code: i32| (Some(code), String::new());
+    assert_eq!(run("status=0; mkdir $TMPDIR/a; rmdir $TMPDIR/a"), quiet(0));
+    let noted = folder.path().join("noted");
+    let note = format!("mkdir $TMPDIR/a; echo $TMPDIR >{}", noted.display());
+    assert_eq!(run(&format!("status=101; {note}")), quiet(101));
+    let left = || PathBuf::from(read(&noted).trim());
+    fs::remove_dir(left().join("a")).unwrap();
+    fs::remove_dir(left()).unwrap();
+
+    let (code, said) = run(&format!("status=0; {note}"));
+    assert_eq!(code, Some(1));
+    assert!(said.ends_with(&format!("they left {} \n", left().join("a").display())), "{said}");
+    fs::remove_dir_all(left()).unwrap();
 }
 
 #[test]
