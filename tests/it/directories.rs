@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::env::{Client, ROSTER, Server, tmux_program, tmux_version, wait_for};
-use crate::faults::{can_trace, hook_job, script, stderr};
+use crate::env::{
+    Client, ROSTER, Server, can_trace, hook_job, script, stderr, tmux_program, tmux_version,
+    wait_for,
+};
 
 /// tmux as somebody calls it who stands in `here`.
 fn tmux_in<S: AsRef<OsStr>>(server: &Server, here: &Path, args: &[S]) {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::env::sources::options_of_the_readme;
 use crate::env::{ROSTER, Server, tmux_program, tmux_version, wait_for, write_program};
-use crate::tidy::options_of_the_readme;
 
 /// A server with the plugin and the session `one`, in step.
 fn started() -> Server {

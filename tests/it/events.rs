@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::env::{Client, Server, copy_program, tmux_program, tmux_version, wait_for};
-use crate::faults::{hook_job, script};
+use crate::env::{
+    Client, ROSTER, Server, copy_program, hook_job, script, tmux_program, tmux_version, wait_for,
+};
 
 /// A server with the plugin and the session `one`, in step.
 fn started() -> Server {
@@ -110,7 +111,7 @@ fn attach_and_switch_move_last_attached() {
     // A new session from a terminal fires no client-attached.
     let _typed = Client::start(
         &server,
-        &format!("exec {} -L s new-session -s three", crate::env::tmux_program().display()),
+        &format!("exec {} -L s new-session -s three", tmux_program().display()),
     );
     attached("three");
 }
@@ -192,7 +193,7 @@ fn a_program_that_is_gone_disturbs_nobody() {
     let copy = server.path("a dir with '#{x}");
     std::fs::create_dir(&copy).unwrap();
     let copy = copy.join("roster");
-    copy_program(crate::env::ROSTER.as_ref(), &copy);
+    copy_program(ROSTER.as_ref(), &copy);
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.tmux(&["set-option", "-g", "@roster-binary", &copy.display().to_string()]);
     let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,67 +16,13 @@ use tmux_roster::tmux::source::only_on;
 use tmux_roster::tmux::text::line;
 
 use crate::env::{
-    Client, Folder, ROSTER, Server, skip, tmux_program, tmux_version, try_out, wait_at_most,
-    wait_for, write_program,
+    Client, Folder, ROSTER, Server, StoppedHolder, can, can_mount, can_trace, check_records,
+    hit_the_heart, hook_job, hook_job_in, json, kill_at_every_call, leftovers, script, stderr,
+    store, tmux_program, tmux_version, typed, uuids, wait_at_most, wait_for,
 };
 
 /// What a hook's job may take, and what a loaded machine adds to it.
 const JOB_BOUND: Duration = Duration::from_secs(10 + 5);
-
-/// Whether strace can trace here; containers may forbid it.
-pub fn can_trace(test: &str) -> bool {
-    let mut strace = Command::new("strace");
-    strace.args(["-o", "/dev/null", "-e", "inject=getpid:signal=KILL", "true"]);
-    can(test, &mut strace)
-}
-
-/// Whether we may make mounts of our own.
-fn can_mount(test: &str) -> bool {
-    can(test, Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]))
-}
-
-pub fn can(test: &str, trial: &mut Command) -> bool {
-    try_out(trial).map_err(|(lack, said)| skip(test, lack, &said)).is_ok()
-}
-
-pub fn script(path: &Path, body: &str) {
-    write_program(path, &format!("#!/bin/sh\n{body}\n"));
-}
-
-fn store(file: &Path, args: &[&str]) -> Output {
-    Command::new(ROSTER).args(["store", "--file"]).arg(file).args(args).output().unwrap()
-}
-
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-pub fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap_or_default())
-        .unwrap_or_else(|error| panic!("{} is whole: {error}", path.display()))
-}
-
-/// What a crash left behind in a folder.
-pub fn leftovers(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.contains(".tmp.")).collect()
-}
-
-/// A job as a hook starts it, with this tmux program.
-pub fn hook_job(server: &Server, tmux: &Path) -> Command {
-    hook_job_in(server, tmux, server.registry_path().parent().unwrap())
-}
-
-fn hook_job_in(server: &Server, tmux: &Path, dir: &Path) -> Command {
-    let mut command = server.command(ROSTER);
-    command.args(["-L", "s", "sync", "--hook", "--dir"]).arg(dir).arg("--tmux").arg(tmux);
-    if tmux_version() < (3, 2) {
-        command.arg("--old-mark");
-    }
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
 
 /// Ends well, says nothing, and in time.
 fn check_job(child: Child, started: Instant) {
@@ -84,72 +30,6 @@ fn check_job(child: Child, started: Instant) {
     assert!(started.elapsed() < JOB_BOUND, "{:?}", started.elapsed());
     assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
     assert!(output.stderr.is_empty(), "{}", stderr(&output));
-}
-
-/// The calls that change files: a crash is tried at each of these.
-const HEART: [&str; 5] = ["write", "fsync", "rename", "unlink", "ftruncate"];
-
-/// Runs `command` once to its end, and then once more for each system call that it made, killed
-/// there; `check` is asked after each, with the number of the run. Of the calls that change no
-/// file only every `stride`th is taken, unless it is a soak.
-///
-/// Gives the kinds of calls that it was killed at.
-///
-/// strace counts for each kind of call by itself (`inject=all:when=3` is the third `read` or the
-/// third `write`, whichever comes first, and never the only `rename`), so each call is named by
-/// its kind and its place among those.
-pub fn kill_at_every_call(
-    stride: usize,
-    mut command: impl FnMut() -> Command,
-    mut check: impl FnMut(usize),
-) -> BTreeSet<String> {
-    let stride = if std::env::var_os("ROSTER_SOAK").is_some() { 1 } else { stride };
-    let folder = Folder::new();
-    let trace = folder.path().join("trace");
-    let mut run = |options: &[&str]| {
-        let plain = command();
-        let mut strace = Command::new("strace");
-        strace.arg("-o").arg(&trace).args(options);
-        strace.arg(plain.get_program()).args(plain.get_args());
-        for (name, value) in plain.get_envs() {
-            value.map(|value| strace.env(name, value));
-        }
-        let status = strace.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-        status.success()
-    };
-    assert!(run(&[]), "it ends well if nobody kills it");
-    check(1);
-    let text = fs::read_to_string(&trace).unwrap();
-    let calls = text.lines().filter_map(|line| line.split_once('('));
-    let is_call =
-        |(kind, _): &(&str, &str)| kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    // The first starts the program, and is over before strace injects anything.
-    let calls: Vec<(&str, &str)> = calls.filter(is_call).skip(1).collect();
-    let (mut counts, mut killed) = (BTreeMap::new(), BTreeSet::new());
-    let (mut tried, mut kills) = (0, 0);
-    for (at, (kind, words)) in calls.iter().enumerate() {
-        let count = counts.entry(*kind).or_insert(0);
-        *count += 1;
-        let opens = kind.starts_with("open") && words.contains("O_WRONLY");
-        if at % stride != 0 && !opens && !HEART.iter().any(|heart| kind.starts_with(heart)) {
-            continue;
-        }
-        tried += 1;
-        // Waits for tmux differ from run to run: one call more or less may never come.
-        if !run(&["-e", &format!("inject={kind}:signal=KILL:when={count}")]) {
-            kills += 1;
-            killed.insert((*kind).to_owned());
-        }
-        check(tried + 1);
-    }
-    assert!(kills * 4 > tried * 3, "{kills} of {tried} calls were reached");
-    eprintln!("killed at {kills} of {} calls: {killed:?}", calls.len());
-    killed
-}
-
-/// Whether the heart of a write was hit: the calls that put a file in the place of another.
-pub fn hit_the_heart(killed: &BTreeSet<String>) -> bool {
-    killed.iter().any(|kind| kind.starts_with("rename")) && killed.contains("fsync")
 }
 
 #[test]
@@ -217,32 +97,6 @@ fn a_sync_killed_at_any_system_call_loses_nothing() {
     server.tmux(&["rename-session", "-t", "=one:", "uno"]);
     server.roster(&["sync"]);
     assert!(leftovers(&dir).is_empty(), "{:?}", leftovers(&dir));
-}
-
-/// Every UUID in both files, with the names it stands under.
-pub fn uuids(server: &Server) -> BTreeMap<String, Vec<String>> {
-    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut add = |session: &Value| {
-        let text = |field: &str| session[field].as_str().unwrap().to_owned();
-        found.entry(text("uuid")).or_default().push(text("name"));
-    };
-    if let Some(sessions) = server.registry()["sessions"].as_object() {
-        sessions.values().for_each(&mut add);
-    }
-    let closed = server.registry_path().with_file_name("closed.json");
-    if closed.exists() {
-        for entry in json(&closed)["closed"].as_array().unwrap() {
-            add(&entry["session"]);
-        }
-    }
-    found
-}
-
-/// Nothing that was ever recorded is missing from both files.
-pub fn check_records(server: &Server, seen: &BTreeSet<String>) {
-    let known = uuids(server);
-    let missing: Vec<&String> = seen.iter().filter(|uuid| !known.contains_key(*uuid)).collect();
-    assert!(missing.is_empty(), "{missing:?} of {seen:?}");
 }
 
 #[test]
@@ -881,26 +735,13 @@ fn two_hundred_at_once_lose_no_update() {
     assert!(leftovers(folder.path()).is_empty());
 }
 
-/// A job that holds the lock, asks a tmux that never answers, and is stopped there.
-pub fn stopped_holder(server: &Server) -> Child {
-    // A job of a hook that asks meanwhile would leave this one nothing to do.
-    server.wait_for_jobs();
-    let (stub, asked) = (server.path("hanging"), server.path("asked"));
-    let _ = fs::remove_file(&asked);
-    script(&stub, &format!(": >'{}'; exec sleep 60", asked.display()));
-    let holder = hook_job(server, &stub).spawn().unwrap();
-    wait_for(|| asked.exists().then_some(()), || "the question to tmux".into());
-    kill_process(Pid::from_child(&holder), Signal::STOP).unwrap();
-    holder
-}
-
 #[test]
 fn a_stopped_holder_delays_jobs_and_people_within_their_bounds() {
     let server = Server::with_plugin("");
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.wait_for_names(&["one"]);
     server.wait_until_quiet();
-    let mut holder = stopped_holder(&server);
+    let holder = StoppedHolder::start(&server);
     let started = Instant::now();
     // Its hook starts a job that cannot get the lock.
     server.tmux(&["rename-session", "-t", "=one:", "two"]);
@@ -915,8 +756,7 @@ fn a_stopped_holder_delays_jobs_and_people_within_their_bounds() {
     assert!(said.contains("sessions.json.lock") && said.contains("another process"), "{said}");
     // Readers do not care.
     assert_eq!(server.roster(&["names"]), "one\n");
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    drop(holder);
     if tmux_version() >= (3, 2) {
         // The look that the job left for later, and no event.
         server.wait_for_names(&["two"]);
@@ -1163,12 +1003,6 @@ fn a_job_whose_server_has_ended_asks_no_other() {
 /// (One that is about to exit lists nothing any more, and takes the first call.)
 const RESTART: &str = "tmux kill-server; while tmux list-sessions; do :; done\n\
      until tmux new-session -d -s other -c / ; do :; done; tmux new-session -d -s stranger -c /";
-
-/// A typed command with this tmux program.
-pub fn typed(server: &Server, tmux: &Path, args: &[&str]) -> Output {
-    let mut command = server.command(ROSTER);
-    command.envs(server.published(tmux)).args(["-L", "s"]).args(args).output().unwrap()
-}
 
 #[test]
 fn a_server_that_restarts_under_a_typed_command_is_not_taken_for_the_old_one() {

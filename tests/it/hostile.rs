@@ -10,8 +10,9 @@ use tmux_roster::tmux::text::argument;
 use tmux_roster::tmux::text::escape_name;
 use tmux_roster::validate_name;
 
-use crate::env::{Client, ROSTER, Server, version, wait_for, write_program};
-use crate::faults::{hook_job, script, typed};
+use crate::env::{
+    Client, ROSTER, Server, hook_job, script, tmux_program, typed, version, wait_for, write_program,
+};
 
 /// Where a key was pressed, as a binding says it.
 const FROM: &str = "#{client_name} #{session_id} #{pane_id} #{client_width} #{client_height}";
@@ -745,7 +746,7 @@ fn all_there_is(server: &Server) -> (Vec<String>, Vec<String>) {
 /// Whatever is asked of this tmux, nothing changes, and whoever waits is told of a failure.
 fn check_that_nothing_comes_of(server: &Server, body: &str) {
     let (before, stub) = (all_there_is(server), server.path("stub"));
-    let tmux = crate::env::tmux_program().display().to_string();
+    let tmux = tmux_program().display().to_string();
     let held = server.dir("held");
     script(&stub, &format!("tmux='{tmux}' held='{held}'\n{body}"));
     let job = hook_job(server, &stub).output().unwrap();

@@ -4,54 +4,19 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::env::{ROSTER, Server, tmux_program, wait_for};
-use crate::faults::{can, json, stderr};
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
+use crate::env::{
+    ROSTER, Server, can, end_process, json, stderr, stdout, tmux_program, wait_for, without_socket,
+};
 
 fn state_of(listed: &str, name: &str) -> String {
     let rows: Value = serde_json::from_str(listed).unwrap();
     let row = rows.as_array().unwrap().iter().find(|row| row["name"] == name);
     row.map_or("none".into(), |row| row["state"].as_str().unwrap().to_owned())
-}
-
-/// A server with the sessions `one` and `two`, whose socket somebody removed.
-pub fn without_socket(config: &str, with_folder: bool) -> (Server, u32) {
-    let server = Server::with_plugin(config);
-    server.tmux(&["new-session", "-d", "-s", "one"]);
-    server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("b")]);
-    server.wait_for_names(&["one", "two"]);
-    server.wait_until_idle();
-    let pid = server.tmux(&["list-sessions", "-F", "#{pid}"]);
-    let pid = pid.lines().next().unwrap().parse().unwrap();
-    let socket = socket(&server);
-    if with_folder {
-        fs::remove_dir_all(socket.parent().unwrap()).unwrap();
-    } else {
-        fs::remove_file(socket).unwrap();
-    }
-    (server, pid)
-}
-
-fn socket(server: &Server) -> PathBuf {
-    let user = rustix::process::getuid().as_raw();
-    server.path("tmp").join(format!("tmux-{user}/s"))
-}
-
-pub fn end(pid: u32) {
-    let process = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
-    rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
-    wait_for(
-        || (!Path::new(&format!("/proc/{pid}/exe")).exists()).then_some(()),
-        || "its end".into(),
-    );
 }
 
 fn files(server: &Server) -> Vec<Option<Vec<u8>>> {
@@ -85,7 +50,7 @@ fn a_server_whose_socket_is_gone_is_said_to_run_and_none_is_started_beside_it() 
             assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
             assert!(said.contains(&format!("process {pid}")), "{args:?}: {said}");
             assert!(said.contains("roster doctor --fix") && !said.contains("kill "), "{said}");
-            assert!(!socket(&server).exists(), "{args:?} started a server");
+            assert!(!server.socket().exists(), "{args:?} started a server");
         }
         let listed = server.roster(&["list", "--json"]);
         assert_eq!(state_of(&listed, "one"), "unreachable");
@@ -105,8 +70,8 @@ fn a_server_whose_socket_is_gone_is_said_to_run_and_none_is_started_beside_it() 
         server.wait_for_names(&["one", "three", "two"]);
 
         // Once it has ended, its sessions are lost as ever.
-        fs::remove_file(socket(&server)).unwrap();
-        end(pid);
+        fs::remove_file(server.socket()).unwrap();
+        end_process(pid);
         assert_eq!(state_of(&server.roster(&["list", "--json"]), "one"), "lost");
         server.roster(&["restore", "one", "two"]);
         assert_eq!((server.uuid("one"), server.uuid("two")), uuids);
@@ -197,7 +162,7 @@ fn what_nobody_reaches_is_made_again_only_by_force_and_as_another() {
     let now = BTreeSet::from([server.uuid("one"), server.uuid("two")]);
     assert!(now.len() == 2 && !now.contains(&one) && !now.contains(&two));
     assert_eq!(server.field("two", "workdir"), server.dir("b"));
-    end(pid);
+    end_process(pid);
     // What lived there alone is not lost: it was made again.
     server.wait_until_quiet();
     assert_eq!(server.roster(&["list", "--state", "lost", "--json"]), "[]\n");
@@ -208,7 +173,7 @@ fn what_lives_out_of_reach_keeps_its_record_when_all_others_go() {
     if !Path::new("/proc/self/stat").exists() {
         return;
     }
-    let (server, _) = without_socket("", true);
+    let (server, pid) = without_socket("", true);
     let record = |name: &str| server.registry()["sessions"][name].clone();
     server.tmux(&["new-session", "-d", "-s", "mine"]);
     server.wait_for_name("mine");
@@ -223,6 +188,7 @@ fn what_lives_out_of_reach_keeps_its_record_when_all_others_go() {
     assert_eq!((record("one"), record("two")), (one, two));
     let listed = server.roster(&["list", "--json"]);
     assert_eq!(state_of(&listed, "two"), "unreachable");
+    end_process(pid);
 }
 
 /// A host of its own: another name, private sockets, and if wanted other process ids, another

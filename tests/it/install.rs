@@ -15,9 +15,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tmux_roster::tmux::hooks::HOOKS;
 
 use crate::env::{
-    Folder, ROSTER, Server, copy_program, tmux_program, tmux_version, wait_for, write_program,
+    Folder, ROSTER, Server, copy_plugin, copy_program, tmux_program, tmux_version, wait_for,
+    write_program,
 };
-use crate::plugin::copy_plugin;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 

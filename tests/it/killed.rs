@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS};
 
-use crate::env::{Folder, ROSTER, Server, kill_at, tmux_program};
-use crate::faults::{can_trace, hit_the_heart, json, kill_at_every_call, leftovers, stderr, uuids};
+use crate::env::{
+    Folder, ROSTER, Server, backed_up, can_trace, hit_the_heart, json, kill_at, kill_at_every_call,
+    leftovers, stderr, tmux_program, uuids,
+};
 
 /// How many calls that touch no file are passed over for each that is tried, within the gate.
 const STRIDE: usize = 61;
@@ -97,19 +99,6 @@ fn roster(server: &Server, words: &[&str]) -> Command {
         words => drop(command.args(["-L", "s"]).args(words)),
     }
     command
-}
-
-/// Every UUID in the backups.
-pub fn backed_up(folder: &Path) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.contains(".json.bak.") {
-            let sessions = json(&entry.path())["sessions"].as_object().cloned().unwrap_or_default();
-            found.extend(sessions.values().map(|s| s["uuid"].as_str().unwrap().to_owned()));
-        }
-    }
-    found
 }
 
 #[test]

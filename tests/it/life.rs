@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::env::{
-    Client, ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for, write_program,
+    Client, ROSTER, Server, can_trace, hook_job, script, tmux_program, tmux_version, typed,
+    wait_at_most, wait_for, write_program,
 };
-use crate::faults::{can_trace, hook_job, script, typed};
 
 /// Five sessions in directories of their own, with modes, in step.
 fn five() -> Server {
@@ -197,7 +197,7 @@ fn a_session_that_another_tool_restores_keeps_its_uuid() {
     assert_eq!(server.uuid("v"), v);
     // Another directory: a new session, and the lost one steps aside, still reopenable.
     server.tmux(&["new-session", "-d", "-s", "w", "-c", &server.dir("b")]);
-    if crate::env::tmux_version() >= (3, 2) {
+    if tmux_version() >= (3, 2) {
         wait_for(|| (server.uuid("w") != w).then_some(()), || "a new w".into());
         assert_eq!(names_in(&server, "closed"), ["w"]);
     }
@@ -310,7 +310,7 @@ fn new_go_rename_mode_and_last() {
         );
     };
     let type_in = |command: &str| {
-        let line = format!("{} {command}", crate::env::ROSTER);
+        let line = format!("{} {command}", ROSTER);
         client.press(&["-l", &line]);
         client.press(&["Enter"]);
     };
@@ -1147,7 +1147,7 @@ fn health_tells_what_is_wrong() {
 #[test]
 fn go_attaches_a_terminal_outside_tmux() {
     let server = five();
-    let client = Client::start(&server, &format!("{} -L s go x", crate::env::ROSTER));
+    let client = Client::start(&server, &format!("{} -L s go x", ROSTER));
     let shown = || server.tmux(&["list-clients", "-F", "#{client_name} #{session_name}"]);
     let wanted = format!("{} x", client.name());
     wait_for(|| (shown() == wanted).then_some(()), || format!("{wanted:?}, not {:?}", shown()));

@@ -9,7 +9,7 @@ use std::path::Path;
 use tmux_roster::tmux::text::argument;
 use tmux_roster::tmux::text::escape_name;
 
-use crate::env::{Client, Server, tmux_version, version, wait_for};
+use crate::env::{Client, ROSTER, Server, tmux_version, version, wait_for};
 
 /// Names that would do something if a shell, a format or a style ever got them. The sixth says
 /// what a command line would take for an option.
@@ -360,7 +360,7 @@ fn the_picker_starts_a_session_named_as_typed_where_the_pane_is() {
 fn a_person_types_roster_pick() {
     let server = started(With::Fzf, "");
     let client = server.attach("one");
-    server.tmux(&["respawn-pane", "-k", "-t", "=one:", crate::env::ROSTER, "pick"]);
+    server.tmux(&["respawn-pane", "-k", "-t", "=one:", ROSTER, "pick"]);
     client.wait_to_see("session>");
     client.wait_to_see("* one");
     client.press(&["three"]);
@@ -368,7 +368,7 @@ fn a_person_types_roster_pick() {
     client.press(&["Enter"]);
     wait_to_show(&server, "three");
     // Outside tmux it attaches.
-    let outside = Client::start(&server, &format!("exec {} -L s pick", crate::env::ROSTER));
+    let outside = Client::start(&server, &format!("exec {} -L s pick", ROSTER));
     outside.wait_to_see("session>");
     outside.press(&["two"]);
     outside.wait_to_see(">   two ");
@@ -628,7 +628,7 @@ fn a_key_acts_on_the_client_that_pressed_it() {
         let moved = if first.screen().contains("[one]") { "three" } else { "one" };
         server.tmux(&["switch-client", "-c", &second.name(), "-t", "=two"]);
         second.wait_to_see("[two]");
-        first.press(&[&format!("{} go {moved}", crate::env::ROSTER), "Enter"]);
+        first.press(&[&format!("{} go {moved}", ROSTER), "Enter"]);
         first.wait_to_see(&format!("[{moved}]"));
         assert!(second.screen().contains("[two]"), "{}", second.screen());
         assert_undisturbed(&server);

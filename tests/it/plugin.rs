@@ -1,55 +1,13 @@
 //! Loading: as TPM does it, from odd places, twice, without a program, among other people's hooks.
 
-use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex};
 
 use tmux_roster::tmux::hooks::HOOKS;
 
 use crate::env::{
-    Client, ROSTER, Server, copy_program, tmux_program, tmux_version, wait_for, write_program,
+    Client, ControlClient, PLUGIN, ROSTER, Server, build_in, copy_plugin, copy_program,
+    tmux_program, tmux_version, wait_for, with_copy,
 };
-
-pub const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
-
-/// What plugin.tmux needs beside it.
-const FILES: [&str; 6] = [
-    "plugin.tmux",
-    "Cargo.toml",
-    "scripts/common.sh",
-    "scripts/install",
-    "scripts/uninstall",
-    "scripts/sums",
-];
-
-/// Copies the plugin without a program, as a clone has it.
-pub fn copy_plugin(folder: &Path) {
-    std::fs::create_dir_all(folder.join("scripts")).unwrap();
-    for file in FILES {
-        copy_program(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file), &folder.join(file));
-    }
-}
-
-/// A server that loads a copy of the plugin in `folder`, which has no program.
-pub fn with_copy(folder: &str, config: &str) -> Server {
-    let server = Server::with_config("");
-    let folder = server.path(folder);
-    copy_plugin(&folder);
-    // TPM runs every *.tmux file of the folder, and throws away what it prints.
-    let quoted = folder.display().to_string().replace('\'', "'\\''");
-    let tpm = server.path("tpm");
-    write_program(&tpm, &format!("#!/bin/sh\n'{quoted}/plugin.tmux' >/dev/null 2>&1\n"));
-    server.write_config(&format!("{config}\nrun-shell '{}'\n", tpm.display()));
-    server
-}
-
-/// Puts the program where scripts/build would.
-pub fn build_in(folder: &std::path::Path) {
-    let target = folder.join("target/release");
-    std::fs::create_dir_all(&target).unwrap();
-    copy_program(ROSTER.as_ref(), &target.join("roster"));
-}
 
 #[test]
 fn without_a_program_the_first_client_is_told_once_and_nothing_else_is_set() {
@@ -70,58 +28,9 @@ fn without_a_program_the_first_client_is_told_once_and_nothing_else_is_set() {
     assert_eq!(server.tmux(&["show-options", "-gqv", "@roster_run"]), "");
 }
 
-/// A client in control mode, whose output is read to the end as it comes.
-struct Program {
-    child: Child,
-    said: Arc<Mutex<String>>,
-}
-
-impl Program {
-    fn attach(server: &Server, session: &str) -> Program {
-        let mut command = server.command(tmux_program());
-        command.args(["-L", "s", "-C", "attach-session", "-t", session]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (mut stdout, said) =
-            (child.stdout.take().unwrap(), Arc::new(Mutex::new(String::new())));
-        let heard = Arc::clone(&said);
-        std::thread::spawn(move || {
-            let mut chunk = [0; 4096];
-            while let Ok(count @ 1..) = stdout.read(&mut chunk) {
-                heard.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..count]));
-            }
-        });
-        Program { child, said }
-    }
-
-    fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
-    }
-
-    /// Has it ask for something, and waits for the answer.
-    fn ask(&mut self, word: &str) {
-        let stdin = self.child.stdin.as_mut().unwrap();
-        writeln!(stdin, "display-message -p {word}").unwrap();
-        let answer = format!("\n{word}\n");
-        wait_for(|| self.said().contains(&answer).then_some(()), || self.said());
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Waits until what a message's hook started has ended.
 fn wait_until_told(server: &Server) {
-    let folder = server.dir("");
-    let is_at_work = || {
-        let printed = std::process::Command::new("ps").args(["-A", "-ww", "-o", "args="]).output();
-        let printed = String::from_utf8_lossy(&printed.unwrap().stdout).into_owned();
-        printed.lines().any(|line| line.contains("plugin.tmux --tell") && line.contains(&folder))
-    };
-    wait_for(|| (!is_at_work()).then_some(()), || "the end of the message's jobs".into());
+    server.wait_for_end_of("plugin.tmux --tell");
 }
 
 #[test]
@@ -130,13 +39,13 @@ fn a_message_is_for_people_and_waits_while_only_programs_are_there() {
     server.tmux(&["new-session", "-d", "-s", "one"]);
     let waits = || server.tmux(&["show-hooks", "-g"]).contains("[4243]");
     wait_for(|| waits().then_some(()), || "the message for the first client".into());
-    let mut program = Program::attach(&server, "one");
-    program.ask("first");
+    let mut program = ControlClient::attach(&server, "one");
+    assert_eq!(program.ask("display-message -p first"), "first");
     // Another event that the hook hears of.
-    let mut other = Program::attach(&server, "one");
-    other.ask("second");
+    let mut other = ControlClient::attach(&server, "one");
+    assert_eq!(other.ask("display-message -p second"), "second");
     wait_until_told(&server);
-    program.ask("third");
+    assert_eq!(program.ask("display-message -p third"), "third");
     assert!(waits(), "nobody has seen it");
     let client = server.attach("one");
     client.wait_to_see("@roster-install is none");
@@ -148,7 +57,7 @@ fn a_message_is_for_people_and_waits_while_only_programs_are_there() {
     client.wait_to_see("@roster-install is none");
     wait_for(|| (!waits()).then_some(()), || "the message's own end".into());
     for (program, asked) in [(&mut program, 2), (&mut other, 1)] {
-        program.ask("last");
+        assert_eq!(program.ask("display-message -p last"), "last");
         let said = program.said();
         assert!(!said.contains("tmux-roster") && !said.contains("%message"), "{said}");
         // One for attaching, and one for each question.
@@ -354,14 +263,14 @@ fn a_relative_socket_is_never_taken_for_the_default_server() {
     server.tmux(&["new-session", "-d", "-s", "victim"]);
     server.wait_for_names(&["victim"]);
     let default = |args: &[&str]| {
-        let mut command = server.command(crate::env::tmux_program());
+        let mut command = server.command(tmux_program());
         let output =
             command.args(["-L", "default", "-f", "/dev/null"]).args(args).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     default(&["new-session", "-d", "-s", "victim"]);
     let relative = |args: &[&str]| {
-        let mut command = server.command(crate::env::tmux_program());
+        let mut command = server.command(tmux_program());
         let output = command.args(["-S", "./r", "-f"]).arg(server.path("tmux.conf")).args(args);
         String::from_utf8_lossy(&output.output().unwrap().stdout).into_owned()
     };
@@ -384,7 +293,7 @@ fn a_relative_socket_is_never_taken_for_the_default_server() {
 #[test]
 fn a_server_that_was_started_in_a_pane_has_none_of_that_ones_identity() {
     let server = Server::with_plugin("");
-    let mut command = server.command(crate::env::tmux_program());
+    let mut command = server.command(tmux_program());
     let uuid = "11111111-1111-4111-8111-111111111111";
     command.env("ROSTER_UUID", uuid).env("ROSTER_SESSION", "outer").env("ROSTER_MODE", "x");
     command.args(["-L", "s", "-f"]).arg(server.path("tmux.conf"));
@@ -413,11 +322,7 @@ fn loading_again_for_the_status_line_leaves_the_programs_of_other_servers_alone(
         || (!server.tmux(&["show-hooks", "-g"]).contains("[4244]")).then_some(()),
         || "the hook for the first client done".into(),
     );
-    let jobs = || {
-        let printed = std::process::Command::new("ps").args(["-A", "-o", "args="]).output();
-        String::from_utf8_lossy(&printed.unwrap().stdout).contains("load --status")
-    };
-    wait_for(|| (!jobs()).then_some(()), || "the end of its job".into());
+    server.wait_for_end_of("load --status");
     assert_eq!(std::fs::read_link(data.join("roster")).unwrap(), Path::new("0.1.0/roster"));
 }
 
@@ -440,7 +345,7 @@ fn a_socket_has_one_registry_however_it_is_spelled() {
     std::fs::create_dir(&deep).unwrap();
     std::os::unix::fs::symlink(&deep, server.path("k")).unwrap();
     let socket = server.dir("k/s");
-    let mut command = server.command(crate::env::tmux_program());
+    let mut command = server.command(tmux_program());
     command.args(["-S", &socket, "-f"]).arg(server.path("tmux.conf"));
     assert!(command.args(["new-session", "-d", "-s", "deep"]).status().unwrap().success());
     let names = || {
@@ -449,7 +354,7 @@ fn a_socket_has_one_registry_however_it_is_spelled() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     wait_for(|| names().contains("deep").then_some(()), names);
-    let mut command = server.command(crate::env::tmux_program());
+    let mut command = server.command(tmux_program());
     command.args(["-S", &socket, "kill-server"]).status().unwrap();
 }
 

@@ -4,21 +4,12 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::env::{
-    Folder, Lack, ROSTER, Server, copy_program, skip, tmux_program, try_out, wait_for,
-    write_program,
+    Folder, Lack, ROSTER, Server, can_trace, copy_program, hook_job, skip, stderr, store,
+    tmux_program, try_out, wait_for, write_program,
 };
-use crate::faults::{can_trace, hook_job};
-
-fn store(file: &Path, args: &[&str]) -> Output {
-    Command::new(ROSTER).args(["store", "--file"]).arg(file).args(args).output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777

@@ -15,7 +15,7 @@ use tmux_roster::store::migrate::Step;
 use tmux_roster::store::{KEPT_BACKUPS, KEPT_DAYS, StoreError, Times};
 use tmux_roster::{MigrationPlan, Registry, Session, Store, Timestamp, migration_plan};
 
-use crate::env::{Folder, ROSTER, kill_at};
+use crate::env::{Folder, ROSTER, kill_at, stderr};
 
 const EMPTY: &str = "{\"schema_version\":1,\"sessions\":{}}";
 const DAY: i128 = 86_400 * 1_000_000_000;
@@ -69,16 +69,16 @@ impl Place {
 
     fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", said(&output));
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
     /// What it says when it ends with exit code 1 and prints nothing.
     fn fails(&self, args: &[&str]) -> String {
         let output = self.run(args);
-        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", said(&output));
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", stderr(&output));
         assert!(output.stdout.is_empty(), "{args:?}");
-        said(&output)
+        stderr(&output)
     }
 
     fn files(&self) -> Vec<String> {
@@ -97,10 +97,6 @@ impl Place {
     fn names(&self) -> Vec<String> {
         self.store().names().expect("the registry reads")
     }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn mode(path: &Path) -> u32 {
@@ -370,7 +366,7 @@ fn a_file_without_permission_is_an_error_and_left_alone() {
             command.uid(65_534);
         }
         let output = command.output().expect("roster runs as another user");
-        let said = said(&output);
+        let said = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
         assert!(said.contains("could not read ") && said.contains("sessions.json: "), "{said}");
     }
@@ -728,7 +724,8 @@ fn who_comes_by_a_link_and_who_comes_by_the_file_itself_lose_nothing_of_each_oth
             let name = format!("{}{n}", &file[..1]);
             let store = ["store", "--file", file, "save", &name, "/w", "safe"];
             let mut saver = Command::new(ROSTER);
-            savers.push(saver.args(store).current_dir(place.path("")).spawn().unwrap());
+            saver.args(store).current_dir(place.path("")).stdout(Stdio::null());
+            savers.push(saver.spawn().unwrap());
         }
     }
     for mut saver in savers {
@@ -777,7 +774,7 @@ fn modes_do_not_depend_on_the_umask() {
             let mut command = Command::new("/bin/sh");
             command.args(["-c", &script, ROSTER]).arg(&registry).args(args).env_clear();
             let output = command.output().expect("sh runs");
-            assert!(output.status.success(), "{umask} {args:?}: {}", said(&output));
+            assert!(output.status.success(), "{umask} {args:?}: {}", stderr(&output));
         };
         roster(&["save", "a", "/a", "safe"]);
         roster(&["backup"]);
@@ -807,7 +804,7 @@ fn of_many_that_save_at_once_none_is_lost() {
         let children: Vec<Child> = names.iter().map(start).collect();
         for child in children {
             let output = child.wait_with_output().expect("it ends");
-            assert!(output.status.success(), "{}", said(&output));
+            assert!(output.status.success(), "{}", stderr(&output));
         }
         let saved = place.names();
         assert_eq!(saved.len(), 64 * (round + 1));

@@ -9,55 +9,8 @@ use std::process::Command;
 use tmux_roster::config::OPTIONS;
 use tmux_roster::options::{self, Reader, TABLE};
 
-use crate::env::{Folder, ROSTER};
-use crate::faults::script;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Every file below a folder of the project.
-fn files(folder: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![root().join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
-            let path = entry.path();
-            if path.is_dir() { folders.push(path) } else { found.push(path) }
-        }
-    }
-    found
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_default()
-}
-
-fn readme() -> String {
-    read(&root().join("README.md"))
-}
-
-/// The first cells of the README's table below a heading.
-fn table(heading: &str, column: usize) -> Vec<String> {
-    let readme = readme();
-    let section = readme.split(&format!("\n## {heading}\n")).nth(1).expect("the section");
-    let section = section.split("\n## ").next().unwrap();
-    let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
-    rows.map(|row| row.replace("\\|", "¦").split('|').nth(column + 1).unwrap().trim().to_owned())
-        .collect()
-}
-
-/// Words that start with `start` and go on with letters, digits, `-` and what is in `more`.
-fn words(text: &str, start: &str, more: &str) -> BTreeSet<String> {
-    let part = |c: char| c.is_ascii_alphanumeric() || c == '-' || more.contains(c);
-    text.match_indices(start)
-        .map(|(at, _)| {
-            let rest = &text[at + start.len()..];
-            let end = rest.find(|c| !part(c)).unwrap_or(rest.len());
-            format!("{start}{}", rest[..end].trim_end_matches('-'))
-        })
-        .collect()
-}
+use crate::env::sources::{files, options_of_the_readme, read, readme, root, table, words};
+use crate::env::{Folder, ROSTER, script, stderr, stdout, tmux_program};
 
 /// The folders and files of the library: each imports only those that stand before it.
 const ORDER: [&str; 15] = [
@@ -77,6 +30,30 @@ const ORDER: [&str; 15] = [
     "restore",
     "sync",
 ];
+
+/// The first names of the paths that begin with `start`; `use crate::{a::{b, c}, d};` has two.
+fn names_behind(text: &str, start: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for rest in text.split(start).skip(1) {
+        // What the outer braces hold, without what stands in inner ones.
+        let (mut depth, mut paths) = (0, String::new());
+        for c in rest.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ if depth <= 1 => paths.push(c),
+                _ => {}
+            }
+            if depth == 0 && !(c.is_alphanumeric() || c == '_' || c == '*') {
+                break;
+            }
+        }
+        let in_name = |c: char| c.is_alphanumeric() || c == '_' || c == '*';
+        let first = |path: &str| path.trim().split(|c| !in_name(c)).next().unwrap().to_owned();
+        names.extend(paths.split(',').map(first).filter(|name| !name.is_empty()));
+    }
+    names
+}
 
 #[test]
 fn every_folder_imports_only_those_before_it() {
@@ -98,16 +75,8 @@ fn every_folder_imports_only_those_before_it() {
         };
         for file in files("src").iter().filter(|file| of_module(file)) {
             let text = read(file);
-            for imported in text.split("crate::").skip(1) {
-                // `use crate::{a, b::c};` names several.
-                let several = imported.strip_prefix('{').and_then(|rest| rest.split('}').next());
-                for path in several.unwrap_or(imported).split(',').take(match several {
-                    Some(_) => usize::MAX,
-                    None => 1,
-                }) {
-                    let name = path.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next();
-                    assert!(allowed.contains(&name.unwrap()), "{} imports {path}", file.display());
-                }
+            for name in names_behind(&text, "crate::") {
+                assert!(allowed.contains(&name.as_str()), "{} imports {name}", file.display());
             }
         }
     }
@@ -128,6 +97,41 @@ fn every_folder_imports_only_those_before_it() {
     }
 }
 
+/// What several test files need is in `env`, so that each can be read, moved and split by itself.
+#[test]
+fn no_test_file_imports_from_another() {
+    let main = read(&root().join("tests/it/main.rs"));
+    let modules = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    let tests: BTreeSet<&str> = modules.filter(|module| *module != "env").collect();
+    let wrong = |text: &str, starts: &[&str]| -> Vec<String> {
+        let mut names: Vec<String> =
+            starts.iter().flat_map(|start| names_behind(text, start)).collect();
+        names.retain(|name| tests.contains(name.as_str()) || name == "*");
+        names
+    };
+    let mut checked = 0;
+    for file in files("tests/it").iter().filter(|file| file.extension().is_some_and(|e| e == "rs"))
+    {
+        // For those in env/, `super` is env.
+        let is_test = file.parent().is_some_and(|folder| folder.ends_with("it"));
+        let starts = if is_test { &["crate::", "super::"][..] } else { &["crate::"] };
+        assert_eq!(wrong(&read(file), starts), [""; 0], "{}", file.display());
+        checked += usize::from(is_test);
+    }
+    assert_eq!(checked, tests.len() + 1, "each, and main.rs");
+
+    let check = |paths: &str| wrong(&paths.replace("root", "crate"), &["crate::"]);
+    assert_eq!(check("use root::env::{faults, Server};\nroot::env::plugin::life();"), [""; 0]);
+    assert_eq!(
+        check("use root::{\n    env::{self, pick},\n    faults::{can, life},\n};"),
+        ["faults"]
+    );
+    assert_eq!(
+        check("root::life::five(); use root::{words}; use root::*;"),
+        ["life", "words", "*"]
+    );
+}
+
 #[test]
 fn every_option_stands_in_the_readme_and_every_option_there_is_real() {
     let mut used = BTreeSet::new();
@@ -137,15 +141,6 @@ fn every_option_stands_in_the_readme_and_every_option_there_is_real() {
     used.remove("@roster-");
     used.remove("@roster");
     assert_eq!(used, options_of_the_readme());
-}
-
-/// The option of modes without a mode.
-pub fn options_of_the_readme() -> BTreeSet<String> {
-    let mut told = BTreeSet::new();
-    for cell in table("Options", 0).iter().chain(&table("Keys", 1)) {
-        told.extend(words(&cell.replace("-<mode>", ""), "@roster-", ""));
-    }
-    told
 }
 
 /// The names and defaults of a table of the README.
@@ -307,6 +302,35 @@ fn a_test_that_is_left_out_is_shown_and_fails_a_gate_that_could_run_it() {
     check(&[], forbidden);
     check(&gate, forbidden);
     check(&strict, None);
+}
+
+/// With a cargo whose tests do `body`.
+#[test]
+fn a_run_of_tests_that_pass_and_leave_something_fails() {
+    let folder = Folder::new();
+    script(&folder.path().join("cc"), "exit 1");
+    let run = |body: &str| {
+        script(&folder.path().join("cargo"), &format!("{body}\necho summary\nexit $status"));
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+        let mut test = Command::new(root().join("scripts/test"));
+        let output = test.env("PATH", path).env("TEST_TMUX", tmux_program()).output().unwrap();
+        assert_eq!(stdout(&output), "summary\n");
+        (output.status.code(), stderr(&output))
+    };
+    // A passing run closes with its summary, and a failed one keeps what is left of it.
+    let quiet = |code: i32| (Some(code), String::new());
+    assert_eq!(run("status=0; mkdir $TMPDIR/a; rmdir $TMPDIR/a"), quiet(0));
+    let noted = folder.path().join("noted");
+    let note = format!("mkdir $TMPDIR/a; echo $TMPDIR >{}", noted.display());
+    assert_eq!(run(&format!("status=101; {note}")), quiet(101));
+    let left = || PathBuf::from(read(&noted).trim());
+    fs::remove_dir(left().join("a")).unwrap();
+    fs::remove_dir(left()).unwrap();
+
+    let (code, said) = run(&format!("status=0; {note}"));
+    assert_eq!(code, Some(1));
+    assert!(said.ends_with(&format!("they left {} \n", left().join("a").display())), "{said}");
+    fs::remove_dir_all(left()).unwrap();
 }
 
 #[test]

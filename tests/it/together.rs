@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::env::{ROSTER, Server, tmux_program, tmux_version, wait_at_most, wait_for};
-use crate::faults::{check_records, hook_job, script, stopped_holder, uuids};
-use crate::killed::backed_up;
+use crate::env::{
+    ROSTER, Server, StoppedHolder, backed_up, check_records, hook_job, script, tmux_program,
+    tmux_version, uuids, wait_at_most, wait_for,
+};
 
 /// What any number of processes may take together on a loaded machine: each has its own limit.
 const BOUND: Duration = Duration::from_secs(60);
@@ -423,7 +424,7 @@ fn while_a_holder_never_lets_go_writers_say_so_and_readers_do_not_care() {
     server.wait_for_names(&["one"]);
     server.wait_until_idle();
     let before = fs::read(server.registry_path()).unwrap();
-    let mut holder = stopped_holder(&server);
+    let holder = StoppedHolder::start(&server);
     let started = Instant::now();
     let writers = [
         "new -d -c / two",
@@ -455,8 +456,7 @@ fn while_a_holder_never_lets_go_writers_say_so_and_readers_do_not_care() {
     assert!(started.elapsed() < BOUND, "{:?}", started.elapsed());
     assert_eq!(fs::read(server.registry_path()).unwrap(), before);
     assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "one");
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    drop(holder);
     for args in ["mode one yolo", "new -d -c / two", "kill two"] {
         assert_eq!(end(args, spawn(process(&server, args))), End::Done, "{args}");
     }
@@ -471,7 +471,7 @@ fn while_a_holder_never_lets_go_readers_show_what_tmux_says() {
     server.wait_for_names(&["one"]);
     server.wait_until_idle();
     let (before, uuid) = (fs::read(server.registry_path()).unwrap(), server.uuid("one"));
-    let mut holder = stopped_holder(&server);
+    let holder = StoppedHolder::start(&server);
     server.tmux(&["rename-session", "-t", "=one:", "uno"]);
     server.tmux(&["new-session", "-d", "-s", "two"]);
     let shown = known(&server);
@@ -483,8 +483,7 @@ fn while_a_holder_never_lets_go_readers_show_what_tmux_says() {
     assert!(server.roster(&["show", "two"]).contains("live"));
     assert_eq!(server.roster(&["closed", "--json"]).trim(), "[]");
     assert_eq!(fs::read(server.registry_path()).unwrap(), before);
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    drop(holder);
     server.wait_for_names(&["two", "uno"]);
     server.wait_until_idle();
     assert_eq!(server.uuid("uno"), uuid);
@@ -517,7 +516,7 @@ fn of_jobs_that_wait_together_one_asks_and_after_a_failure_the_next() {
     for (failures, pid, asking) in [(0, &*pid, 1), (2, &pid, 3), (0, "1", JOBS)] {
         fs::write(&broken, "\n".repeat(failures)).unwrap();
         fs::write(&asked, "").unwrap();
-        let mut holder = stopped_holder(&server);
+        let holder = StoppedHolder::start(&server);
         let start = |_| {
             let mut job = hook_job(&server, &stub);
             job.env("TMUX", format!("/s,{pid},0")).spawn().unwrap()
@@ -532,8 +531,7 @@ fn of_jobs_that_wait_together_one_asks_and_after_a_failure_the_next() {
             };
             wait_for(|| is_asleep().then_some(()), || "a job that waits".into());
         }
-        holder.kill().unwrap();
-        holder.wait().unwrap();
+        drop(holder);
         for job in jobs {
             assert_eq!(end("hook", job), End::Done);
         }

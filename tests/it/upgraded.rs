@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::env::{ROSTER, Server, copy_program, skip, tmux_program, try_out, wait_for};
-use crate::faults::{script, stderr};
-use crate::plugin::{PLUGIN, build_in, copy_plugin, with_copy};
+use crate::env::{
+    PLUGIN, ROSTER, Server, build_in, copy_plugin, copy_program, script, skip, stderr,
+    tmux_program, try_out, wait_for, with_copy,
+};
 
 /// What has to come back, on a loaded machine.
 const BOUND: Duration = Duration::from_secs(15);

@@ -17,8 +17,9 @@ use tmux_roster::Timestamp;
 use tmux_roster::model::session::is_uuid;
 use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS};
 
-use crate::env::{Client, ROSTER, Server, tmux_program, tmux_version, wait_for};
-use crate::faults::{hook_job, leftovers};
+use crate::env::{
+    Client, ROSTER, Server, hook_job, leftovers, tmux_program, tmux_version, wait_for,
+};
 
 /// How many sequences run in any case, and how long it goes on with others: within the gate, and
 /// with `scripts/test --soak`.

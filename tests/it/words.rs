@@ -6,8 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
-use crate::env::{ROSTER, Server, tmux_program};
-use crate::hosts::{end, without_socket};
+use crate::env::{ROSTER, Server, end_process, tmux_program, without_socket};
 
 fn check(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
@@ -355,7 +354,7 @@ fn where_the_server_cannot_be_reached() {
     );
     let text = table(&text);
     let doctor = doctor(&server, &[]);
-    end(pid);
+    end_process(pid);
     let number = pid.to_string();
     check("unreachable", &format!("{text}\n{doctor}").replace(&number, "PID"));
 }

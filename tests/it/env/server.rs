@@ -1,117 +1,21 @@
-//! A private tmux server in a folder of its own, with a cleared environment, and the program
-//! under test. Waits by polling; whoever waits says for what.
+//! A private tmux server in a folder of its own, with a cleared environment.
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
-use tmux_roster::tmux::Version;
 
-/// The program under test.
-pub const ROSTER: &str = env!("CARGO_BIN_EXE_roster");
-
-/// How long anything may take on a loaded machine before a test calls it missing.
-pub const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Why a test cannot run here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lack {
-    /// A program is missing, or is not what it should be: whoever set this machine up can help.
-    Program,
-    /// The system forbids it to this user, as a container may even to root.
-    Permission,
-}
-
-/// Says that a test, or a part of it, is left out, and lets it pass; past the test harness, which
-/// shows nobody what a test that passes prints. `.ci/run` repeats these lines at its end.
-///
-/// A gate must not pass because its machine lacks something: there (CI=true, on Linux) the lack
-/// of a program fails the test. What a system forbids, only who set it up can know to be wrong:
-/// TEST_NO_SKIP=1 says that nothing is.
-pub fn skip(what: &str, lack: Lack, reason: &str) {
-    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
-    let reason = reason.trim().replace('\n', "; ");
-    let must_run = cfg!(target_os = "linux") && is("CI", "true") && lack == Lack::Program;
-    assert!(!must_run && !is("TEST_NO_SKIP", "1"), "{what}: cannot run here: {reason}");
-    let line = format!("SKIPPED: {what}: {reason}\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
-}
-
-/// Runs something that shows whether tests can be run; what it says if not, and what is lacking.
-pub fn try_out(trial: &mut Command) -> Result<(), (Lack, String)> {
-    let output = trial.env("LC_ALL", "C").stdin(Stdio::null()).output();
-    let output = output.map_err(|error| {
-        (Lack::Program, format!("{}: {error}", trial.get_program().to_string_lossy()))
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let is_forbidden = ["not permitted", "ermission denied"].iter().any(|no| said.contains(no));
-    Err((if is_forbidden { Lack::Permission } else { Lack::Program }, said))
-}
-
-/// The tmux under test.
-pub fn tmux_program() -> PathBuf {
-    let named = std::env::var_os("TEST_TMUX").filter(|path| !path.is_empty()).map(PathBuf::from);
-    named.unwrap_or_else(|| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let found = std::env::split_paths(&path).map(|dir| dir.join("tmux")).find(|p| p.is_file());
-        found.expect("tmux is needed: install it, or set TEST_TMUX")
-    })
-}
-
-/// Its version as (major, minor); a build from the head of development counts as the newest.
-pub fn tmux_version() -> (u32, u32) {
-    let version = version();
-    (version.major, version.minor)
-}
-
-/// The same as the program has it.
-pub fn version() -> Version {
-    let printed = Command::new(tmux_program()).arg("-V").output().expect("tmux -V runs");
-    let text = String::from_utf8_lossy(&printed.stdout).into_owned();
-    Version::parse(&text)
-}
-
-/// A folder under /tmp with a short name (sockets have short paths), removed afterwards.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    pub fn new() -> Folder {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(format!("/tmp/rt{}.{count}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).expect("a folder in /tmp");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("mode 0700");
-        Folder(path)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-}
+use super::{Client, Folder, PATIENCE, ROSTER, tmux_program, wait_for, write_program};
 
 /// A private server. It is killed when this is dropped.
 pub struct Server {
     pub folder: Folder,
-    name: &'static str,
+    pub(super) name: &'static str,
     config: String,
     user: u32,
     home: &'static str,
@@ -207,6 +111,8 @@ impl Server {
             .env_clear()
             .env("HOME", self.path(self.home))
             .env("TMUX_TMPDIR", self.path("tmp"))
+            .env("TMPDIR", self.path("tmp"))
+            .env("XDG_RUNTIME_DIR", self.path("tmp"))
             .env("PATH", path)
             .env("SHELL", "/bin/sh")
             .env("TERM", "screen")
@@ -246,15 +152,14 @@ impl Server {
         trapped
     }
 
+    pub fn socket(&self) -> PathBuf {
+        self.path("tmp").join(format!("tmux-{}/{}", self.user, self.name))
+    }
+
     /// What the plugin publishes to the programs of its server, with another tmux program.
     pub fn published(&self, tmux: &Path) -> [(&'static str, PathBuf); 3] {
-        let folder = format!("tmp/tmux-{}", self.user);
         let dir = self.registry_path().parent().expect("a folder").to_owned();
-        [
-            ("ROSTER_SOCKET", self.path(&folder).join(self.name)),
-            ("ROSTER_DIR", dir),
-            ("ROSTER_TMUX", tmux.to_owned()),
-        ]
+        [("ROSTER_SOCKET", self.socket()), ("ROSTER_DIR", dir), ("ROSTER_TMUX", tmux.to_owned())]
     }
 
     /// Starts the server with the session "one" and this environment alone.
@@ -314,8 +219,7 @@ impl Server {
 
     /// Where the registry is.
     pub fn registry_path(&self) -> PathBuf {
-        let socket = self.path("tmp").join(format!("tmux-{}/{}", self.user, self.name));
-        let name = tmux_roster::config::server_name(&socket);
+        let name = tmux_roster::config::server_name(&self.socket());
         self.path(self.home).join(".local/state/tmux-roster").join(name).join("sessions.json")
     }
 
@@ -389,8 +293,17 @@ impl Server {
 
     /// The same where there may be no server.
     pub fn wait_for_jobs(&self) {
-        let is_idle = || !jobs_in(&self.folder).expect("ps runs");
-        wait_for(|| is_idle().then_some(()), || "the end of all syncs".into());
+        self.wait_for_end_of(" sync --hook");
+    }
+
+    /// Waits until no process of this test has such a command line.
+    pub fn wait_for_end_of(&self, what: &str) {
+        let running = || {
+            let mut lines = self.folder.processes().expect("ps runs");
+            lines.retain(|line| line.contains(what));
+            lines
+        };
+        wait_for(|| running().is_empty().then_some(()), || format!("the end of {:?}", running()));
     }
 
     /// A client that is attached, in a pane of a server of its own.
@@ -432,177 +345,37 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.try_tmux(&["kill-server"]);
         let _ = self.command(tmux_program()).args(["-L", "outer", "kill-server"]).output();
-        // A job that is still at work would make the folder anew after it was removed.
-        let start = Instant::now();
-        while matches!(jobs_in(&self.folder), Ok(true)) && start.elapsed() < Duration::from_secs(5)
-        {
-            std::thread::sleep(Duration::from_millis(20));
+        // What still runs would make the folder anew after it was removed.
+        if !std::thread::panicking() {
+            self.wait_for_end_of("");
         }
     }
 }
 
-/// Whether a job of a hook works on a registry in a folder.
-fn jobs_in(folder: &Folder) -> io::Result<bool> {
-    let folder = folder.path().display().to_string();
-    let printed = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output()?;
-    let text = String::from_utf8_lossy(&printed.stdout).into_owned();
-    Ok(text.lines().any(|line| line.contains(" sync --hook") && line.contains(&folder)))
+/// A server with the sessions `one` and `two`, whose socket somebody removed.
+pub fn without_socket(config: &str, with_folder: bool) -> (Server, u32) {
+    let server = Server::with_plugin(config);
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("b")]);
+    server.wait_for_names(&["one", "two"]);
+    server.wait_until_idle();
+    let pid = server.tmux(&["list-sessions", "-F", "#{pid}"]);
+    let pid = pid.lines().next().unwrap().parse().unwrap();
+    let socket = server.socket();
+    if with_folder {
+        fs::remove_dir_all(socket.parent().unwrap()).unwrap();
+    } else {
+        fs::remove_file(socket).unwrap();
+    }
+    (server, pid)
 }
 
-/// A real client: `tmux attach` in a pane of another private server.
-pub struct Client<'a> {
-    server: &'a Server,
-    pane: String,
-}
-
-impl<'a> Client<'a> {
-    fn attach(server: &'a Server, session: &str) -> Client<'a> {
-        Client::attach_sized(server, session, (100, 30))
-    }
-
-    /// A client on a terminal of so many columns and rows.
-    pub fn attach_sized(server: &'a Server, session: &str, size: (u32, u32)) -> Client<'a> {
-        let before = server.tmux(&["list-clients", "-F", "#{client_name}"]);
-        let command = format!(
-            "exec {} -u -L {} attach -t '{session}'",
-            tmux_program().display(),
-            server.name
-        );
-        let client = Client::start_sized(server, size, &command);
-        wait_for(
-            || (server.tmux(&["list-clients", "-F", "#{client_name}"]) != before).then_some(()),
-            || "the client".into(),
-        );
-        // Before its first paint, keys may be taken for the terminal's answers.
-        wait_for(|| (!client.screen().trim().is_empty()).then_some(()), || "its paint".into());
-        client
-    }
-
-    /// Runs a command on a terminal of its own.
-    pub fn start(server: &'a Server, command: &str) -> Client<'a> {
-        Client::start_sized(server, (100, 30), command)
-    }
-
-    /// The same with a terminal of so many columns and rows.
-    pub fn start_sized(server: &'a Server, size: (u32, u32), command: &str) -> Client<'a> {
-        let (columns, rows) = (size.0.to_string(), size.1.to_string());
-        let start = || {
-            let output = server
-                .command(tmux_program())
-                .args(["-u", "-L", "outer", "-f", "/dev/null", "new-session", "-d", "-x", &columns])
-                .args(["-y", &rows, "-P", "-F", "#{pane_id}"])
-                .arg(format!("unset TMUX TMUX_PANE; {command}"))
-                .output()
-                .expect("tmux runs");
-            // The server may just be ending with the client before this one.
-            let ending = String::from_utf8_lossy(&output.stderr).contains("server exited");
-            (!ending).then_some(output)
-        };
-        let output = wait_for(start, || "a server for the client".into());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let pane = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        let client = Client { server, pane };
-        // A status line takes a row of what new-session is told, and tmux 3.2 takes no size there.
-        let pane = client.pane.as_str();
-        client.outer(&["resize-window", "-t", pane, "-x", &columns, "-y", &rows]);
-        client
-    }
-
-    fn outer(&self, args: &[&str]) -> String {
-        let output = self
-            .server
-            .command(tmux_program())
-            .args(["-u", "-L", "outer"])
-            .args(args)
-            .output()
-            .expect("tmux runs");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// What tmux calls it: its terminal.
-    pub fn name(&self) -> String {
-        let printed = self.outer(&["display-message", "-p", "-t", &self.pane, "#{pane_tty}"]);
-        printed.trim().to_owned()
-    }
-
-    /// Closes its terminal.
-    pub fn close(self) {
-        self.outer(&["kill-pane", "-t", &self.pane]);
-    }
-
-    /// Presses keys.
-    pub fn press(&self, keys: &[&str]) {
-        let mut args = vec!["send-keys", "-t", self.pane.as_str()];
-        args.extend(keys);
-        self.outer(&args);
-    }
-
-    /// What the user sees.
-    pub fn screen(&self) -> String {
-        self.outer(&["capture-pane", "-p", "-t", &self.pane])
-    }
-
-    /// Waits until the user sees a text.
-    pub fn wait_to_see(&self, text: &str) {
-        wait_for(
-            || self.screen().contains(text).then_some(()),
-            || format!("{text:?} on the screen:\n{}", self.shown()),
-        );
-    }
-
-    /// The screen for a failure's message, without what is empty in it: CI keeps little of a
-    /// message.
-    pub fn shown(&self) -> String {
-        let screen = self.screen();
-        let lines =
-            screen.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-        let is_empty = |line: &String| line.chars().all(|c| "│┌┐└┘─╭╮╰╯ ".contains(c));
-        lines.filter(|line| !is_empty(line)).collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// Copies a program that is then run. By a process of its own: a child that another test forks at
-/// that moment would have the new file open for writing, and nobody could run it.
-pub fn copy_program(from: &Path, to: &Path) {
-    let copied = Command::new("cp").args(["-p", "--"]).arg(from).arg(to).status().expect("cp runs");
-    assert!(copied.success(), "{} is copied", from.display());
-}
-
-/// Writes a script that is then run: in the same way, and for the same reason.
-pub fn write_program(path: &Path, text: &str) {
-    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder of the test");
-    let beside = path.with_extension("text");
-    fs::write(&beside, text).expect("a script");
-    fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).expect("mode 0755");
-    copy_program(&beside, path);
-    fs::remove_file(&beside).expect("a script");
-}
-
-/// Polls until `look` finds something; says what was missing if it never does.
-pub fn wait_for<T>(look: impl FnMut() -> Option<T>, missing: impl Fn() -> String) -> T {
-    wait_at_most(PATIENCE, look, missing)
-}
-
-/// The same for what may take longer than anything else.
-pub fn wait_at_most<T>(
-    patience: Duration,
-    mut look: impl FnMut() -> Option<T>,
-    missing: impl Fn() -> String,
-) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < patience, "waited in vain for {}", missing());
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Ends a process at that moment, wherever it is by then, if it has not ended by itself.
-pub fn kill_at(child: &mut std::process::Child, moment: Instant) {
-    while Instant::now() < moment && child.try_wait().expect("its state").is_none() {
-        std::thread::yield_now();
-    }
-    child.kill().expect("kill");
+/// Ends a process that is not our child with SIGKILL.
+pub fn end_process(pid: u32) {
+    let process = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+    wait_for(
+        || (!Path::new(&format!("/proc/{pid}/exe")).exists()).then_some(()),
+        || "its end".into(),
+    );
 }

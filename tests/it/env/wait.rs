@@ -1,0 +1,27 @@
+//! Waits by polling; whoever waits says for what.
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take on a loaded machine before a test calls it missing.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Polls until `look` finds something; says what was missing if it never does.
+pub fn wait_for<T>(look: impl FnMut() -> Option<T>, missing: impl Fn() -> String) -> T {
+    wait_at_most(PATIENCE, look, missing)
+}
+
+/// The same for what may take longer than anything else.
+pub fn wait_at_most<T>(
+    patience: Duration,
+    mut look: impl FnMut() -> Option<T>,
+    missing: impl Fn() -> String,
+) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < patience, "waited in vain for {}", missing());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
