@@ -937,10 +937,7 @@ fn uninstalling_leaves_nothing_but_the_registry() {
             let left: Vec<&str> = shown.lines().filter(ours).collect();
             assert!(left.is_empty(), "{what:?}: {left:?}");
             if what[0] == "show-hooks" {
-                assert!(
-                    !shown.contains("[424") && shown.contains("session-created[7]"),
-                    "{shown}"
-                );
+                assert!(!shown.contains("[424") && shown.contains("session-created[7]"), "{shown}");
             }
         }
     }
