@@ -51,8 +51,9 @@ const AT_ONCE: usize = 10;
 /// A file or tmux fails.
 pub fn restore_all(transaction: &mut Transaction<'_>) -> Result<Restored, SyncError> {
     // Those would be made, and not be known as what came back.
+    let lost = transaction.remembered.lost().into_iter();
     let (ignored, lost): (Vec<Session>, Vec<Session>) =
-        transaction.lost().into_iter().partition(|session| transaction.is_ignored(&session.name));
+        lost.partition(|session| transaction.is_ignored(&session.name));
     let nothing_else = lost.is_empty();
     let mut done = make(transaction, lost, &[], health::RECREATED)?;
     if nothing_else && !ignored.is_empty() {
