@@ -76,6 +76,7 @@ impl View {
 pub fn view(place: &Place) -> Result<View, Failure> {
     let mut remembered = persist::peek(place)?;
     let Some(mut answer) = asked(place)? else {
+        transaction::refuse_elsewhere(place, &remembered.memory)?;
         if !place.registry().exists() && remembered == Remembered::default() {
             let socket = place.tmux.socket.display();
             warn(&format!(

@@ -35,7 +35,7 @@ use crate::tmux::source::{self, PIECE, SourceError};
 use crate::tmux::{ANSWER_LIMIT, TmuxError, Version};
 use crate::{directories, host};
 
-pub use apart::{tell_servers_apart, without_socket};
+pub use apart::{refuse_elsewhere, tell_servers_apart, without_socket};
 use throttle::note_last_sign;
 pub use world::{Offline, Sight, World};
 
@@ -59,6 +59,8 @@ pub enum SyncError {
         dir: PathBuf,
         /// What that host is called.
         node: String,
+        /// Whether a server answers here, which needs a folder of its own.
+        answers: bool,
     },
 }
 
@@ -67,11 +69,15 @@ impl fmt::Display for SyncError {
         match self {
             SyncError::Store(error) => error.fmt(f),
             SyncError::Tmux(error) => error.fmt(f),
-            SyncError::Elsewhere { dir, node } => write!(
+            SyncError::Elsewhere { dir, node, answers } => write!(
                 f,
-                "{} is the registry of the host {node:?}: run roster doctor --fix to reload the \
-                 plugin with a registry for this host",
-                dir.display()
+                "{} is the registry of the host {node:?}{}",
+                dir.display(),
+                if *answers {
+                    ": run roster doctor --fix to reload the plugin with a registry for this host"
+                } else {
+                    ", whose tmux server may still be running: run this command there"
+                }
             ),
         }
     }

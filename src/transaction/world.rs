@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use super::throttle::begin_query;
-use super::{SyncError, Transaction, Trigger};
+use super::{SyncError, Transaction, Trigger, refuse_elsewhere};
 use crate::config::Place;
 use crate::model::reconcile::end_with_server;
 use crate::model::remembered::Remembered;
@@ -63,7 +63,12 @@ impl<'a> World<'a> {
     pub fn begin(place: &'a Place, store: &'a Store) -> Result<World<'a>, SyncError> {
         let (locked, trigger) = (store.lock()?, Trigger::Person);
         let begun = begin_query(&locked, trigger);
-        Transaction::begin_or_offline(place, locked, begun, trigger, &JobServer::Lives)
+        let world =
+            Transaction::begin_or_offline(place, locked, begun, trigger, &JobServer::Lives)?;
+        if let World::NoServer(offline) = &world {
+            refuse_elsewhere(place, &offline.loaded.memory)?;
+        }
+        Ok(world)
     }
 
     /// The server, if one runs.
