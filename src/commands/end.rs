@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use tmux_roster::model::memory::ClosedSession;
 use tmux_roster::model::reconcile::{Event, EventKind};
+use tmux_roster::model::remembered::Remembered;
 use tmux_roster::tmux::text::line;
 use tmux_roster::transaction::SyncError;
 use tmux_roster::{Session, Timestamp};
@@ -35,11 +36,10 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
     let mut lines = Vec::new();
     if let Ok(Some(client)) = client(context, &place, args.client.as_deref()) {
         if client.session == id {
-            let live = transaction.live();
-            let others = live.iter().filter(|(other, _)| **other != id);
-            let previous = others.max_by_key(|(_, uuid)| {
-                let record = transaction.remembered.registry.by_uuid(uuid);
-                record.map(|session| session.last_attached_at)
+            let Remembered { registry, memory, closed: _ } = &transaction.remembered;
+            let others = memory.sessions.iter().filter(|(other, _)| **other != id);
+            let previous = others.max_by_key(|(_, known)| {
+                registry.by_uuid(&known.uuid).map(|session| session.last_attached_at)
             });
             if let Some((previous, _)) = previous {
                 let (name, target) = (client.name.as_bytes(), previous.to_string());

@@ -6,7 +6,7 @@ pub mod look;
 pub(crate) mod throttle;
 mod world;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -474,15 +474,6 @@ impl<'a> Transaction<'a> {
     /// Where we are.
     pub fn place(&self) -> &Place {
         self.place
-    }
-
-    /// The UUID of each live session that is recorded, by id.
-    pub fn live(&self) -> BTreeMap<SessionId, String> {
-        let mut live = BTreeMap::new();
-        live.extend(
-            self.remembered.memory.sessions.iter().map(|(id, known)| (*id, known.uuid.clone())),
-        );
-        live
     }
 
     /// Gives records of sessions that live out of reach (those of these names, or all) to new ones,
