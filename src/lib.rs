@@ -81,7 +81,8 @@ group that is not its first) is recorded while it lives, and leaves nothing.
 2. **One flow**: lock, load, ask tmux, reconcile, commit if something changed, tell tmux, unlock.
    Files and tmux are read after the lock, since jobs race; the commit comes before the effects, so
    that a crash between them only means working them out again. After the effects of a plan,
-   reconciling again plans nothing.
+   reconciling again plans nothing. What a command changes is written once: where no server runs,
+   the flow is the same without tmux ([`World`](transaction::World)).
 3. **A failure is not emptiness.** An answer counts with its end mark and all its sessions
    ([`query::parse`](tmux::query::parse)). A tmux that fails, hangs or is of another version
    changes no record.

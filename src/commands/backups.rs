@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tmux_roster::config::Place;
 use tmux_roster::model::memory::ClosedSession;
-use tmux_roster::model::remembered::Remembered;
-use tmux_roster::tmux::TmuxError;
-use tmux_roster::transaction::{self, SyncError, Transaction, Trigger};
+use tmux_roster::transaction::Sight;
 use tmux_roster::{Session, Store, StoreError, Timestamp, health, migration_plan};
 
+use super::begin::change;
 use super::context::{Context, Failure, Outcome, store_of};
 use super::output::{age, count, json, layout, print, print_path, visible, warn};
 use crate::cli;
@@ -112,28 +110,32 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
     })?;
     let sessions = count(saved.sessions.len(), "session");
     let now = Timestamp::now();
-    let kept = change_after_backup(&place, |next, live, lost| {
+    let kept = change(&place, |next, world| {
+        let kept = world.backup()?;
+        let living: HashSet<&str> = world.remembered().memory.living().collect();
+        let lives = |session: &Session| living.contains(session.uuid.as_str());
         let known: HashSet<&str> = saved.sessions.values().map(|s| s.uuid.as_str()).collect();
         let closed = |session| ClosedSession { session, closed_at: now, unproven: None };
-        let lost = lost.into_iter().filter(|session| !known.contains(session.uuid.as_str()));
+        let lost = next.lost().into_iter().filter(|s| !known.contains(s.uuid.as_str()));
         next.closed.closed.retain(|entry| !known.contains(entry.session.uuid.as_str()));
         next.closed.push_all(lost.map(closed).collect());
         let current = std::mem::take(&mut next.registry.sessions);
         for (name, mut session) in saved.sessions.clone() {
-            if !live.contains(&session.uuid) {
+            if !lives(&session) {
                 session.last_health_status = health::RECOVERED.into();
                 session.last_health_at = now;
                 next.registry.sessions.insert(name, session);
             }
         }
         // Those that live keep their records, and their names.
-        for (name, session) in current.into_iter().filter(|(_, s)| live.contains(&s.uuid)) {
+        for (name, session) in current.into_iter().filter(|(_, s)| lives(s)) {
             if let Some(stranger) = next.registry.sessions.insert(name, session) {
                 let unproven = None;
                 next.closed.push(ClosedSession { session: stranger, closed_at: now, unproven });
             }
         }
         next.registry.extra = saved.extra.clone();
+        Ok(kept)
     })?;
     let mut text = format!("recovered {sessions} from {}", file.display());
     if let Some(kept) = kept {
@@ -141,36 +143,4 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
     }
     print(&(visible(&text) + "\n"))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Changes what is remembered, given the UUIDs that live (out of reach, too) and what is lost, after
-/// a backup, whose path it returns. The backup is of the registry as it was loaded and brought into step: one that
-/// was gone or damaged is back by then, and would be in no backup that was made before.
-pub fn change_after_backup(
-    place: &Place,
-    change: impl FnOnce(&mut Remembered, &HashSet<String>, Vec<Session>),
-) -> Result<Option<PathBuf>, Failure> {
-    let store = store_of(place);
-    match Transaction::begin(place, &store, Trigger::Person) {
-        Ok(mut transaction) => {
-            transaction.bring_into_step()?;
-            let backup = transaction.backup()?;
-            let mut live: HashSet<String> = transaction.live().into_values().collect();
-            let unreachable = transaction.remembered.memory.unreachable.iter();
-            live.extend(unreachable.flat_map(|server| server.uuids.iter().cloned()));
-            let mut next = transaction.remembered.clone();
-            change(&mut next, &live, transaction.lost());
-            transaction.commit(next, None)?;
-            transaction.bring_into_step()?;
-            Ok(backup)
-        }
-        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            let change = |next: &mut Remembered| {
-                let lost = next.registry.sessions.values().cloned().collect();
-                change(next, &HashSet::new(), lost);
-            };
-            Ok(transaction::change_offline_after_backup(place, change)?)
-        }
-        Err(error) => Err(error.into()),
-    }
 }

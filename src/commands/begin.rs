@@ -1,22 +1,44 @@
-//! A transaction for a typed command, with a server started for it where there is none.
+//! How a typed command begins: with a server or without, or with one that is started for it.
 
 use tmux_roster::config::Place;
+use tmux_roster::model::remembered::Remembered;
 use tmux_roster::tmux::{TmuxError, server};
-use tmux_roster::transaction::{SyncError, Transaction, Trigger};
+use tmux_roster::transaction::{Sight, SyncError, Transaction, World};
 use tmux_roster::{Session, Store, persist};
 
 use super::context::{Failure, store_of};
 use super::output::{visible, warn};
 use super::target::{Target, not_found};
 
-/// A transaction that is in step already.
-pub fn begin<'a>(place: &'a Place, store: &'a Store) -> Result<Transaction<'a>, SyncError> {
-    let mut transaction = Transaction::begin(place, store, Trigger::Person)?;
-    if let Some(mended) = transaction.mended.take() {
+/// The world as it is: in step already where a server runs.
+pub fn begin_anywhere<'a>(place: &'a Place, store: &'a Store) -> Result<World<'a>, SyncError> {
+    let mut world = World::begin(place, store)?;
+    if let Some(mended) = world.mended() {
         warn(&visible(&mended));
     }
-    transaction.bring_into_step()?;
-    Ok(transaction)
+    if let World::Server(transaction) = &mut world {
+        transaction.bring_into_step()?;
+    }
+    Ok(world)
+}
+
+/// Changes what is remembered, with a server or without: `change` is given it as it is now, to
+/// make it what it is to be. Where that fails, nothing is changed.
+pub fn change<T>(
+    place: &Place,
+    change: impl FnOnce(&mut Remembered, &World<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let store = store_of(place);
+    let world = begin_anywhere(place, &store)?;
+    let mut next = world.remembered().clone();
+    let done = change(&mut next, &world)?;
+    world.commit(next)?;
+    Ok(done)
+}
+
+/// A transaction with the server that runs.
+pub fn begin<'a>(place: &'a Place, store: &'a Store) -> Result<Transaction<'a>, SyncError> {
+    begin_anywhere(place, store)?.with_server()
 }
 
 /// The same where there may be no server yet: then one is started, which ends with its last

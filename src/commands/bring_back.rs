@@ -10,12 +10,12 @@ use tmux_roster::model::reconcile;
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::restore::{self, Restored};
 use tmux_roster::tmux::TmuxError;
-use tmux_roster::transaction::{self, SyncError, Transaction};
+use tmux_roster::transaction::{Offline, SyncError, Transaction};
 use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
 
 use super::begin::{with_any_server, with_server};
 use super::client::{destination, go_to};
-use super::context::{Context, Failure, Outcome};
+use super::context::{Context, Failure, Outcome, store_of};
 use super::output::{count, print, to_paste, visible, warn};
 use super::target::{
     Found, Target, find, left_alone, lives_left_alone, named_left_alone, not_found, out_of_reach,
@@ -52,21 +52,12 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
             match found {
                 Found::Lost(session) => records.push(session),
                 Found::Live(..) => {
-                    let known = transaction.lost();
-                    let reopenable = transaction
-                        .remembered
-                        .closed
-                        .closed
-                        .iter()
-                        .any(|e| e.session.name == *name);
-                    let hint = match (known.is_empty(), reopenable) {
-                        (_, true) => {
-                            let name = to_paste(name);
-                            format!(
-                                "run roster reopen {name} --as NEW to bring back the closed one"
-                            )
-                        }
-                        _ => "there is nothing to restore".into(),
+                    let mut closed = transaction.remembered.closed.closed.iter();
+                    let hint = if closed.any(|entry| entry.session.name == *name) {
+                        let name = to_paste(name);
+                        format!("run roster reopen {name} --as NEW to bring back the closed one")
+                    } else {
+                        "there is nothing to restore".into()
                     };
                     return Err(format!("session {name:?} is live: {hint}").into());
                 }
@@ -180,10 +171,11 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
         Ok(done)
     })?;
     for other in &places {
-        transaction::change_offline(other, |theirs| {
-            theirs.registry.sessions.retain(|_, session| !taken.contains(&session.uuid));
-            true
-        })?;
+        let store = store_of(other);
+        let offline = Offline::begin(other, &store)?;
+        let mut theirs = offline.remembered().clone();
+        theirs.registry.sessions.retain(|_, session| !taken.contains(&session.uuid));
+        offline.commit(&theirs)?;
     }
     report(&done, "restored")
 }

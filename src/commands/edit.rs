@@ -7,16 +7,16 @@ use serde::Serialize;
 use tmux_roster::config::Place;
 use tmux_roster::model::memory::ClosedSession;
 use tmux_roster::model::remembered::Remembered;
-use tmux_roster::tmux::TmuxError;
+use tmux_roster::tmux::ANSWER_LIMIT;
 use tmux_roster::tmux::text::{escape_name, line};
-use tmux_roster::transaction::{self, SyncError, Transaction, Trigger};
-use tmux_roster::{Session, Timestamp, health, persist, validate_name};
+use tmux_roster::transaction::{Sight, World};
+use tmux_roster::{Session, StoreError, Timestamp, health, store, validate_name};
 
-use super::begin::begin;
+use super::begin::{begin_anywhere, change};
 use super::bring_back::ignored;
 use super::client::client;
 use super::context::{Context, Failure, Outcome, store_of};
-use super::inspect::{Row, State, View, view, without_server};
+use super::inspect::{State, view};
 use super::output::{json, print, to_paste, visible, warn};
 use super::target::{Found, Target, find, left_alone, lives_left_alone, not_found};
 use crate::cli;
@@ -25,32 +25,18 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
     validate_name(&args.new)?;
     let place = context.place()?;
     let store = store_of(&place);
-    let mut transaction = match begin(&place, &store) {
-        // Without a server everything is in the file.
-        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            let mut renamed = Ok(());
-            transaction::change_offline(&place, |next| {
-                let sessions = next.registry.sessions.values();
-                let found = Target::parse(&args.old).among(sessions, |session| session);
-                let old = found.map_or_else(|| args.old.clone(), |session| session.name.clone());
-                renamed = tmux_roster::store::rename(&mut next.registry, &old, &args.new);
-                renamed.is_ok()
-            })?;
-            renamed?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        begun => begun?,
-    };
-    let found = find(&transaction, &args.old)?;
-    if transaction.is_ignored(&args.new) {
+    let world = begin_anywhere(&place, &store)?;
+    let found = find(&world, &args.old)?;
+    if world.server().is_some_and(|transaction| transaction.is_ignored(&args.new)) {
         return Err(ignored(&args.new));
     }
     let old = found.name().to_owned();
-    if transaction.remembered.registry.sessions.contains_key(&args.new) {
-        return Err(tmux_roster::StoreError::AlreadyExists(args.new.clone()).into());
+    if world.remembered().registry.sessions.contains_key(&args.new) {
+        return Err(StoreError::AlreadyExists(args.new.clone()).into());
     }
-    match found {
-        Found::Live(id, _) => {
+    match (found, world) {
+        // tmux is told first, and the record follows.
+        (Found::Live(id, _), World::Server(mut transaction)) => {
             let name = escape_name(args.new.as_bytes(), transaction.version());
             let target = id.to_string();
             transaction.run(&[line(&[
@@ -66,18 +52,16 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
                 return Err(format!("tmux did not rename {old:?} to {:?}", args.new).into());
             }
         }
-        Found::Lost(session) => {
-            let mut next = transaction.remembered.clone();
-            next.registry.sessions.remove(&session.name);
-            let renamed = Session { name: args.new.clone(), ..session };
-            next.registry.sessions.insert(args.new.clone(), renamed);
-            transaction.commit(next, None)?;
+        (Found::Live(..) | Found::Lost(_), world) => {
+            let mut next = world.remembered().clone();
+            store::rename(&mut next.registry, &old, &args.new)?;
+            world.commit(next)?;
         }
-        Found::Closed(_) => {
+        (Found::Closed(_), _) => {
             let hint = format!("run roster reopen {} --as {}", to_paste(&old), to_paste(&args.new));
             return Err(format!("session {old:?} is closed: {hint}").into());
         }
-        Found::LeftAlone(_, live) => return Err(lives_left_alone(&old, &live)),
+        (Found::LeftAlone(_, live), _) => return Err(lives_left_alone(&old, &live)),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -95,37 +79,19 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
         print(&format!("{}\n", visible(&mode)))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let store = store_of(&place);
-    let mut transaction = match Transaction::begin(&place, &store, Trigger::Person) {
-        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            let mode = args
-                .mode
-                .as_ref()
-                .ok_or("no tmux server is running, so @roster-modes is unknown: name the mode")?;
-            let mut found = Ok(());
-            transaction::change_offline(&place, |next| {
-                let session = named(next, None, &args.name);
-                found = session.map(|session| session.mode.clone_from(mode));
-                found.is_ok()
-            })?;
-            found?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        begun => begun?,
-    };
-    transaction.bring_into_step()?;
-    let mut next = transaction.remembered.clone();
-    let session = named(&mut next, Some(&transaction), &args.name)?;
-    let mode = match &args.mode {
-        Some(mode) => {
-            warn_of_mode(mode, &transaction.settings.modes);
-            mode.clone()
-        }
-        None => next_mode(&transaction.settings.modes, &session.mode),
-    };
-    session.mode.clone_from(&mode);
-    transaction.commit(next, None)?;
-    transaction.bring_into_step()?;
+    let mode = change(&place, |next, world| {
+        let modes = world.server().map(|transaction| &transaction.settings.modes);
+        let session = named(next, world, &args.name)?;
+        let unknown = "no tmux server is running, so @roster-modes is unknown: name the mode";
+        session.mode = match (&args.mode, modes) {
+            (Some(mode), modes) => {
+                modes.inspect(|modes| warn_of_mode(mode, modes));
+                mode.clone()
+            }
+            (None, modes) => next_mode(modes.ok_or(unknown)?, &session.mode),
+        };
+        Ok(session.mode.clone())
+    })?;
     if args.next {
         print(&format!("{}\n", visible(&mode)))?;
     }
@@ -135,14 +101,10 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
 /// The mode of a live or lost session, without the lock.
 fn mode_of(place: &Place, name: &str) -> Result<String, Failure> {
     let view = view(place)?;
-    Ok(lost_or_live(&view, name)?.session.mode.clone())
-}
-
-fn lost_or_live<'a>(view: &'a View, name: &str) -> Result<&'a Row, Failure> {
     let row = view.named(name).ok_or_else(|| not_found(name, view.names()))?;
     match row.state {
         State::Closed => Err(is_closed(&row.session, name)),
-        State::Live | State::Lost | State::Unreachable => Ok(row),
+        State::Live | State::Lost | State::Unreachable => Ok(row.session.mode.clone()),
     }
 }
 
@@ -152,10 +114,10 @@ fn is_closed(session: &Session, called: &str) -> Failure {
     format!("session {:?} is closed: run roster reopen {}", session.name, to_paste(called)).into()
 }
 
-/// A live or lost session.
+/// The record of a live or lost session, or of one out of reach.
 fn named<'a>(
     next: &'a mut Remembered,
-    transaction: Option<&Transaction<'_>>,
+    world: &World<'_>,
     name: &str,
 ) -> Result<&'a mut Session, Failure> {
     let sessions = &mut next.registry.sessions;
@@ -163,12 +125,10 @@ fn named<'a>(
     let key = key.map(|(key, _)| key.clone());
     let closed = Target::parse(name).among(next.closed.closed.iter(), |entry| &entry.session);
     let error = match closed {
-        Some(ClosedSession { session, .. }) => {
-            match transaction.and_then(|transaction| left_alone(transaction, &session.uuid)) {
-                Some(live) => lives_left_alone(&session.name, live),
-                None => is_closed(session, name),
-            }
-        }
+        Some(ClosedSession { session, .. }) => match left_alone(world, &session.uuid) {
+            Some(live) => lives_left_alone(&session.name, live),
+            None => is_closed(session, name),
+        },
         None => not_found(name, sessions.keys().map(String::as_str)),
     };
     key.and_then(|key| sessions.get_mut(&key)).ok_or(error)
@@ -201,80 +161,58 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
         return Err(Failure::Usage("health takes a name or --all, not both".into()));
     }
     let place = context.place()?;
-    let store = store_of(&place);
     let now = Timestamp::now();
-    let mut checked = Vec::new();
     let mut is_whole = true;
-    match Transaction::begin(&place, &store, Trigger::Person) {
-        Ok(mut transaction) => {
-            transaction.bring_into_step()?;
-            let mut next = transaction.remembered.clone();
-            let live = transaction.live();
-            let wanted = match (&args.name, args.all) {
-                (Some(name), _) => Some(named(&mut next, Some(&transaction), name)?.uuid.clone()),
-                (None, false) if context.is_inside() => {
-                    let client = client(context, &place, None)?;
-                    let uuid = client.map(|client| live.get(&client.session).cloned());
-                    uuid.map(|uuid| {
-                        uuid.ok_or("this session is not recorded: name another, or use --all")
-                    })
-                    .transpose()?
-                }
-                _ => None,
-            };
-            let until = Instant::now() + HEALTH_LIMIT;
-            for session in next.registry.sessions.values_mut() {
-                if wanted.as_ref().is_some_and(|uuid| *uuid != session.uuid) {
-                    continue;
-                }
-                if Instant::now() >= until {
-                    warn("directories take too long to respond: the rest was not checked");
-                    is_whole = false;
-                    break;
-                }
-                let id = live.iter().find(|(_, uuid)| **uuid == session.uuid).map(|(id, _)| *id);
-                let snapshot = &transaction.answer.snapshot;
-                let alive = id.and_then(|id| snapshot.sessions.iter().find(|live| live.id == id));
-                let exact = next.memory.exact.get(&session.uuid);
-                let status = match alive {
-                    None => Some(health::NO_SERVER.to_owned()),
-                    Some(alive) => {
-                        health::check(&place.tmux, session, exact, alive, transaction.deadline())
-                    }
-                };
-                let Some(status) = status else {
-                    warn(&format!("the directory of {:?} does not respond", session.name));
-                    is_whole = false;
-                    continue;
-                };
-                session.last_health_status.clone_from(&status);
-                session.last_health_at = now;
-                checked.push(Checked {
-                    name: session.name.clone(),
-                    status,
-                    workdir: session.workdir.clone(),
-                    checked_at: now,
+    let checked = change(&place, |next, world| {
+        let wanted = match &args.name {
+            Some(name) => Some(named(next, world, name)?.uuid.clone()),
+            None if !args.all && context.is_inside() && world.server().is_some() => {
+                let client = client(context, &place, None)?;
+                let known = client.map(|client| next.memory.sessions.get(&client.session));
+                let known = known.map(|known| {
+                    known.ok_or("this session is not recorded: name another, or use --all")
                 });
+                known.transpose()?.map(|known| known.uuid.clone())
             }
-            transaction.commit(next, None)?;
-            transaction.bring_into_step()?;
-        }
-        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-            let view = without_server(persist::peek(&place)?);
-            let rows = match &args.name {
-                Some(name) => vec![lost_or_live(&view, name)?.clone()],
-                None => view.rows,
+            None => None,
+        };
+        let until = Instant::now() + HEALTH_LIMIT;
+        let mut checked = Vec::new();
+        for session in next.registry.sessions.values_mut() {
+            if wanted.as_ref().is_some_and(|uuid| *uuid != session.uuid) {
+                continue;
+            }
+            if Instant::now() >= until {
+                warn("directories take too long to respond: the rest was not checked");
+                is_whole = false;
+                break;
+            }
+            let id = next.memory.id_of(&session.uuid);
+            let alive = world.sessions().iter().find(|live| Some(live.id) == id);
+            let exact = next.memory.exact.get(&session.uuid);
+            let status = match alive {
+                None => Some(health::NO_SERVER.to_owned()),
+                Some(alive) => {
+                    let deadline = Instant::now() + ANSWER_LIMIT;
+                    health::check(&place.tmux, session, exact, alive, deadline)
+                }
             };
-            let lost = rows.into_iter().filter(|row| row.state == State::Lost);
-            checked.extend(lost.map(|Row { session, .. }| Checked {
-                name: session.name,
-                status: health::NO_SERVER.into(),
-                workdir: session.workdir,
+            let Some(status) = status else {
+                warn(&format!("the directory of {:?} does not respond", session.name));
+                is_whole = false;
+                continue;
+            };
+            session.last_health_status.clone_from(&status);
+            session.last_health_at = now;
+            checked.push(Checked {
+                name: session.name.clone(),
+                status,
+                workdir: session.workdir.clone(),
                 checked_at: now,
-            }));
+            });
         }
-        Err(error) => return Err(error.into()),
-    }
+        Ok(checked)
+    })?;
     if args.json {
         json(&checked)?;
     } else {

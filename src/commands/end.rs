@@ -2,20 +2,18 @@
 
 use std::process::ExitCode;
 
-use tmux_roster::config::Place;
 use tmux_roster::model::memory::ClosedSession;
 use tmux_roster::model::reconcile::{Event, EventKind};
-use tmux_roster::tmux::TmuxError;
+use tmux_roster::model::remembered::Remembered;
 use tmux_roster::tmux::text::line;
-use tmux_roster::transaction::{self, SyncError};
+use tmux_roster::transaction::SyncError;
 use tmux_roster::{Session, Timestamp};
 
-use super::backups::change_after_backup;
-use super::begin::{begin, require_server};
+use super::begin::{begin, change, require_server};
 use super::client::client;
 use super::context::{Context, Outcome, store_of};
 use super::output::{print, to_paste, visible};
-use super::target::{Found, Target, find, lives_left_alone, not_found};
+use super::target::{Found, find, lives_left_alone};
 use crate::cli;
 
 pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
@@ -38,11 +36,10 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
     let mut lines = Vec::new();
     if let Ok(Some(client)) = client(context, &place, args.client.as_deref()) {
         if client.session == id {
-            let live = transaction.live();
-            let others = live.iter().filter(|(other, _)| **other != id);
-            let previous = others.max_by_key(|(_, uuid)| {
-                let record = transaction.remembered.registry.by_uuid(uuid);
-                record.map(|session| session.last_attached_at)
+            let Remembered { registry, memory, closed: _ } = &transaction.remembered;
+            let others = memory.sessions.iter().filter(|(other, _)| **other != id);
+            let previous = others.max_by_key(|(_, known)| {
+                registry.by_uuid(&known.uuid).map(|session| session.last_attached_at)
             });
             if let Some((previous, _)) = previous {
                 let (name, target) = (client.name.as_bytes(), previous.to_string());
@@ -53,12 +50,13 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
     let is_clone = transaction.remembered.memory.sessions.get(&id).is_some_and(|known| known.clone);
     let name = session.name.clone();
     let mut next = transaction.remembered.clone();
-    next.registry.sessions.remove(&session.name);
     let mut events = Vec::new();
-    if !is_clone {
+    if is_clone {
+        next.registry.sessions.remove(&session.name);
+    } else {
         events.push(Event { kind: EventKind::Closed, session: session.clone(), old_name: None });
         // What the user ends by our own command is closed at once.
-        next.closed.push(ClosedSession { session, closed_at: Timestamp::now(), unproven: None });
+        next.close(session, Timestamp::now());
     }
     transaction.commit(next, None)?;
     lines.push(line(&[b"kill-session", b"-t", id.to_string().as_bytes()]));
@@ -93,18 +91,9 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
 }
 
 pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
-    let place = context.place()?;
-    let store = store_of(&place);
-    let mut transaction = match begin(&place, &store) {
-        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => return forget_lost(&place, args),
-        begun => begun?,
-    };
-    let found = find(&transaction, &args.name)?;
-    let mut next = transaction.remembered.clone();
-    let now = Timestamp::now();
-    match found {
-        Found::Live(id, session) => {
-            if !args.force {
+    change(&context.place()?, |next, world| {
+        match find(world, &args.name)? {
+            Found::Live(_, session) if !args.force => {
                 return Err(format!(
                     "session {:?} is live: run roster kill {} to end it, or use --force to stop tracking it",
                     session.name,
@@ -112,54 +101,32 @@ pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
                 )
                 .into());
             }
-            next.registry.sessions.remove(&session.name);
-            next.memory.sessions.remove(&id);
-            next.memory.untracked.insert(id, session.name.clone());
-            next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
+            Found::Live(id, session) => {
+                next.memory.sessions.remove(&id);
+                next.memory.untracked.insert(id, session.name.clone());
+                next.close(session, Timestamp::now());
+            }
+            Found::Lost(session) => next.close(session, Timestamp::now()),
+            Found::Closed(entry) | Found::LeftAlone(entry, _) => {
+                next.closed.take(&entry.session.uuid);
+            }
         }
-        Found::Lost(session) => {
-            next.registry.sessions.remove(&session.name);
-            next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
-        }
-        Found::Closed(entry) | Found::LeftAlone(entry, _) => {
-            drop(next.closed.take(&entry.session.uuid));
-        }
-    }
-    transaction.commit(next, None)?;
-    transaction.bring_into_step()?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Forgetting where no server runs: what the registry has is lost.
-fn forget_lost(place: &Place, args: &cli::Forget) -> Outcome {
-    let now = Timestamp::now();
-    transaction::change_offline(place, |next| {
-        let lost = next.registry.sessions.values().map(|session| (session, true));
-        let closed = next.closed.closed.iter().map(|entry| (&entry.session, false));
-        let found = Target::parse(&args.name).among(lost.chain(closed), |(session, _)| session);
-        let Some((session, is_lost)) = found.map(|(s, is_lost)| (s.clone(), is_lost)) else {
-            return false;
-        };
-        if is_lost {
-            next.registry.sessions.remove(&session.name);
-            next.closed.push(ClosedSession { session, closed_at: now, unproven: None });
-        } else {
-            next.closed.take(&session.uuid);
-        }
-        true
-    })?
-    .then_some(ExitCode::SUCCESS)
-    .ok_or_else(|| not_found(&args.name, std::iter::empty()))
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 pub fn clear(context: &Context) -> Outcome {
-    let place = context.place()?;
     let now = Timestamp::now();
-    let backup = change_after_backup(&place, |next, live, lost| {
+    let backup = change(&context.place()?, |next, world| {
+        let backup = world.backup()?;
+        // Those that live would be back at once, without what tmux does not know of them.
+        let lost = next.lost();
+        for session in &lost {
+            next.registry.sessions.remove(&session.name);
+        }
         let closed = |session| ClosedSession { session, closed_at: now, unproven: None };
         next.closed.push_all(lost.into_iter().map(closed).collect());
-        // Those that live would be back at once, without what tmux does not know of them.
-        next.registry.sessions.retain(|_, session| live.contains(&session.uuid));
+        Ok(backup)
     })?;
     match backup {
         Some(path) => {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use tmux_roster::config::{Place, REGISTRY, Settings};
-use tmux_roster::model::memory::{Memory, Unreachable};
+use tmux_roster::model::memory::Unreachable;
 use tmux_roster::model::reconcile::{Plan, end_with_server};
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
@@ -76,6 +76,7 @@ impl View {
 pub fn view(place: &Place) -> Result<View, Failure> {
     let mut remembered = persist::peek(place)?;
     let Some(mut answer) = asked(place)? else {
+        transaction::refuse_elsewhere(place, &remembered.memory)?;
         if !place.registry().exists() && remembered == Remembered::default() {
             let socket = place.tmux.socket.display();
             warn(&format!(
@@ -159,37 +160,38 @@ fn plan(
 fn rows((planned, given): (Plan, HashSet<String>), answer: &Answer) -> Vec<Row> {
     let ids: HashMap<&String, &SessionId> =
         planned.live.iter().map(|(id, uuid)| (uuid, id)).collect();
-    let memory = &planned.next.memory;
-    let mut rows: Vec<Row> = (planned.next.registry.sessions.values())
-        .map(|session| {
-            let id = ids.get(&session.uuid);
-            let live = id.and_then(|id| answer.snapshot.sessions.iter().find(|l| l.id == **id));
-            Row {
-                session: session.clone(),
-                state: match live {
-                    Some(_) => State::Live,
-                    None => state_without_server(memory, session),
-                },
-                live: live.cloned(),
-                closed_at: None,
-            }
-        })
-        .collect();
+    let mut rows = rows_with(planned.next, |session| {
+        let id = ids.get(&session.uuid)?;
+        answer.snapshot.sessions.iter().find(|live| live.id == **id).cloned()
+    });
     // Nobody has promised them yet.
     for row in rows.iter_mut().filter(|row| given.contains(&row.session.uuid)) {
         row.session.uuid.clear();
     }
-    rows.extend(planned.next.closed.closed.iter().map(|entry| Row {
-        session: entry.session.clone(),
-        state: State::Closed,
-        live: None,
-        closed_at: Some(entry.closed_at),
-    }));
     rows
 }
 
-fn state_without_server(memory: &Memory, session: &Session) -> State {
-    if memory.is_unreachable(&session.uuid) { State::Unreachable } else { State::Lost }
+/// A row for each record, given what of it lives.
+fn rows_with(
+    Remembered { registry, closed, memory }: Remembered,
+    live: impl Fn(&Session) -> Option<LiveSession>,
+) -> Vec<Row> {
+    let recorded = registry.sessions.into_values().map(|session| {
+        let live = live(&session);
+        let state = match &live {
+            Some(_) => State::Live,
+            None if memory.is_unreachable(&session.uuid) => State::Unreachable,
+            None => State::Lost,
+        };
+        Row { session, state, live, closed_at: None }
+    });
+    let closed = closed.closed.into_iter().map(|entry| Row {
+        session: entry.session,
+        state: State::Closed,
+        live: None,
+        closed_at: Some(entry.closed_at),
+    });
+    recorded.chain(closed).collect()
 }
 
 /// No server answers: closes that the last one did not outlive were losses, unless it still runs.
@@ -202,21 +204,7 @@ pub fn without_server(mut remembered: Remembered) -> View {
     }
     let runs = |o: &Unreachable| host::is_running(o.server, o.started, None, &here);
     remembered.memory.unreachable.retain(runs);
-    let memory = &remembered.memory;
-    let mut rows: Vec<Row> = (remembered.registry.sessions.into_values())
-        .map(|session| {
-            let state = state_without_server(memory, &session);
-            Row { session, state, live: None, closed_at: None }
-        })
-        .collect();
-    rows.extend(remembered.closed.closed.into_iter().map(|entry| Row {
-        session: entry.session,
-        state: State::Closed,
-        live: None,
-        closed_at: Some(entry.closed_at),
-    }));
-    let version = Version::parse("");
-    View { rows, version }
+    View { rows: rows_with(remembered, |_| None), version: Version::parse("") }
 }
 
 /// A row as scripts get it.

@@ -163,21 +163,20 @@ pub fn last(context: &Context, args: &cli::Last) -> Outcome {
     let place = context.place()?;
     let client = client(context, &place, args.client.as_deref());
     let seat = with_server(&place, &[], |transaction| {
-        let live = transaction.live();
+        let memory = &transaction.remembered.memory;
         let current = client.as_ref().ok().and_then(|client| client.as_ref());
-        let current = current.and_then(|client| live.get(&client.session).cloned());
+        let current = current.and_then(|client| memory.sessions.get(&client.session));
         let mut sessions: Vec<Session> =
             transaction.remembered.registry.sessions.values().cloned().collect();
-        let memory = &transaction.remembered.memory;
         sessions.retain(|s| {
-            Some(&s.uuid) != current.as_ref()
+            Some(&s.uuid) != current.map(|known| &known.uuid)
                 && !s.last_attached_at.is_zero()
                 && !memory.is_unreachable(&s.uuid)
         });
         let before = sessions.into_iter().max_by_key(|session| session.last_attached_at);
         let before = before.ok_or("no other session has been attached")?;
-        if let Some((id, _)) = live.iter().find(|(_, uuid)| **uuid == before.uuid) {
-            return Ok(destination(transaction, *id));
+        if let Some(id) = memory.id_of(&before.uuid) {
+            return Ok(destination(transaction, id));
         }
         let done = bring_back(transaction, vec![before], Changes::default(), &[])?;
         first(transaction, &done)

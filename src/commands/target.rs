@@ -4,7 +4,7 @@
 use tmux_roster::model::memory::ClosedSession;
 use tmux_roster::model::session::is_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
-use tmux_roster::transaction::Transaction;
+use tmux_roster::transaction::Sight;
 use tmux_roster::{Session, StoreError};
 
 use super::context::Failure;
@@ -104,52 +104,44 @@ impl Found {
 }
 
 /// Looks a name up, or a UUID: live ones first, then lost, then the newest closed one.
-pub fn find(transaction: &Transaction<'_>, name: &str) -> Result<Found, Failure> {
-    let remembered = &transaction.remembered;
+pub fn find(world: &impl Sight, name: &str) -> Result<Found, Failure> {
+    let remembered = world.remembered();
     let recorded = remembered.registry.sessions.values().map(|session| (session, None));
     let closed = remembered.closed.closed.iter().map(|entry| (&entry.session, Some(entry)));
     let all = recorded.chain(closed);
     Ok(match Target::parse(name).among(all.clone(), |(session, _)| session) {
-        Some((_, Some(entry))) => match left_alone(transaction, &entry.session.uuid) {
+        Some((_, Some(entry))) => match left_alone(world, &entry.session.uuid) {
             Some(live) => Found::LeftAlone(entry.clone(), live.clone()),
             None => Found::Closed(entry.clone()),
         },
-        Some((session, None)) => {
-            let live = transaction.live();
-            let id = live.iter().find(|(_, uuid)| **uuid == session.uuid).map(|(id, _)| *id);
-            match id {
-                Some(id) => Found::Live(id, session.clone()),
-                None if transaction.remembered.memory.is_unreachable(&session.uuid) => {
-                    return Err(out_of_reach(transaction, session));
-                }
-                None => Found::Lost(session.clone()),
+        Some((session, None)) => match remembered.memory.id_of(&session.uuid) {
+            Some(id) => Found::Live(id, session.clone()),
+            None if remembered.memory.is_unreachable(&session.uuid) => {
+                return Err(out_of_reach(world, session));
             }
-        }
+            None => Found::Lost(session.clone()),
+        },
         None => return Err(not_found(name, all.map(|(session, _)| session.name.as_str()))),
     })
 }
 
 /// What lives without being recorded, as after `forget --force`.
-fn all_left_alone<'a>(transaction: &'a Transaction<'_>) -> impl Iterator<Item = &'a LiveSession> {
-    let live = transaction.live();
-    let sessions = transaction.answer.snapshot.sessions.iter();
-    sessions.filter(move |session| !live.contains_key(&session.id))
+fn all_left_alone(world: &impl Sight) -> impl Iterator<Item = &LiveSession> {
+    let tracked = &world.remembered().memory.sessions;
+    world.sessions().iter().filter(|session| !tracked.contains_key(&session.id))
 }
 
-pub fn left_alone<'a>(transaction: &'a Transaction<'_>, uuid: &str) -> Option<&'a LiveSession> {
-    all_left_alone(transaction).find(|session| session.stamp == uuid)
+pub fn left_alone<'a>(world: &'a impl Sight, uuid: &str) -> Option<&'a LiveSession> {
+    all_left_alone(world).find(|session| session.stamp == uuid)
 }
 
-pub fn named_left_alone<'a>(
-    transaction: &'a Transaction<'_>,
-    name: &str,
-) -> Option<&'a LiveSession> {
-    all_left_alone(transaction).find(|session| session.name == name.as_bytes())
+pub fn named_left_alone<'a>(world: &'a impl Sight, name: &str) -> Option<&'a LiveSession> {
+    all_left_alone(world).find(|session| session.name == name.as_bytes())
 }
 
 /// What is said of a session whose server runs while another answers in its place.
-pub fn out_of_reach(transaction: &Transaction<'_>, session: &Session) -> Failure {
-    let servers = &transaction.remembered.memory.unreachable;
+pub fn out_of_reach(world: &impl Sight, session: &Session) -> Failure {
+    let servers = &world.remembered().memory.unreachable;
     let server = servers.iter().find(|server| server.uuids.contains(&session.uuid));
     let pid = server.map_or(0, |server| server.server.pid);
     let name = to_paste(&session.name);

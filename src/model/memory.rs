@@ -95,6 +95,17 @@ impl Memory {
         }
     }
 
+    /// The id of a live session.
+    pub fn id_of(&self, uuid: &str) -> Option<SessionId> {
+        self.sessions.iter().find(|(_, known)| known.uuid == uuid).map(|(id, _)| *id)
+    }
+
+    /// The UUIDs of the sessions that live, those out of reach among them.
+    pub fn living(&self) -> impl Iterator<Item = &str> {
+        let here = self.sessions.values().map(|known| known.uuid.as_str());
+        here.chain(self.unreachable.iter().flat_map(|s| s.uuids.iter().map(String::as_str)))
+    }
+
     /// Whether a session lives in a server that cannot be reached.
     pub fn is_unreachable(&self, uuid: &str) -> bool {
         self.unreachable.iter().any(|server| server.uuids.contains(uuid))

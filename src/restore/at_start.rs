@@ -40,7 +40,8 @@ pub(super) fn settle(transaction: &mut Transaction<'_>) -> Result<(), SyncError>
     if !memory.restore_due || !transaction.settings.restore_at_start {
         return Ok(());
     }
-    let to_restore = transaction.lost().into_iter().map(|session| session.uuid).collect();
+    let lost = transaction.remembered.lost();
+    let to_restore = lost.into_iter().map(|session| session.uuid).collect();
     transaction.remember(Memory { restore_due: false, to_restore, ..memory })
 }
 
@@ -49,7 +50,7 @@ pub(super) fn settle(transaction: &mut Transaction<'_>) -> Result<(), SyncError>
 /// # Errors
 /// A file or tmux fails.
 fn restore_at_start(transaction: &mut Transaction<'_>) -> Result<Restored, SyncError> {
-    let mut lost = transaction.lost();
+    let mut lost = transaction.remembered.lost();
     let mut memory = transaction.remembered.memory.clone();
     lost.retain(|session| {
         memory.to_restore.contains(&session.uuid) && !transaction.is_ignored(&session.name)

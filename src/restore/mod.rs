@@ -15,6 +15,7 @@ use at_start::note_tried;
 use crate::health;
 use crate::model::memory::ClosedSession;
 use crate::model::reconcile::{Event, EventKind};
+use crate::model::remembered::Remembered;
 use crate::model::session::Session;
 use crate::model::snapshot::SessionId;
 use crate::model::time::Timestamp;
@@ -51,8 +52,9 @@ const AT_ONCE: usize = 10;
 /// A file or tmux fails.
 pub fn restore_all(transaction: &mut Transaction<'_>) -> Result<Restored, SyncError> {
     // Those would be made, and not be known as what came back.
+    let lost = transaction.remembered.lost().into_iter();
     let (ignored, lost): (Vec<Session>, Vec<Session>) =
-        transaction.lost().into_iter().partition(|session| transaction.is_ignored(&session.name));
+        lost.partition(|session| transaction.is_ignored(&session.name));
     let nothing_else = lost.is_empty();
     let mut done = make(transaction, lost, &[], health::RECREATED)?;
     if nothing_else && !ignored.is_empty() {
@@ -179,12 +181,12 @@ fn carry_out(
     }
     transaction.commit(next, None)?;
     transaction.bring_into_step()?;
-    let live = transaction.live();
     let made: HashSet<&String> = made.iter().map(|(uuid, _)| uuid).collect();
     let mut lives = HashSet::new();
-    for (id, uuid) in live.iter().filter(|(_, uuid)| made.contains(uuid)) {
-        if let Some(session) = transaction.remembered.registry.by_uuid(uuid) {
-            lives.insert(uuid);
+    let Remembered { registry, memory, closed: _ } = &transaction.remembered;
+    for (id, known) in memory.sessions.iter().filter(|(_, known)| made.contains(&known.uuid)) {
+        if let Some(session) = registry.by_uuid(&known.uuid) {
+            lives.insert(&known.uuid);
             done.sessions.push((*id, session.clone()));
         }
     }

@@ -25,8 +25,7 @@ pub fn tell_servers_apart(
     }
     let here = host::here();
     // In another container one may have the same process id, and have started in the same second.
-    let sockets = host::sockets(&place.tmux.socket);
-    let shares_sockets = memory.sockets.is_some() && memory.sockets == sockets;
+    let shares_sockets = shares_sockets(place, memory);
     let is_another = memory.server.is_some_and(|before| before != server)
         || !is_current && !shares_sockets && host::is_of_another(memory, &here);
     if is_another {
@@ -38,10 +37,7 @@ pub fn tell_servers_apart(
             }
             Whereabouts::Here => {}
             Whereabouts::WithoutSocket => memory.leave_running(),
-            Whereabouts::Elsewhere => {
-                let node = memory.host.as_ref().map_or("", |host| &host.node).to_owned();
-                return Err(SyncError::Elsewhere { dir: place.dir.clone(), node });
-            }
+            Whereabouts::Elsewhere => return Err(elsewhere(place, memory, true)),
         }
     }
     memory.unreachable.retain(|other| {
@@ -49,6 +45,30 @@ pub fn tell_servers_apart(
         runs && other.server != server && !other.uuids.is_empty()
     });
     Ok(is_current)
+}
+
+/// Before what is remembered counts as lost, since no server answers: one may run where we cannot
+/// see it, as a sandbox in one of its panes cannot.
+///
+/// # Errors
+/// The folder is another host's, whose server may still run.
+pub fn refuse_elsewhere(place: &Place, memory: &Memory) -> Result<(), SyncError> {
+    let (here, shares_sockets) = (host::here(), shares_sockets(place, memory));
+    let runs = host::runs_here(memory, &here);
+    match whereabouts(memory.host.as_ref(), &here, runs, shares_sockets) {
+        Whereabouts::Elsewhere if memory.server.is_some() => Err(elsewhere(place, memory, false)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the server of this memory had its socket where ours is.
+fn shares_sockets(place: &Place, memory: &Memory) -> bool {
+    memory.sockets.is_some() && memory.sockets == host::sockets(&place.tmux.socket)
+}
+
+fn elsewhere(place: &Place, memory: &Memory, answers: bool) -> SyncError {
+    let node = memory.host.as_ref().map_or("", |host| &host.node).to_owned();
+    SyncError::Elsewhere { dir: place.dir.clone(), node, answers }
 }
 
 /// What it means that no server answers: the one that is remembered may still run, or one that it

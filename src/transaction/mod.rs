@@ -3,10 +3,10 @@
 
 mod apart;
 pub mod look;
-mod offline;
 pub(crate) mod throttle;
+mod world;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -22,10 +22,10 @@ use crate::model::memory::{ClosedSession, Memory};
 use crate::model::policy;
 use crate::model::reconcile::{Effect, EffectKind, Event, Plan};
 use crate::model::remembered::Remembered;
-use crate::model::session::{Session, new_uuid};
+use crate::model::session::new_uuid;
 use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
-use crate::persist::{backup, load, write_in_order, write_json};
+use crate::persist::{load, write_in_order, write_json};
 use crate::store::{Locked, Store, StoreError, Times};
 use crate::tmux::call::{self, incomplete};
 use crate::tmux::hooks::HOOKS;
@@ -35,9 +35,9 @@ use crate::tmux::source::{self, Group, PIECE, SourceError};
 use crate::tmux::{ANSWER_LIMIT, TmuxError, Version};
 use crate::{directories, host};
 
-pub use apart::{tell_servers_apart, without_socket};
-pub use offline::{change_offline, change_offline_after_backup};
-use throttle::{begin_query, note_last_sign};
+pub use apart::{refuse_elsewhere, tell_servers_apart, without_socket};
+use throttle::note_last_sign;
+pub use world::{Offline, Sight, World};
 
 /// How long a job that a hook started may take in all.
 pub const HOOK_LIMIT: Duration = Duration::from_millis(9_500);
@@ -59,6 +59,8 @@ pub enum SyncError {
         dir: PathBuf,
         /// What that host is called.
         node: String,
+        /// Whether a server answers here, which needs a folder of its own.
+        answers: bool,
     },
 }
 
@@ -67,11 +69,15 @@ impl fmt::Display for SyncError {
         match self {
             SyncError::Store(error) => error.fmt(f),
             SyncError::Tmux(error) => error.fmt(f),
-            SyncError::Elsewhere { dir, node } => write!(
+            SyncError::Elsewhere { dir, node, answers } => write!(
                 f,
-                "{} is the registry of the host {node:?}: run roster doctor --fix to reload the \
-                 plugin with a registry for this host",
-                dir.display()
+                "{} is the registry of the host {node:?}{}",
+                dir.display(),
+                if *answers {
+                    ": run roster doctor --fix to reload the plugin with a registry for this host"
+                } else {
+                    ", whose tmux server may still be running: run this command there"
+                }
             ),
         }
     }
@@ -194,28 +200,28 @@ pub(crate) fn waiting(store: Store, trigger: Trigger) -> Store {
 }
 
 impl<'a> Transaction<'a> {
-    /// Takes the lock, reads the files and asks tmux.
+    /// Reads the files and asks tmux, for who has the lock.
     ///
     /// # Errors
-    /// Somebody holds the lock, a file or tmux fails.
-    pub fn begin(
+    /// A file or tmux fails, or no server runs.
+    pub(crate) fn begin_locked(
         place: &'a Place,
-        store: &'a Store,
+        locked: Locked<'a>,
+        begun: (Times, bool),
         trigger: Trigger,
+        server: &JobServer,
     ) -> Result<Transaction<'a>, SyncError> {
-        let locked = store.lock()?;
-        let begun = begin_query(&locked, trigger);
-        Transaction::begin_locked(place, locked, begun, trigger, &JobServer::Lives)
+        Transaction::begin_or_offline(place, locked, begun, trigger, server)?.with_server()
     }
 
-    /// The same for who has the lock.
-    pub(crate) fn begin_locked(
+    /// The same, with or without.
+    fn begin_or_offline(
         place: &'a Place,
         locked: Locked<'a>,
         (times, hooks): (Times, bool),
         trigger: Trigger,
         server: &JobServer,
-    ) -> Result<Transaction<'a>, SyncError> {
+    ) -> Result<World<'a>, SyncError> {
         let clear = match trigger {
             Trigger::Hook { mark, .. } => Some(mark),
             // The job that is on its way clears it.
@@ -243,7 +249,13 @@ impl<'a> Transaction<'a> {
                 Some(answer) => (answer, false),
                 None => {
                     note_last_sign(place, &remembered, trigger);
-                    return Err(without_socket(error, &remembered.memory).into());
+                    return match without_socket(error, &remembered.memory) {
+                        TmuxError::NoServer { .. } => {
+                            let loaded = (remembered, mended);
+                            Ok(World::NoServer(Offline::new(place, locked, loaded)))
+                        }
+                        error => Err(error.into()),
+                    };
                 }
             },
         };
@@ -260,7 +272,7 @@ impl<'a> Transaction<'a> {
             mended,
         };
         transaction.use_job_directory();
-        Ok(transaction)
+        Ok(World::Server(transaction))
     }
 
     /// Notes that a hook's sync came to its end with nothing left to do: a job that was started
@@ -459,34 +471,9 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Backs up the registry as it is now; `None` if there is none.
-    ///
-    /// # Errors
-    /// The backup cannot be made.
-    pub fn backup(&self) -> Result<Option<PathBuf>, StoreError> {
-        backup(&self.locked)
-    }
-
     /// Where we are.
     pub fn place(&self) -> &Place {
         self.place
-    }
-
-    /// The UUID of each live session that is recorded, by id.
-    pub fn live(&self) -> BTreeMap<SessionId, String> {
-        let mut live = BTreeMap::new();
-        live.extend(
-            self.remembered.memory.sessions.iter().map(|(id, known)| (*id, known.uuid.clone())),
-        );
-        live
-    }
-
-    /// The records that can be restored: those of the registry that do not live.
-    pub fn lost(&self) -> Vec<Session> {
-        let live: HashSet<String> = self.live().into_values().collect();
-        let memory = &self.remembered.memory;
-        let is_lost = |s: &&Session| !live.contains(&s.uuid) && !memory.is_unreachable(&s.uuid);
-        self.remembered.registry.sessions.values().filter(is_lost).cloned().collect()
     }
 
     /// Gives records of sessions that live out of reach (those of these names, or all) to new ones,

@@ -530,3 +530,45 @@ fn a_sandbox_takes_no_folder_from_its_host() {
     let doctor = stdout(&server.try_roster(&["doctor"]));
     assert!(doctor.contains("1 session recorded for the host"), "{doctor}");
 }
+
+/// A sandbox in a pane has that pane's environment, and does not see that its server runs.
+#[test]
+fn a_sandbox_in_a_pane_takes_nothing_that_is_recorded_outside_for_lost() {
+    if !can_be_hosts("a sandbox in a pane") {
+        return;
+    }
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "work"]);
+    server.wait_for_names(&["work"]);
+    server.wait_until_idle();
+    let before = files(&server);
+    let node = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let sandbox = Other { is_container: true, ..Other::default() };
+    let sandbox = Host::new(&server, node.trim(), sandbox);
+    let published = server.published(&tmux_program());
+    let published = published.map(|(name, value)| format!("{name}={}", value.display()));
+    for args in [
+        &["list"][..],
+        &["show", "work"],
+        &["mode", "work"],
+        &["rename", "work", "job"],
+        &["mode", "work", "yolo"],
+        &["health", "work"],
+        &["forget", "work"],
+        &["clear"],
+        &["kill", "work"],
+        &["restore", "work"],
+        &["new", "-d", "more"],
+    ] {
+        let mut words: Vec<&str> = published.iter().map(String::as_str).collect();
+        words.extend([ROSTER, "-L", "s"]);
+        words.extend(args);
+        let output = sandbox.run(Path::new("env"), &words);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+        assert!(stderr(&output).contains("run this command there"), "{args:?}: {output:?}");
+        assert_eq!(files(&server), before, "{args:?}");
+    }
+    server.kill_server();
+    drop(sandbox);
+    server.roster(&["rename", "work", "job"]);
+}

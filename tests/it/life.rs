@@ -633,6 +633,87 @@ fn without_a_server_a_record_is_called_by_its_key() {
 }
 
 #[test]
+fn what_is_refused_with_a_server_is_refused_without_one_in_the_same_words() {
+    let server = five();
+    for name in ["visible", "work"] {
+        server.roster(&["new", "-d", name]);
+        server.roster(&["kill", name]);
+    }
+    let said = || {
+        let refused: Vec<(String, String)> = [
+            &["rename", "visible", "n"][..],
+            &["rename", "visible", "w"],
+            &["rename", "visibel", "n"],
+            &["rename", "v", "w"],
+            &["mode", "visible", "loud"],
+            &["mode", "visibel", "loud"],
+            &["mode", "nowhere", "--next"],
+            &["health", "visible"],
+            &["forget", "visibel"],
+        ]
+        .into_iter()
+        .map(|args| {
+            let output = server.try_roster(args);
+            assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+            (args.join(" "), String::from_utf8(output.stderr).unwrap())
+        })
+        .collect();
+        refused
+    };
+    let with_server = said();
+    server.crash();
+    assert_eq!(said(), with_server);
+}
+
+#[test]
+fn health_is_recorded_without_a_server_as_with_one() {
+    let server = five();
+    lose_all(&server);
+    for has_server in [true, false] {
+        if !has_server {
+            server.crash();
+        }
+        let name = if has_server { "v" } else { "w" };
+        let output = server.try_roster(&["health", name, "--json"]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(checked[0]["status"], "no-server");
+        assert_eq!(server.field(name, "last_health_status"), "no-server");
+        assert_eq!(server.field(name, "last_health_at"), checked[0]["checked_at"]);
+        assert_eq!(server.registry()["sessions"]["x"]["last_health_status"], Value::Null);
+    }
+}
+
+#[test]
+fn what_a_command_mended_is_told_with_a_server_and_without() {
+    let server = five();
+    lose_all(&server);
+    let backup = server.roster(&["backup"]);
+    for has_server in [true, false] {
+        if !has_server {
+            server.crash();
+        }
+        for args in [
+            &["mode", "v", "loud"][..],
+            &["rename", "v", "vv"],
+            &["rename", "vv", "v"],
+            &["health", "v"],
+            &["recover", backup.trim()],
+            &["forget", "w"],
+            &["clear"],
+        ] {
+            // A job would mend it first.
+            server.wait_for_jobs();
+            std::fs::write(server.registry_path(), "garbage").unwrap();
+            let output = server.try_roster(args);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.contains("the registry was damaged"), "{args:?}: {output:?}");
+        }
+        server.roster(&["recover", backup.trim()]);
+    }
+}
+
+#[test]
 fn what_cannot_be_reopened_stays_closed() {
     let server = five();
     server.tmux(&["set-option", "-s", "exit-empty", "off"]);

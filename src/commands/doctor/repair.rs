@@ -51,13 +51,10 @@ pub fn mend(examined: &Examination) -> Vec<Finding> {
                 ("reached the server through a new socket".to_owned(), made)
             }
             Repair::Sync => {
-                let synced = sync::sync(place, Trigger::Person).map(drop);
-                let synced = match synced {
-                    // Reading under the lock is what mends a damaged file.
-                    Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {
-                        transaction::change_offline(place, |_| false).map(drop)
-                    }
-                    synced => synced,
+                let synced = match sync::sync(place, Trigger::Person) {
+                    // The files were read under the lock, which mends a damaged one.
+                    Err(SyncError::Tmux(TmuxError::NoServer { .. })) => Ok(()),
+                    synced => synced.map(drop),
                 };
                 (
                     "synchronized the registry with tmux".to_owned(),
