@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::model::glob::Glob;
 use crate::model::policy::Policy;
 use crate::model::reconcile::EventKind;
 use crate::model::snapshot::ServerId;
@@ -353,7 +354,7 @@ impl Settings {
                 default_mode: default_mode
                     .filter(|m| !m.is_empty())
                     .unwrap_or(defaults.default_mode),
-                ignore: text("@roster-ignore").split_whitespace().map(str::to_owned).collect(),
+                ignore: text("@roster-ignore").split_whitespace().map(Glob::new).collect(),
                 closed_limit,
                 lost_days,
                 health_interval,

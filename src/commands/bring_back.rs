@@ -18,7 +18,8 @@ use super::client::{destination, go_to};
 use super::context::{Context, Failure, Outcome, store_of};
 use super::output::{count, print, to_paste, visible, warn};
 use super::target::{
-    Found, Target, find, left_alone, lives_left_alone, named_left_alone, not_found, out_of_reach,
+    Found, Target, by_uuid, find, left_alone, lives_left_alone, named_left_alone, not_found,
+    out_of_reach,
 };
 use crate::cli;
 
@@ -271,6 +272,15 @@ pub fn bring_back(
         }
         if is_left_alone || taken.is_some_and(|other| other.uuid != record.uuid) {
             let is_lost = next.registry.by_uuid(&record.uuid).is_some();
+            // Of several closed ones of a name, the name alone means the newest.
+            let meant = Target::parse(&record.name)
+                .among(next.closed.closed.iter(), |entry| &entry.session);
+            let called = match meant {
+                Some(entry) if !is_lost && entry.session.uuid != record.uuid => {
+                    by_uuid(record).into()
+                }
+                _ => to_paste(&record.name),
+            };
             return Err(match changes.name {
                 Some(name) => {
                     format!("the name {name:?} is already taken: choose another with --as")
@@ -279,7 +289,7 @@ pub fn bring_back(
                     "the name {:?} is already taken: run roster {} {} --as NEW to choose another",
                     record.name,
                     if is_lost { "restore" } else { "reopen" },
-                    to_paste(&record.name)
+                    called
                 ),
             }
             .into());

@@ -31,6 +31,9 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
         return Err(ignored(&args.new));
     }
     let old = found.name().to_owned();
+    if old == args.new && matches!(found, Found::Live(..) | Found::Lost(_)) {
+        return Ok(ExitCode::SUCCESS);
+    }
     if world.remembered().registry.sessions.contains_key(&args.new) {
         return Err(StoreError::AlreadyExists(args.new.clone()).into());
     }
@@ -58,7 +61,8 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
             world.commit(next)?;
         }
         (Found::Closed(_), _) => {
-            let hint = format!("run roster reopen {} --as {}", to_paste(&old), to_paste(&args.new));
+            let new = to_paste(&args.new);
+            let hint = format!("run roster reopen {} --as {new}", to_paste(&args.old));
             return Err(format!("session {old:?} is closed: {hint}").into());
         }
         (Found::LeftAlone(_, live), _) => return Err(lives_left_alone(&old, &live)),

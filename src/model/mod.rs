@@ -4,6 +4,7 @@
 //! No files, no processes. Time and new ids come in as parameters, except for what is made to ask
 //! for them: `Session::new`, `new_uuid` and `Timestamp::now`.
 
+pub mod glob;
 pub mod host;
 pub mod in_step;
 pub mod memory;

@@ -1,5 +1,6 @@
 //! What the user's options say about which sessions are recorded, and for how long.
 
+use super::glob::Glob;
 use super::time::Timestamp;
 
 /// What the user's options say about reconciling.
@@ -8,7 +9,7 @@ pub struct Policy {
     /// The mode of a session that nobody gave one.
     pub default_mode: String,
     /// Globs: sessions to leave alone.
-    pub ignore: Vec<String>,
+    pub ignore: Vec<Glob>,
     /// How many closed sessions are kept.
     pub closed_limit: usize,
     /// Days after which a lost session moves to the closed ones; 0 for never.
@@ -38,36 +39,6 @@ impl Default for Policy {
 }
 
 /// Whether one of the globs matches the whole name.
-pub fn is_ignored(globs: &[String], name: &str) -> bool {
-    globs.iter().any(|glob| {
-        let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
-        glob_matches(&glob, &name)
-    })
-}
-
-/// `*` stands for any characters, `?` for one.
-fn glob_matches(glob: &[char], name: &[char]) -> bool {
-    let (mut g, mut n) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match glob.get(g) {
-            Some('*') => {
-                retry = Some((g, n));
-                g += 1;
-            }
-            Some(&c) if c == '?' || c == name[n] => {
-                g += 1;
-                n += 1;
-            }
-            _ => match retry {
-                Some((star, from)) => {
-                    retry = Some((star, from + 1));
-                    g = star + 1;
-                    n = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    glob[g..].iter().all(|c| *c == '*')
+pub fn is_ignored(globs: &[Glob], name: &str) -> bool {
+    globs.iter().any(|glob| glob.matches(name))
 }

@@ -16,6 +16,7 @@ mod hosts;
 mod install;
 mod killed;
 mod life;
+mod met;
 mod pick;
 mod plugin;
 mod reconcile;

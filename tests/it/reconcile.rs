@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tmux_roster::model::glob::Glob;
 use tmux_roster::model::in_step::is_in_step;
 use tmux_roster::model::memory::{Closed, ClosedSession, Displaced, Known};
 use tmux_roster::model::policy::Policy;
@@ -718,7 +719,7 @@ fn odd_names_are_names() {
 #[test]
 fn ignored_and_untracked_sessions_are_left_alone() {
     let mut world = World::new(vec![live(1, "a"), live(2, "_scratch")]);
-    world.policy.ignore = vec!["_*".into()];
+    world.policy.ignore = vec![Glob::new("_*")];
     let plan = world.sync(&mut fresh());
     assert_eq!(world.names(), ["a"]);
     assert!(plan.effects.iter().all(|effect| effect.target != Some(SessionId(2))));
@@ -916,7 +917,7 @@ fn touch(world: &mut World, what: usize, n: usize, name: &[u8], uuid: &str) {
         (18, .., Some(known)) => known.stamps = (n % 2) as u8,
         (19, .., Some(known)) => known.name = text,
         (20, ..) => drop(sessions.pop()),
-        (21, ..) => policy.ignore = vec![format!("s{n}")],
+        (21, ..) => policy.ignore = vec![Glob::new(&format!("s{n}"))],
         (22, ..) => world.now += 31 * 86_400,
         (23, ..) => {
             if let Some(entry) = closed.closed.first_mut() {

@@ -377,6 +377,16 @@ pub fn check_options(
     if exam.findings.len() == before {
         exam.ok("options", "all values are valid");
     }
+    for glob in &settings.policy.ignore {
+        let sessions = answer.snapshot.sessions.iter();
+        let names = sessions.map(|live| String::from_utf8_lossy(&live.name).into_owned());
+        let hidden: Vec<String> = names.filter(|name| glob.matches(name)).collect();
+        let hidden = match hidden.as_slice() {
+            [] => "no live session".to_owned(),
+            names => names.join(", "),
+        };
+        exam.ok("options", &format!("@roster-ignore: {} hides {hidden}", glob.as_str()));
+    }
 }
 
 /// Keys that are the user's, and other plugins that restore sessions.

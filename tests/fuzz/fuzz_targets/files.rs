@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use tmux_roster::Timestamp;
+use tmux_roster::model::glob::Glob;
 use tmux_roster::model::memory::{Closed, Memory};
 use tmux_roster::model::reconcile::{reconcile};
 use tmux_roster::model::policy::{Policy};
@@ -23,7 +24,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     };
     let query = Query { mark: "~x~", clear: None, hooks: false, options: &[] };
     let Some(answer) = parse(query, part()) else { return };
-    let policy = Policy { ignore: vec!["*?x*".into()], ..Policy::default() };
+    let policy = Policy { ignore: vec![Glob::new("*?[x-z]*")], ..Policy::default() };
     for now in [1_800_000_000, 0, 1_900_000_000] {
         let now = Timestamp::from_unix(now).expect("a time");
         let plan = reconcile(&before, &answer.snapshot, &policy, now, &mut new_uuid);

@@ -1,0 +1,71 @@
+//! Faults that people met, each with a small input and the right answer.
+
+use crate::env::Server;
+
+fn started(config: &str) -> Server {
+    let server = Server::with_plugin(config);
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server
+}
+
+/// What a command that must fail says.
+fn complaint(server: &Server, args: &[&str]) -> String {
+    let output = server.try_roster(args);
+    assert!(!output.status.success(), "{args:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn globs_have_brackets_and_doctor_shows_what_they_hide() {
+    let server = started("set -g @roster-ignore '[0-9]* _[!x]* tmp['\n");
+    for name in ["7", "_a", "_x", "tmp[", "9lives"] {
+        server.tmux(&["new-session", "-d", "-s", name]);
+    }
+    server.wait_for_names(&["one", "_x"]);
+    server.wait_until_idle();
+    assert_eq!(server.names(), ["_x", "one"]);
+    let said = server.roster(&["doctor"]);
+    for hidden in ["[0-9]* hides 7, 9lives", "_[!x]* hides _a", "tmp[ hides tmp["] {
+        assert!(said.contains(&format!("@roster-ignore: {hidden}\n")), "{hidden}: {said}");
+    }
+    server.tmux(&["kill-session", "-t", "=_a:"]);
+    let said = server.roster(&["doctor"]);
+    assert!(said.contains("_[!x]* hides no live session\n"), "{said}");
+}
+
+#[test]
+fn the_remedy_for_a_name_that_is_taken_names_the_very_session() {
+    let server = started("");
+    let mut uuids = Vec::new();
+    for _ in 0..2 {
+        server.roster(&["new", "-d", "dup"]);
+        uuids.push(server.uuid("dup"));
+        server.roster(&["kill", "dup"]);
+    }
+    server.roster(&["new", "-d", "dup"]);
+    let [older, newer] = uuids.try_into().unwrap();
+    for (called, remedy) in [
+        (format!("uuid:{older}"), format!("roster reopen uuid:{older} --as NEW")),
+        (format!("uuid:{newer}"), "roster reopen dup --as NEW".to_owned()),
+    ] {
+        let said = complaint(&server, &["reopen", &called]);
+        assert!(said.contains(&remedy), "{remedy}: {said}");
+        let said = complaint(&server, &["rename", &called, "other"]);
+        assert!(said.contains(&format!("roster reopen {called} --as other")), "{said}");
+    }
+    server.roster(&["reopen", &format!("uuid:{older}"), "--as", "old"]);
+    assert_eq!(server.uuid("old"), older);
+}
+
+#[test]
+fn a_session_may_be_renamed_to_its_name() {
+    let server = started("");
+    server.roster(&["rename", "one", "one"]);
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    assert!(complaint(&server, &["rename", "one", "two"]).contains("already exists"));
+    server.kill_server();
+    server.roster(&["rename", "two", "two"]);
+    assert_eq!(server.names(), ["one", "two"]);
+}
