@@ -9,7 +9,7 @@ use tmux_roster::config::Place;
 use tmux_roster::model::snapshot::{ServerId, SessionId};
 use tmux_roster::tmux::ANSWER_LIMIT;
 use tmux_roster::tmux::source::only_on;
-use tmux_roster::tmux::text::line;
+use tmux_roster::tmux::text::{exact, line};
 use tmux_roster::transaction::Transaction;
 
 use super::context::{Context, Failure, Outcome};
@@ -25,6 +25,8 @@ pub struct Destination {
 pub struct Client {
     pub name: String,
     pub session: SessionId,
+    /// The name of the session that it was in before, as long as that lives; else empty.
+    pub last: Vec<u8>,
 }
 
 pub fn destination(transaction: &Transaction<'_>, id: SessionId) -> Destination {
@@ -42,19 +44,20 @@ pub fn client(
         return Ok(None);
     }
     let deadline = Instant::now() + ANSWER_LIMIT;
-    let format = "#{client_activity} #{session_id} #{client_name}";
+    let format = "#{client_activity} #{session_id} #{client_name} #{n:client_last_session} #{client_last_session}";
     let listed = place.tmux.run(&["list-clients", "-F", format], deadline)?;
-    let listed = String::from_utf8_lossy(&listed).into_owned();
-    let mut clients: Vec<(u64, SessionId, &str)> = listed
-        .lines()
+    // What does not look like a client is the rest of a name with a newline.
+    let mut clients: Vec<(u64, SessionId, &str, Vec<u8>)> = (listed.split(|byte| *byte == b'\n'))
         .filter_map(|line| {
-            let mut parts = line.splitn(3, ' ');
-            let activity = parts.next()?.parse().ok()?;
-            Some((activity, SessionId::parse(parts.next()?)?, parts.next()?))
+            let mut parts = line.splitn(5, |byte| *byte == b' ');
+            let mut text = || std::str::from_utf8(parts.next()?).ok();
+            let (activity, session, name) = (text()?.parse().ok()?, text()?, text()?);
+            let (length, last) = (parts.next()?, parts.next()?);
+            Some((activity, SessionId::parse(session)?, name, exact(length, last)))
         })
         .collect();
     if let Some(named) = named {
-        clients.retain(|(_, _, name)| *name == named);
+        clients.retain(|(_, _, name, _)| *name == named);
     } else {
         let session = match &context.environment.pane {
             Some(pane) => {
@@ -67,10 +70,10 @@ pub fn client(
                 session.and_then(|id| SessionId::parse(&id))
             }
         };
-        clients.retain(|(_, of, _)| Some(*of) == session);
+        clients.retain(|(_, of, ..)| Some(*of) == session);
     }
     let newest = clients.into_iter().max();
-    Ok(newest.map(|(_, session, name)| Client { name: name.to_owned(), session }))
+    Ok(newest.map(|(_, session, name, last)| Client { name: name.to_owned(), session, last }))
 }
 
 /// Switches the client there, or attaches where there is none.

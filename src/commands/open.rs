@@ -165,6 +165,13 @@ pub fn last(context: &Context, args: &cli::Last) -> Outcome {
     let seat = with_server(&place, &[], |transaction| {
         let memory = &transaction.remembered.memory;
         let current = client.as_ref().ok().and_then(|client| client.as_ref());
+        // The client's own way back: others come and go as well, monitors in control mode too.
+        let mut live = transaction.answer.snapshot.sessions.iter();
+        let before = current.filter(|client| !client.last.is_empty());
+        let before = before.and_then(|client| live.find(|live| live.name == client.last));
+        if let Some(before) = before {
+            return Ok(destination(transaction, before.id));
+        }
         let current = current.and_then(|client| memory.sessions.get(&client.session));
         let mut sessions: Vec<Session> =
             transaction.remembered.registry.sessions.values().cloned().collect();

@@ -1,6 +1,6 @@
 //! Faults that people met, each with a small input and the right answer.
 
-use crate::env::Server;
+use crate::env::{Client, ControlClient, Server};
 
 fn started(config: &str) -> Server {
     let server = Server::with_plugin(config);
@@ -68,4 +68,43 @@ fn a_session_may_be_renamed_to_its_name() {
     server.kill_server();
     server.roster(&["rename", "two", "two"]);
     assert_eq!(server.names(), ["one", "two"]);
+}
+
+#[test]
+fn last_is_each_clients_own_way_back() {
+    let server = started("");
+    for name in ["a b", "two", "three"] {
+        server.tmux(&["new-session", "-d", "-s", name]);
+    }
+    let (mine, other) = (server.attach("=one"), server.attach("=one"));
+    let switch = |client: &Client, name: &str| {
+        let client = client.name();
+        server.tmux(&["switch-client", "-c", &client, "-t", &server.id(name)]);
+    };
+    let is_in = |client: &Client| {
+        let name = client.name();
+        let listed = server.tmux(&["list-clients", "-F", "#{client_name} #{session_name}"]);
+        let found = listed.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        found.unwrap_or_else(|| panic!("{name} in {listed}")).to_owned()
+    };
+    switch(&mine, "a b");
+    switch(&mine, "two");
+    // Later than any visit of mine.
+    switch(&other, "three");
+    server.wait_until_idle();
+    let mut monitor = ControlClient::attach(&server, "=one");
+    for name in ["three", "two", "a b", "one"] {
+        monitor.ask(&format!("switch-client -t ={name}"));
+    }
+    server.wait_until_idle();
+    for expected in ["a b", "two", "a b"] {
+        server.roster(&["last", "--client", &mine.name()]);
+        assert_eq!(is_in(&mine), expected);
+    }
+    // Where it was is gone: the registry knows another.
+    server.tmux(&["kill-session", "-t", &server.id("two")]);
+    server.wait_until_idle();
+    server.roster(&["last", "--client", &mine.name()]);
+    assert_ne!(is_in(&mine), "a b");
+    monitor.leave();
 }
