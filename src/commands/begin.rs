@@ -1,8 +1,10 @@
 //! How a typed command begins: with a server or without, or with one that is started for it.
 
+use std::time::Instant;
+
 use tmux_roster::config::Place;
 use tmux_roster::model::remembered::Remembered;
-use tmux_roster::tmux::{TmuxError, server};
+use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, server};
 use tmux_roster::transaction::{Sight, SyncError, Transaction, World};
 use tmux_roster::{Session, Store, persist};
 
@@ -10,8 +12,39 @@ use super::context::{Failure, store_of};
 use super::output::{visible, warn};
 use super::target::{Target, not_found};
 
+/// Whether nothing is recorded for this socket, and no server behind it has anything to record: then
+/// nothing is made there, neither a folder nor a server, as for a name that is mistyped.
+///
+/// # Errors
+/// tmux fails.
+pub fn is_nowhere(place: &Place) -> Result<bool, TmuxError> {
+    let is_missing = |error: std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+    if !std::fs::symlink_metadata(&place.dir).is_err_and(is_missing) {
+        return Ok(false);
+    }
+    match place.ask(Instant::now() + ANSWER_LIMIT) {
+        Err(TmuxError::NoServer { .. }) => Ok(true),
+        // A server without sessions is one.
+        Ok(_) | Err(TmuxError::Empty) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether no server runs, nor one that cannot be reached: for what needs none where there is
+/// nothing to bring back.
+pub fn no_server_runs(place: &Place) -> Result<bool, Failure> {
+    match begin_anywhere(place, &store_of(place)) {
+        Ok(World::NoServer(_)) | Err(SyncError::Tmux(TmuxError::NoServer { .. })) => Ok(true),
+        Ok(World::Server(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The world as it is: in step already where a server runs.
 pub fn begin_anywhere<'a>(place: &'a Place, store: &'a Store) -> Result<World<'a>, SyncError> {
+    if is_nowhere(place)? {
+        return Err(TmuxError::NoServer { socket: place.tmux.socket.clone() }.into());
+    }
     let mut world = World::begin(place, store)?;
     if let Some(mended) = world.mended() {
         warn(&visible(&mended));

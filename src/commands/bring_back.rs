@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tmux_roster::Store;
 use tmux_roster::config::Place;
 use tmux_roster::config::REGISTRY;
-use tmux_roster::model::memory::{ClosedSession, Exact};
+use tmux_roster::model::memory::{ClosedSession, Exact, Memory};
 use tmux_roster::model::reconcile;
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::restore::{self, Restored};
@@ -13,7 +13,7 @@ use tmux_roster::tmux::TmuxError;
 use tmux_roster::transaction::{Offline, SyncError, Transaction};
 use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
 
-use super::begin::{with_any_server, with_server};
+use super::begin::{no_server_runs, with_any_server, with_server};
 use super::client::{destination, go_to};
 use super::context::{Context, Failure, Outcome, store_of};
 use super::output::{count, print, to_paste, visible, warn};
@@ -35,6 +35,12 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
     }
     let place = context.place()?;
     let needed = args.names.iter().collect::<Vec<_>>();
+    // For nothing no server is started.
+    let there = persist::peek(&place)?;
+    if args.all && there.registry.sessions.is_empty() && !args.force && no_server_runs(&place)? {
+        let warnings = not_here(&place, &there.memory).into_iter().collect();
+        return report(&Restored { warnings, ..Restored::default() }, "restored");
+    }
     let done = with_any_server(&place, &needed, args.force, |transaction| {
         if args.force {
             let names = (!args.all).then_some(args.names.as_slice());
@@ -43,7 +49,8 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         if args.all {
             let mut done = restore::restore_all(transaction)?;
             transaction.run_scripts(&done.events);
-            done.warnings.extend(not_here(transaction));
+            let memory = &transaction.remembered.memory;
+            done.warnings.extend(not_here(transaction.place(), memory));
             return Ok(done);
         }
         let mut records = Vec::new();
@@ -79,11 +86,10 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
 }
 
 /// What `restore --all` leaves where it is.
-fn not_here(transaction: &Transaction<'_>) -> Option<String> {
-    let memory = &transaction.remembered.memory;
+fn not_here(place: &Place, memory: &Memory) -> Option<String> {
     let unreachable: usize = memory.unreachable.iter().map(|server| server.uuids.len()).sum();
     let stored = |other: host::Sibling| Store::new(other.dir.join(REGISTRY)).names().ok();
-    let others = host::siblings(&transaction.place().dir).into_iter().filter_map(stored);
+    let others = host::siblings(&place.dir).into_iter().filter_map(stored);
     let elsewhere: usize = others.map(|names| names.len()).sum();
     let said = match (unreachable, elsewhere) {
         (0, 0) => return None,
@@ -184,6 +190,12 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
 pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
     let place = context.place()?;
     let needed: Vec<&String> = args.name.iter().collect();
+    let nothing = "there is no closed session to reopen";
+    let is_unnamed = args.name.is_none() && !args.force;
+    let there = persist::peek(&place)?;
+    if is_unnamed && there.closed.closed.is_empty() && no_server_runs(&place)? {
+        return Err(nothing.into());
+    }
     let (done, seat) = with_any_server(&place, &needed, args.force, |transaction| {
         let closed = &transaction.remembered.closed.closed;
         let entry = match &args.name {
@@ -191,7 +203,7 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
                 .iter()
                 .find(|entry| left_alone(transaction, &entry.session.uuid).is_none())
                 .ok_or(match closed.first() {
-                    None => "there is no closed session to reopen",
+                    None => nothing,
                     Some(_) => "the only closed sessions are live but not tracked: run roster closed to list them",
                 })?,
             Some(name) => Target::parse(name)

@@ -221,6 +221,9 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
         json(&checked)?;
     } else {
         let mut text = String::new();
+        if checked.is_empty() && is_whole {
+            text.push_str("there are no sessions to check\n");
+        }
         for one in &checked {
             text.push_str(&format!("{:<16} {}\n", one.status, visible(&one.name)));
         }

@@ -12,6 +12,7 @@ use tmux_roster::tmux::query::Mark;
 use tmux_roster::tmux::{TmuxError, is_exiting};
 use tmux_roster::transaction::{SyncError, Trigger, look};
 
+use super::begin::is_nowhere;
 use super::context::{Context, Outcome};
 use super::load;
 use super::output::{print, visible};
@@ -64,6 +65,9 @@ pub fn look(context: &Context, args: cli::Look) -> ExitCode {
 
 pub fn sync_by_hand(context: &Context) -> Outcome {
     let mut place = context.place()?;
+    if is_nowhere(&place)? {
+        return Err(TmuxError::NoServer { socket: place.tmux.socket }.into());
+    }
     let mut synced = sync::sync(&place, Trigger::Person);
     if let Err(SyncError::Elsewhere { .. }) = synced {
         // As a hook's job does, which may not have come to it.

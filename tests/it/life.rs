@@ -343,6 +343,7 @@ fn what_is_no_text_is_restored_byte_for_byte_until_somebody_changes_it() {
     server.wait_for_names(&["changed", "kept"]);
     server.wait_until_quiet();
     server.crash();
+    server.wait_for_jobs();
     let text = std::fs::read_to_string(server.registry_path()).unwrap();
     let edited = text.replace("l\u{fffd}", "l2");
     assert_ne!(edited, text);

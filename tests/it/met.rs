@@ -108,3 +108,52 @@ fn last_is_each_clients_own_way_back() {
     assert_ne!(is_in(&mine), "a b");
     monitor.leave();
 }
+
+#[test]
+fn where_there_is_nothing_nothing_is_made() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
+    let state = server.registry_path().parent().unwrap().parent().unwrap().to_owned();
+    let folders = || std::fs::read_dir(&state).unwrap().count();
+    assert_eq!(folders(), 1);
+    let none = "no tmux server is running on ";
+    for (words, said, well) in [
+        (&["sync"][..], none, false),
+        (&["health"], none, false),
+        (&["health", "x"], none, false),
+        (&["kill", "x"], none, false),
+        (&["rename", "x", "y"], none, false),
+        (&["mode", "x", "yolo"], none, false),
+        (&["forget", "x"], none, false),
+        (&["clear"], none, false),
+        (&["restore", "x"], "session \"x\" not found", false),
+        (&["restore", "--all"], "there are no lost sessions", true),
+        (&["reopen"], "there is no closed session to reopen", false),
+        (&["reopen", "x"], "session \"x\" not found", false),
+        (&["list"], none, true),
+        (&["closed"], none, true),
+        (&["backup"], "nothing to back up", true),
+        (&["recover"], "there is no backup", false),
+    ] {
+        let roster = [&[crate::env::ROSTER, "-L", "typo"], words].concat();
+        let output = server.command(roster[0]).args(&roster[1..]).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.contains(said) && output.status.success() == well, "{words:?}: {text}");
+        assert_eq!(folders(), 1, "{words:?}");
+        let made = server.socket().with_file_name("typo");
+        assert!(!made.exists(), "{words:?} started a server");
+    }
+    // What is recorded, but not lost, needs no server either.
+    server.roster(&["new", "-d", "two"]);
+    server.roster(&["kill", "two"]);
+    server.roster(&["forget", "--force", "one"]);
+    server.kill_server();
+    server.roster(&["restore", "--all"]);
+    assert!(!server.try_tmux(&["list-sessions"]).status.success());
+    assert_eq!(server.roster(&["health"]), "there are no sessions to check\n");
+    server.roster(&["reopen"]);
+    server.wait_for_names(&["one"]);
+}
