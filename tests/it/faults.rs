@@ -16,13 +16,13 @@ use tmux_roster::tmux::source::only_on;
 use tmux_roster::tmux::text::line;
 
 use crate::env::{
-    Client, Folder, ROSTER, Server, StoppedHolder, can, can_mount, can_trace, check_records,
+    Client, Folder, LOAD, ROSTER, Server, StoppedHolder, can, can_mount, can_trace, check_records,
     hit_the_heart, hook_job, hook_job_in, json, kill_at_every_call, leftovers, script, stderr,
     store, tmux_program, tmux_version, typed, uuids, wait_at_most, wait_for,
 };
 
-/// What a hook's job may take, and what a loaded machine adds to it.
-const JOB_BOUND: Duration = Duration::from_secs(10 + 5);
+/// What a hook's job may take.
+const JOB_BOUND: Duration = Duration::from_secs(10).saturating_add(LOAD);
 
 /// Ends well, says nothing, and in time.
 fn check_job(child: Child, started: Instant) {

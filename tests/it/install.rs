@@ -15,8 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tmux_roster::tmux::hooks::HOOKS;
 
 use crate::env::{
-    Folder, ROSTER, Server, copy_plugin, copy_program, tmux_program, tmux_version, wait_for,
-    write_program,
+    Folder, ROSTER, Server, copy_plugin, copy_program, script, tmux_program, tmux_version,
+    wait_for, write_program,
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -585,9 +585,13 @@ fn who_waits_for_another_installation_ends_where_the_folder_goes() {
     std::fs::create_dir_all(installation.data()).unwrap();
     let holder = std::process::id().to_string();
     symlink(holder, installation.data().join("install.lock")).unwrap();
-    let mut install = installation.server.command(installation.plugin().join("scripts/install"));
+    let server = &installation.server;
+    let noted = server.path("sleeps");
+    let body = format!("echo >>'{}'\nexec /bin/sleep \"$@\"", noted.display());
+    script(&server.path("traps/sleep"), &body);
+    let mut install = server.command(installation.plugin().join("scripts/install"));
     let mut install = install.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    wait_for(|| noted.exists().then_some(()), || "an installation that waits".into());
     assert!(install.try_wait().unwrap().is_none(), "it waits");
     std::fs::remove_dir_all(installation.data()).unwrap();
     let ended = wait_for(|| install.try_wait().unwrap(), || "the end of the installation".into());

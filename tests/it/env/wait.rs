@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 /// How long anything may take on a loaded machine before a test calls it missing.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a loaded machine adds to a time limit of the program.
+pub const LOAD: Duration = Duration::from_secs(5);
+
 /// Polls until `look` finds something; says what was missing if it never does.
 pub fn wait_for<T>(look: impl FnMut() -> Option<T>, missing: impl Fn() -> String) -> T {
     wait_at_most(PATIENCE, look, missing)
