@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::model::memory::Exact;
-use crate::model::session::Session;
+use crate::model::session::{NOT_LIVE, Session};
 use crate::model::snapshot::LiveSession;
 use crate::tmux::Tmux;
 
@@ -19,8 +19,6 @@ pub const OK: &str = "ok";
 pub const WORKDIR_MISSING: &str = "workdir-missing";
 /// Every pane's process has ended (`remain-on-exit`).
 pub const PANE_DEAD: &str = "pane-dead";
-/// The session does not live.
-pub const NO_SERVER: &str = "no-server";
 /// We made it anew after it was lost or closed.
 pub const RECREATED: &str = "recreated";
 /// Its record was taken from a backup.
@@ -36,6 +34,11 @@ pub(crate) const HEALTH_LIMIT: Duration = Duration::from_secs(1);
 /// Whether a status counts as well.
 pub fn is_well(status: &str) -> bool {
     matches!(status, OK | RECREATED | RECOVERED)
+}
+
+/// The status of a session that does not live.
+pub fn of_none(server_runs: bool) -> &'static str {
+    NOT_LIVE[usize::from(server_runs)]
 }
 
 /// The status of a live session; `None` if it cannot be told now.

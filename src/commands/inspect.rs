@@ -51,6 +51,8 @@ pub struct Row {
     pub state: State,
     pub live: Option<LiveSession>,
     pub closed_at: Option<Timestamp>,
+    /// The directory it belongs in, which was missing when it was brought back elsewhere.
+    pub waits_for: Option<String>,
 }
 
 /// Everything at one moment.
@@ -183,13 +185,17 @@ fn rows_with(
             None if memory.is_unreachable(&session.uuid) => State::Unreachable,
             None => State::Lost,
         };
-        Row { session, state, live, closed_at: None }
+        let displaced = memory.displaced.get(&session.uuid);
+        let displaced = displaced.filter(|displaced| displaced.to == session.workdir);
+        let waits_for = displaced.map(|displaced| displaced.from.clone());
+        Row { session, state, live, closed_at: None, waits_for }
     });
     let closed = closed.closed.into_iter().map(|entry| Row {
         session: entry.session,
         state: State::Closed,
         live: None,
         closed_at: Some(entry.closed_at),
+        waits_for: None,
     });
     recorded.chain(closed).collect()
 }
@@ -221,6 +227,8 @@ struct JsonRow<'a> {
     state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
     closed_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<&'a str>,
 }
 
 impl<'a> From<&'a Row> for JsonRow<'a> {
@@ -237,6 +245,7 @@ impl<'a> From<&'a Row> for JsonRow<'a> {
             last_health_at: session.last_health_at,
             state: row.state,
             closed_at: row.closed_at,
+            waits_for: row.waits_for.as_deref(),
         }
     }
 }
@@ -347,6 +356,9 @@ pub fn show(context: &Context, args: &cli::Show) -> Outcome {
         ("health", health),
     ] {
         text.push_str(&format!("{label:<9} {value}\n"));
+    }
+    if let Some(directory) = &row.waits_for {
+        text.push_str(&format!("{:<9} {}\n", "waits for", visible(directory)));
     }
     if let Some(closed_at) = row.closed_at {
         text.push_str(&format!("{:<9} {}\n", "closed", time(closed_at)));

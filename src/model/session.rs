@@ -36,6 +36,9 @@ pub struct Session {
     pub extra: Extra,
 }
 
+/// The verdicts on a session that does not live: its server has ended, or runs without it.
+pub const NOT_LIVE: [&str; 2] = ["no-server", "lost"];
+
 /// Unknown fields of a JSON object in the order they were found, each value as its own text.
 #[derive(Debug, Clone, Default)]
 pub struct Extra {

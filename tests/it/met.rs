@@ -157,3 +157,44 @@ fn where_there_is_nothing_nothing_is_made() {
     server.roster(&["reopen"]);
     server.wait_for_names(&["one"]);
 }
+
+#[test]
+fn a_session_made_again_keeps_no_verdict_of_when_it_was_lost() {
+    let server = started("");
+    server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("b")]);
+    server.wait_for_names(&["one", "two"]);
+    server.crash();
+    assert!(!server.try_roster(&["health"]).status.success());
+    assert_eq!(server.field("two", "last_health_status"), "no-server");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_until_idle();
+    assert_eq!(server.field("one", "last_health_status"), "");
+    let checked = server.try_roster(&["health", "--all"]);
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(said.contains("lost             two\n"), "{said}");
+    let uuid = server.uuid("two");
+    server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("b")]);
+    server.wait_until_idle();
+    assert_eq!(server.uuid("two"), uuid);
+    assert_eq!(server.field("two", "last_health_status"), "");
+    assert_eq!(server.tmux(&["show-options", "-qv", "-t", "=two:", "@roster_health"]), "");
+}
+
+#[test]
+fn show_tells_which_directory_a_session_waits_for() {
+    let server = started("");
+    let own = server.dir("gone");
+    std::fs::create_dir(&own).unwrap();
+    server.roster(&["new", "-d", "-c", &own, "two"]);
+    server.crash();
+    std::fs::remove_dir(&own).unwrap();
+    server.roster(&["restore", "two"]);
+    assert!(server.roster(&["show", "two"]).contains(&format!("waits for {own}\n")));
+    let shown: serde_json::Value =
+        serde_json::from_str(&server.roster(&["show", "two", "--json"])).unwrap();
+    assert_eq!(shown["waits_for"], own);
+    server.crash();
+    std::fs::create_dir(&own).unwrap();
+    server.roster(&["restore", "two"]);
+    assert!(!server.roster(&["show", "two"]).contains("waits for"));
+}

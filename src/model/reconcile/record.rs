@@ -3,8 +3,9 @@
 
 use super::{EventKind, Work, text};
 use crate::model::memory::{Exact, Known, Memory, to_hex};
-use crate::model::session::Session;
+use crate::model::session::{NOT_LIVE, Session};
 use crate::model::snapshot::{LiveSession, SessionId, Workdir};
+use crate::model::time::Timestamp;
 
 impl<'a> Work<'a> {
     /// The record of a live session: name and directory as tmux has them, the mode by which
@@ -47,6 +48,11 @@ impl<'a> Work<'a> {
         }
         if record.created_at.is_zero() {
             record.created_at = live.created;
+        }
+        // That it did not live says nothing of it now.
+        if NOT_LIVE.contains(&record.last_health_status.as_str()) {
+            record.last_health_status.clear();
+            record.last_health_at = Timestamp::ZERO;
         }
         // One with a stamp is not new: its record was taken away.
         if is_new && live.stamp != uuid && self.now.seconds_since(live.created) < 60.0 {
