@@ -49,6 +49,7 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         if args.all {
             let mut done = restore::restore_all(transaction)?;
             transaction.run_scripts(&done.events);
+            done.warnings.extend(set_aside(transaction));
             let memory = &transaction.remembered.memory;
             done.warnings.extend(not_here(transaction.place(), memory));
             return Ok(done);
@@ -83,6 +84,23 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         bring_back(transaction, records, changes, &[])
     })?;
     report(&done, "restored")
+}
+
+/// The lost ones whose names others took since this server started.
+fn set_aside(transaction: &Transaction<'_>) -> Option<String> {
+    let start = Timestamp::from_unix(transaction.answer.snapshot.server.start_time)?;
+    let closed = transaction.remembered.closed.closed.iter();
+    let names: Vec<String> = closed
+        .filter(|entry| entry.set_aside && entry.closed_at >= start)
+        .map(|entry| visible(&entry.session.name))
+        .collect();
+    let (count, names) = (names.len(), names.join(", "));
+    let said = match count {
+        0 => return None,
+        1 => format!("1 lost session was set aside, since its name was taken: {names}"),
+        _ => format!("{count} lost sessions were set aside, since their names were taken: {names}"),
+    };
+    Some(format!("{said} (roster reopen NAME --as NEW brings one back)"))
 }
 
 /// What `restore --all` leaves where it is.
@@ -154,7 +172,12 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
             }
             exact.map(|exact| next.memory.exact.insert(session.uuid.clone(), exact));
             let closed_at = Timestamp::now();
-            next.closed.push(ClosedSession { session: session.clone(), closed_at, unproven: None });
+            next.closed.push(ClosedSession {
+                session: session.clone(),
+                closed_at,
+                unproven: None,
+                set_aside: false,
+            });
             records.push(session);
         }
         // They stand here before they leave the other folder.

@@ -124,7 +124,8 @@ pub fn clear(context: &Context) -> Outcome {
         for session in &lost {
             next.registry.sessions.remove(&session.name);
         }
-        let closed = |session| ClosedSession { session, closed_at: now, unproven: None };
+        let closed =
+            |session| ClosedSession { session, closed_at: now, unproven: None, set_aside: false };
         next.closed.push_all(lost.into_iter().map(closed).collect());
         Ok(backup)
     })?;

@@ -74,6 +74,7 @@ pub fn is_in_step(
 
 fn is_ordinary(memory: &Memory, now: Timestamp) -> bool {
     memory.exact.is_empty()
+        && memory.numbered.is_empty()
         && memory.unreachable.is_empty()
         && memory.untracked.is_empty()
         && memory.look_at.is_none_or(|at| is_awaited(at, now))

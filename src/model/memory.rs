@@ -47,6 +47,9 @@ pub struct Memory {
     /// been a disk that was not there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub displaced: BTreeMap<String, Displaced>,
+    /// Those that tmux had numbered, and whose number was taken while they were lost, by UUID.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub numbered: BTreeMap<String, Numbered>,
     /// Sessions that the user told us to forget while they live, with the name at that time.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub untracked: BTreeMap<SessionId, String>,
@@ -76,6 +79,7 @@ impl Default for Memory {
             lost_since: BTreeMap::new(),
             exact: BTreeMap::new(),
             displaced: BTreeMap::new(),
+            numbered: BTreeMap::new(),
             untracked: BTreeMap::new(),
             look_at: None,
             restore_due: false,
@@ -155,6 +159,15 @@ pub struct Known {
     pub stamped_over: String,
 }
 
+/// The names of a session that tmux had numbered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Numbered {
+    /// Its number.
+    pub own: String,
+    /// The name that it has instead. Whoever renames it ends this.
+    pub given: String,
+}
+
 /// Where a session belongs that was restored elsewhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Displaced {
@@ -201,6 +214,9 @@ pub struct ClosedSession {
     /// While the close is not yet believed: the server that has to outlive it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unproven: Option<ServerId>,
+    /// Whether nobody closed it: it was lost, and another took its name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub set_aside: bool,
 }
 
 impl Closed {

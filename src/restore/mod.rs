@@ -160,7 +160,12 @@ fn carry_out(
             // session of its name steps aside.
             let record = blueprint.record.clone();
             if let Some(lost) = next.registry.sessions.insert(record.name.clone(), record) {
-                next.closed.push(ClosedSession { session: lost, closed_at: now, unproven: None });
+                next.closed.push(ClosedSession {
+                    session: lost,
+                    closed_at: now,
+                    unproven: None,
+                    set_aside: true,
+                });
             }
         }
         let recorded = next.registry.sessions.values_mut().find(|s| s.uuid == *uuid);

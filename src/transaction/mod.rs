@@ -494,7 +494,12 @@ impl<'a> Transaction<'a> {
             if let Some(exact) = next.memory.exact.get(&lives.uuid).cloned() {
                 next.memory.exact.insert(record.uuid.clone(), exact);
             }
-            next.closed.push(ClosedSession { session: lives, closed_at: now, unproven: None });
+            next.closed.push(ClosedSession {
+                session: lives,
+                closed_at: now,
+                unproven: None,
+                set_aside: false,
+            });
         }
         self.commit(next, None)?;
         self.bring_into_step().map(drop)

@@ -1,6 +1,6 @@
 //! Faults that people met, each with a small input and the right answer.
 
-use crate::env::{Client, ControlClient, Server};
+use crate::env::{Client, ControlClient, Server, tmux_program, version, wait_for};
 
 fn started(config: &str) -> Server {
     let server = Server::with_plugin(config);
@@ -197,4 +197,74 @@ fn show_tells_which_directory_a_session_waits_for() {
     std::fs::create_dir(&own).unwrap();
     server.roster(&["restore", "two"]);
     assert!(!server.roster(&["show", "two"]).contains("waits for"));
+}
+
+/// Starts tmux as people do, without a word, and ends it again.
+fn boot(server: &Server, wait: impl Fn()) {
+    let tmux = tmux_program().display().to_string();
+    let config = server.dir("tmux.conf");
+    let client = Client::start(server, &format!("exec {tmux} -u -L s -f '{config}'"));
+    client.wait_to_see("[");
+    wait();
+    server.wait_until_idle();
+}
+
+#[test]
+fn numbered_sessions_stay_lost_and_do_not_become_more() {
+    let server = Server::with_plugin("set -g @roster-restore on\n");
+    boot(&server, || server.wait_for_names(&["0"]));
+    let first = server.uuid("0");
+    server.crash();
+    boot(&server, || server.wait_for_names(&["0", "0-2"]));
+    assert_eq!(server.uuid("0-2"), first);
+    for _ in 0..4 {
+        let last = server.uuid("0");
+        server.crash();
+        boot(&server, || wait_for(|| (server.uuid("0-2") == last).then_some(()), || last.clone()));
+        assert_eq!(server.names(), ["0", "0-2"]);
+    }
+    // The number is free again: it is the name of the one that had it.
+    server.tmux(&["set-option", "-g", "@roster-restore", "off"]);
+    let last = server.uuid("0");
+    server.crash();
+    server.write_config(&server.config().replace("restore on", "restore off"));
+    server.tmux(&["new-session", "-d", "-s", "other"]);
+    server.wait_for_names(&["0", "0-2", "other"]);
+    assert_eq!(server.uuid("0"), last);
+    server.roster(&["restore", "--all"]);
+    let listed = server.tmux(&["list-sessions", "-F", "#{session_name} #{@roster_uuid}"]);
+    assert!(listed.contains(&format!("0 {last}")), "{listed}");
+}
+
+#[test]
+fn a_numbered_session_where_nobody_was_steps_aside() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d"]);
+    server.wait_for_names(&["0"]);
+    server.crash();
+    server.tmux(&["new-session", "-d"]);
+    server.wait_until_idle();
+    assert_eq!(server.names(), ["0"]);
+}
+
+#[test]
+fn restore_all_names_what_had_to_step_aside() {
+    // Before 3.2 tmux tells no directory, by which the two are told apart.
+    if !version().tells_directories() {
+        return;
+    }
+    let server = started("");
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "one", "-c", &server.dir("b")]);
+    server.wait_until_idle();
+    let output = server.try_roster(&["restore", "--all"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let told =
+        "1 lost session was set aside, since its name was taken: one (roster reopen NAME --as NEW";
+    assert!(output.status.success() && said.contains(told), "{said}");
+    server.roster(&["reopen", "one", "--as", "first"]);
+    let said = server.try_roster(&["restore", "--all"]).stderr;
+    assert!(said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }

@@ -761,6 +761,7 @@ fn a_close_that_is_not_yet_believed_stays_whatever_the_limit() {
         session: record(&format!("n{n}"), n),
         closed_at: at(0),
         unproven,
+        set_aside: false,
     };
     let kept = |limit| {
         let unproven = [None, Some(SERVER), None, Some(NEXT_SERVER), None];
@@ -862,7 +863,7 @@ prop_compose! {
         for (session, seconds, unproven) in closed {
             let unproven = [None, Some(SERVER), Some(NEXT_SERVER)][unproven];
             if !session.uuid.is_empty() {
-                remembered.closed.push(ClosedSession { session, closed_at: at(seconds), unproven });
+                remembered.closed.push(ClosedSession { session, closed_at: at(seconds), unproven, set_aside: false });
             }
         }
         remembered.memory.server = server;

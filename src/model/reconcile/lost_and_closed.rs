@@ -1,10 +1,12 @@
 //! What lives no more: closed, and believed to be once the server has outlived it; or lost.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::{EventKind, Work};
-use crate::model::memory::{Closed, ClosedSession, Memory};
+use crate::model::memory::{Closed, ClosedSession, Memory, Numbered};
+use crate::model::name::is_given_by_tmux;
 use crate::model::registry::Registry;
 use crate::model::remembered::Remembered;
 use crate::model::session::Session;
@@ -103,7 +105,9 @@ impl<'a> Work<'a> {
             } else if let Some(session) = self.pool.remove(&known.uuid) {
                 // What lives but is no longer ours to record was not closed by anyone.
                 let unproven = (!present.contains(id)).then_some(self.snapshot.server);
-                self.closed.push(ClosedSession { session, closed_at: self.now, unproven });
+                let closed_at = self.now;
+                let entry = ClosedSession { session, closed_at, unproven, set_aside: false };
+                self.closed.push(entry);
             }
         }
         memory.look_at = memory.look_at.filter(|at| is_awaited(*at, self.now));
@@ -135,10 +139,57 @@ impl<'a> Work<'a> {
         let returned: Vec<Session> =
             self.returned.iter().filter_map(|(uuid, _)| pool.remove(uuid)).collect();
         let lost = pool.into_values().chain(returned);
-        for session in lost.filter(|session| !here.contains(&session.uuid)) {
+        let lost = lost.filter(|session| !here.contains(&session.uuid));
+        let (numbered, others): (Vec<Session>, Vec<Session>) =
+            lost.partition(|session| self.number_of(session).is_some());
+        for session in others {
             self.place_lost(session, registry, &mut lost_since);
         }
+        self.place_numbered(numbered, registry, memory, &mut lost_since);
         memory.lost_since = lost_since;
+    }
+
+    /// The number that tmux gave a lost session for a name, if somebody has been there: it is
+    /// nobody's choice, and no reason for it to go when another has it.
+    fn number_of(&self, session: &Session) -> Option<String> {
+        let memory = &self.before.memory;
+        let numbered = memory.numbered.get(&session.uuid).filter(|n| n.given == session.name);
+        let own = numbered.map_or(&session.name, |numbered| &numbered.own);
+        let was_used = !session.last_attached_at.is_zero() && !memory.is_unreachable(&session.uuid);
+        (was_used && is_given_by_tmux(own)).then(|| own.clone())
+    }
+
+    /// Those that tmux numbered: each has its number if that is free, and else another name until it
+    /// is. Of those without their number the one used last stays of each directory, so that they do
+    /// not become more with each start of tmux.
+    fn place_numbered(
+        &mut self,
+        mut sessions: Vec<Session>,
+        registry: &mut Registry,
+        memory: &mut Memory,
+        lost_since: &mut BTreeMap<String, Timestamp>,
+    ) {
+        sessions.sort_by_key(|session| Reverse((session.last_attached_at, session.created_at)));
+        // One that came back under another name stands for its directory.
+        let has_other = |session: &&Session| {
+            memory.numbered.get(&session.uuid).is_some_and(|n| n.given == session.name)
+        };
+        let others = registry.sessions.values().filter(has_other);
+        let mut directories: HashSet<String> = others.map(|s| s.workdir.clone()).collect();
+        for mut session in sessions {
+            let own = self.number_of(&session).unwrap_or_else(|| session.name.clone());
+            let is_free = |name: &String| !registry.sessions.contains_key(name);
+            let other = (2..).map(|n| format!("{own}-{n}")).find(is_free);
+            memory.numbered.remove(&session.uuid);
+            session.name.clone_from(&own);
+            if let (false, Some(given)) = (is_free(&own), other) {
+                if directories.insert(session.workdir.clone()) {
+                    session.name.clone_from(&given);
+                    memory.numbered.insert(session.uuid.clone(), Numbered { own, given });
+                }
+            }
+            self.place_lost(session, registry, lost_since);
+        }
     }
 
     pub(super) fn place_lost(
@@ -151,7 +202,7 @@ impl<'a> Work<'a> {
         let is_unreachable = self.before.memory.is_unreachable(&session.uuid);
         let is_taken = registry.sessions.contains_key(&session.name);
         if is_taken || !is_unreachable && self.policy.is_too_old(since, self.now) {
-            return self.step_aside(session);
+            return self.step_aside(session, is_taken);
         }
         if !is_unreachable {
             lost_since.insert(session.uuid.clone(), since);
@@ -160,13 +211,14 @@ impl<'a> Work<'a> {
     }
 
     /// Into the closed list; one that was there before has its old place.
-    pub(super) fn step_aside(&mut self, session: Session) {
+    pub(super) fn step_aside(&mut self, session: Session, set_aside: bool) {
         let returned = self.returned.iter().find(|(uuid, _)| *uuid == session.uuid);
         let Some((_, closed_at)) = returned.cloned() else {
-            self.closed.push(ClosedSession { session, closed_at: self.now, unproven: None });
+            let closed_at = self.now;
+            self.closed.push(ClosedSession { session, closed_at, unproven: None, set_aside });
             return;
         };
-        self.closed.put_back(ClosedSession { session, closed_at, unproven: None });
+        self.closed.put_back(ClosedSession { session, closed_at, unproven: None, set_aside });
     }
 }
 

@@ -257,6 +257,9 @@ impl<'a> Work<'a> {
                 displaced.to.clone_from(&session.workdir);
             }
         }
+        memory.numbered.retain(|uuid, numbered| {
+            registry.by_uuid(uuid).is_some_and(|session| session.name == numbered.given)
+        });
         memory.displaced.retain(|uuid, displaced| {
             let closed = self.closed.closed.iter().map(|entry| &entry.session);
             let mut known = closed.chain(registry.by_uuid(uuid)).filter(|s| s.uuid == *uuid);
