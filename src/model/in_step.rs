@@ -43,6 +43,9 @@ pub fn is_in_step(
             return false;
         }
     }
+    let is_too_old = |since: Timestamp, record: &Session| {
+        since < record.created_at || since > now || !memory.leapt && policy.is_too_old(since, now)
+    };
     let (mut left, mut restorable) = (0, 0);
     if !lost.is_empty() {
         for (key, record) in records {
@@ -51,8 +54,7 @@ pub fn is_in_step(
             }
             left += 1;
             restorable += usize::from(!is_ignored(&policy.ignore, &record.name));
-            let is_lost =
-                lost.get(&record.uuid).is_some_and(|since| !policy.is_too_old(*since, now));
+            let is_lost = lost.get(&record.uuid).is_some_and(|since| !is_too_old(*since, record));
             if !is_lost || record.name != *key || !is_uuid(&record.uuid) {
                 return false;
             }
@@ -75,6 +77,7 @@ pub fn is_in_step(
 fn is_ordinary(memory: &Memory, now: Timestamp) -> bool {
     memory.exact.is_empty()
         && memory.numbered.is_empty()
+        && memory.was_seen_today(now)
         && memory.unreachable.is_empty()
         && memory.untracked.is_empty()
         && memory.look_at.is_none_or(|at| is_awaited(at, now))

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::host::Host;
+use super::policy::Policy;
 use super::session::Session;
 use super::snapshot::{ServerId, SessionId};
 use super::time::Timestamp;
@@ -37,6 +38,13 @@ pub struct Memory {
     /// The sessions that it was last seen to have.
     #[serde(default)]
     pub sessions: BTreeMap<SessionId, Known>,
+    /// When it was last seen, to a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Timestamp>,
+    /// Whether the clock had gone on by so much since then that lost sessions would be too old at
+    /// once: nothing ages before another server starts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leapt: bool,
     /// Since when each lost record is lost, by UUID.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lost_since: BTreeMap<String, Timestamp>,
@@ -76,6 +84,8 @@ impl Default for Memory {
             sockets: None,
             unreachable: Vec::new(),
             sessions: BTreeMap::new(),
+            seen: None,
+            leapt: false,
             lost_since: BTreeMap::new(),
             exact: BTreeMap::new(),
             displaced: BTreeMap::new(),
@@ -97,6 +107,20 @@ impl Memory {
         if let Some(server) = self.server.take() {
             self.unreachable.push(Unreachable { server, started, uuids });
         }
+    }
+
+    /// Notes that the server was seen, and whether the clock leapt since the last time.
+    pub fn note_seen(&mut self, is_new: bool, policy: &Policy, now: Timestamp) {
+        let leaps = self.seen.is_some_and(|seen| policy.is_too_old(seen, now));
+        self.leapt = leaps || self.leapt && !is_new;
+        if is_new || !self.was_seen_today(now) {
+            self.seen = Some(now);
+        }
+    }
+
+    /// Whether it was seen within a day.
+    pub fn was_seen_today(&self, now: Timestamp) -> bool {
+        self.seen.is_some_and(|seen| now.seconds_since(seen).abs() <= 86_400.0)
     }
 
     /// The id of a live session.

@@ -754,6 +754,49 @@ fn what_is_lost_for_long_steps_aside_and_what_is_closed_for_long_goes() {
     assert!(world.closed().is_empty());
 }
 
+/// A board without a clock starts in 1970, until it is told the time.
+#[test]
+fn a_clock_that_leaps_makes_nothing_too_old() {
+    let years = 40 * 365 * 86_400;
+    let mut world = World::settled(vec![live(1, "a")]);
+    let restart = |world: &mut World| {
+        world.restart(vec![live(0, "x")]);
+        world.server.start_time += world.now;
+    };
+    restart(&mut world);
+    world.sync(&mut fresh());
+    // While the server runs, and with the next one.
+    for _ in 0..2 {
+        world.now += years;
+        world.sync(&mut fresh());
+        world.check_settled();
+        world.now += 2 * 86_400;
+        world.sync(&mut fresh());
+        assert_eq!(world.names(), ["a", "x"]);
+        restart(&mut world);
+    }
+    // The next start agrees that it is so late.
+    world.sync(&mut fresh());
+    restart(&mut world);
+    world.sync(&mut fresh());
+    assert_eq!(world.names(), ["x"]);
+}
+
+#[test]
+fn what_is_lost_since_a_time_that_cannot_be_counts_from_now() {
+    let mut world = World::settled(vec![live(1, "a")]);
+    world.restart(vec![live(0, "x")]);
+    world.sync(&mut fresh());
+    let uuid = world.uuid("a").to_owned();
+    for since in [Timestamp::from_unix(0).unwrap(), at(10 * 365 * 86_400)] {
+        world.remembered.memory.lost_since.insert(uuid.clone(), since);
+        world.sync(&mut fresh());
+        assert_eq!(world.names(), ["a", "x"]);
+        assert_eq!(world.remembered.memory.lost_since[&uuid], at(world.now));
+        world.check_settled();
+    }
+}
+
 /// It may yet turn out to be a loss, and then nothing else has its record.
 #[test]
 fn a_close_that_is_not_yet_believed_stays_whatever_the_limit() {

@@ -169,24 +169,37 @@ impl<'a> Work<'a> {
         memory: &mut Memory,
         lost_since: &mut BTreeMap<String, Timestamp>,
     ) {
-        sessions.sort_by_key(|session| Reverse((session.last_attached_at, session.created_at)));
+        sessions.sort_by_cached_key(|session| {
+            (Reverse((session.last_attached_at, session.created_at)), session.uuid.clone())
+        });
         // One that came back under another name stands for its directory.
         let has_other = |session: &&Session| {
             memory.numbered.get(&session.uuid).is_some_and(|n| n.given == session.name)
         };
         let others = registry.sessions.values().filter(has_other);
         let mut directories: HashSet<String> = others.map(|s| s.workdir.clone()).collect();
+        let (mut named, mut nameless) = (Vec::new(), Vec::new());
         for mut session in sessions {
             let own = self.number_of(&session).unwrap_or_else(|| session.name.clone());
-            let is_free = |name: &String| !registry.sessions.contains_key(name);
-            let other = (2..).map(|n| format!("{own}-{n}")).find(is_free);
-            memory.numbered.remove(&session.uuid);
-            session.name.clone_from(&own);
-            if let (false, Some(given)) = (is_free(&own), other) {
-                if directories.insert(session.workdir.clone()) {
-                    session.name.clone_from(&given);
-                    memory.numbered.insert(session.uuid.clone(), Numbered { own, given });
-                }
+            let is_taken = registry.sessions.contains_key(&own);
+            if !is_taken || !directories.insert(session.workdir.clone()) {
+                session.name = own;
+                self.place_lost(session, registry, lost_since);
+            } else if session.name == own {
+                nameless.push((own, session));
+            } else {
+                named.push((own, session));
+            }
+        }
+        memory.numbered.retain(|uuid, _| !lost_since.contains_key(uuid));
+        // What has another name already keeps it.
+        for (own, mut session) in named.into_iter().chain(nameless) {
+            let is_free = |name: &String| *name != own && !registry.sessions.contains_key(name);
+            let more = (2..).map(|n| format!("{own}-{n}"));
+            let given = std::iter::once(session.name.clone()).chain(more).find(is_free);
+            if let Some(given) = given {
+                session.name.clone_from(&given);
+                memory.numbered.insert(session.uuid.clone(), Numbered { own, given });
             }
             self.place_lost(session, registry, lost_since);
         }
@@ -199,9 +212,13 @@ impl<'a> Work<'a> {
         lost_since: &mut BTreeMap<String, Timestamp>,
     ) {
         let since = *self.before.memory.lost_since.get(&session.uuid).unwrap_or(&self.now);
+        // By a clock that was wrong then, or is now.
+        let is_sound = (session.created_at..=self.now).contains(&since);
+        let since = if is_sound { since } else { self.now };
         let is_unreachable = self.before.memory.is_unreachable(&session.uuid);
         let is_taken = registry.sessions.contains_key(&session.name);
-        if is_taken || !is_unreachable && self.policy.is_too_old(since, self.now) {
+        let is_too_old = !self.leapt && self.policy.is_too_old(since, self.now);
+        if is_taken || !is_unreachable && is_too_old {
             return self.step_aside(session, is_taken);
         }
         if !is_unreachable {

@@ -149,6 +149,7 @@ pub fn reconcile(
         policy,
         now,
         same_server,
+        leapt: false,
         of_server_before: match same_server {
             true => HashSet::new(),
             false => before.memory.sessions.values().map(|known| known.uuid.as_str()).collect(),
@@ -176,6 +177,8 @@ struct Work<'a> {
     policy: &'a Policy,
     now: Timestamp,
     same_server: bool,
+    /// Whether the clock cannot be trusted with ages.
+    leapt: bool,
     /// What the server before this one was last seen to have.
     of_server_before: HashSet<&'a str>,
     pool: BTreeMap<String, Session>,
@@ -200,6 +203,8 @@ impl<'a> Work<'a> {
             sessions: BTreeMap::new(),
             ..self.before.memory.clone()
         };
+        memory.note_seen(!self.same_server, self.policy, self.now);
+        self.leapt = memory.leapt;
         // One that bears its stamp here was reached after all.
         for server in &mut memory.unreachable {
             server.uuids.retain(|uuid| live.values().all(|here| here != uuid));
