@@ -224,7 +224,8 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
         let entry = match &args.name {
             None => closed
                 .iter()
-                .find(|entry| left_alone(transaction, &entry.session.uuid).is_none())
+                .filter(|entry| left_alone(transaction, &entry.session.uuid).is_none())
+                .min_by_key(|entry| entry.is_passing())
                 .ok_or(match closed.first() {
                     None => nothing,
                     Some(_) => "the only closed sessions are live but not tracked: run roster closed to list them",

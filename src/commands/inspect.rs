@@ -51,8 +51,37 @@ pub struct Row {
     pub state: State,
     pub live: Option<LiveSession>,
     pub closed_at: Option<Timestamp>,
+    /// How many older ones of this name and directory are closed, and whether this is one of them:
+    /// they are listed as one.
+    pub older: usize,
+    pub is_older: bool,
+    /// Whether a closed one never was more than a start of tmux.
+    pub is_passing: bool,
     /// The directory it belongs in, which was missing when it was brought back elsewhere.
     pub waits_for: Option<String>,
+}
+
+impl Row {
+    pub fn new(session: Session, state: State, live: Option<LiveSession>) -> Row {
+        Row {
+            session,
+            state,
+            live,
+            closed_at: None,
+            older: 0,
+            is_older: false,
+            is_passing: false,
+            waits_for: None,
+        }
+    }
+
+    /// Its state; of a closed one how many there are like it.
+    pub fn state(&self) -> String {
+        match self.older {
+            0 => self.state.word().to_owned(),
+            older => format!("{} ({})", self.state.word(), older + 1),
+        }
+    }
 }
 
 /// Everything at one moment.
@@ -188,15 +217,24 @@ fn rows_with(
         let displaced = memory.displaced.get(&session.uuid);
         let displaced = displaced.filter(|displaced| displaced.to == session.workdir);
         let waits_for = displaced.map(|displaced| displaced.from.clone());
-        Row { session, state, live, closed_at: None, waits_for }
+        Row { waits_for, ..Row::new(session, state, live) }
     });
-    let closed = closed.closed.into_iter().map(|entry| Row {
-        session: entry.session,
-        state: State::Closed,
-        live: None,
-        closed_at: Some(entry.closed_at),
-        waits_for: None,
+    let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
+    for entry in &closed.closed {
+        *counts.entry(entry.row()).or_default() += 1;
+    }
+    let closed = closed.closed.iter().map(|entry| {
+        // The newest comes first.
+        let count = counts.insert(entry.row(), 0).unwrap_or_default();
+        Row {
+            closed_at: Some(entry.closed_at),
+            older: count.saturating_sub(1),
+            is_older: count == 0,
+            is_passing: entry.is_passing(),
+            ..Row::new(entry.session.clone(), State::Closed, None)
+        }
     });
+    let closed: Vec<Row> = closed.collect();
     recorded.chain(closed).collect()
 }
 
@@ -302,15 +340,17 @@ fn print_rows(context: &Context, rows: &[Row], last: &str, as_json: bool) -> Out
         json(&rows.iter().map(JsonRow::from).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }
+    let mut rows: Vec<&Row> = rows.iter().filter(|row| !row.is_older).collect();
+    rows.sort_by_key(|row| row.is_passing);
     let now = Timestamp::now();
     let last = if rows.iter().any(|row| row.closed_at.is_some()) { "CLOSED" } else { last };
     let header = ["NAME", "STATE", "MODE", "WORKDIR", "CREATED", last];
     let mut table = vec![header.map(str::to_owned)];
-    for row in rows {
+    for row in &rows {
         let session = &row.session;
         table.push([
             visible(&session.name),
-            row.state.word().into(),
+            row.state(),
             visible(&session.mode),
             visible(&tilde(context, &session.workdir)),
             age(session.created_at, now),

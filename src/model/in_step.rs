@@ -63,9 +63,8 @@ pub fn is_in_step(
     if left != lost.len() || snapshot.lost_shown != restorable.to_string() {
         return false;
     }
-    let closed = &closed.closed;
-    closed.len() <= policy.closed_limit
-        && closed.iter().all(|entry| {
+    closed.is_trimmed(policy.closed_limit, now)
+        && closed.closed.iter().all(|entry| {
             let uuid = &entry.session.uuid;
             entry.unproven.is_none()
                 && is_uuid(uuid)

@@ -2,11 +2,12 @@
 //! sessions that were closed. Losing either costs convenience, never a record of the registry
 //! (FORMAT.md, "Files beside it").
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::host::Host;
+use super::name::is_given_by_tmux;
 use super::policy::Policy;
 use super::session::Session;
 use super::snapshot::{ServerId, SessionId};
@@ -269,14 +270,48 @@ impl Closed {
         Some(self.closed.remove(at))
     }
 
-    /// Drops what is beyond `limit` and older than a day, oldest first.
+    /// Drops what is beyond `limit` and older than a day, oldest first. Those of one name and
+    /// directory count as one, and passing ones by themselves.
     pub fn trim(&mut self, limit: usize, now: Timestamp) {
+        let mut kept = self.kept(limit, now).into_iter();
+        self.closed.retain(|_| kept.next().unwrap_or(true));
+    }
+
+    /// Whether nothing is to be dropped.
+    pub fn is_trimmed(&self, limit: usize, now: Timestamp) -> bool {
+        self.closed.len() <= limit || self.kept(limit, now).into_iter().all(|kept| kept)
+    }
+
+    fn kept(&self, limit: usize, now: Timestamp) -> Vec<bool> {
         const DAY: f64 = 86_400.0;
-        let mut kept = 0;
-        self.closed.retain(|entry| {
-            kept += 1;
-            kept <= limit || now.seconds_since(entry.closed_at) < DAY || entry.unproven.is_some()
-        });
+        let mut rows: HashMap<(&str, &str), usize> = HashMap::new();
+        let (mut lasting, mut passing) = (0, 0);
+        let mut are_kept = Vec::with_capacity(self.closed.len());
+        for entry in &self.closed {
+            let of_row = rows.entry(entry.row()).or_default();
+            let kept = if entry.is_passing() { &mut passing } else { &mut lasting };
+            *kept += usize::from(*of_row == 0);
+            *of_row += 1;
+            // What is one to look at must not grow for ever either.
+            let is_within = *kept <= limit && *of_row <= limit;
+            let is_new = now.seconds_since(entry.closed_at) < DAY;
+            are_kept.push(is_within || is_new || entry.unproven.is_some());
+        }
+        are_kept
+    }
+}
+
+impl ClosedSession {
+    /// What those that are listed as one have in common.
+    pub fn row(&self) -> (&str, &str) {
+        (&self.session.name, &self.session.workdir)
+    }
+
+    /// Whether tmux numbered it and it was gone within a minute: what starts tmux and then makes
+    /// sessions of its own leaves such ones.
+    pub fn is_passing(&self) -> bool {
+        let lived = self.closed_at.seconds_since(self.session.created_at);
+        is_given_by_tmux(&self.session.name) && (0.0..60.0).contains(&lived)
     }
 }
 

@@ -268,3 +268,35 @@ fn restore_all_names_what_had_to_step_aside() {
     let said = server.try_roster(&["restore", "--all"]).stderr;
     assert!(said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }
+
+#[test]
+fn closed_sessions_of_one_name_and_directory_are_listed_as_one() {
+    let server = started("");
+    for _ in 0..3 {
+        server.roster(&["new", "-d", "work", "-c", &server.dir("a")]);
+        server.roster(&["kill", "work"]);
+    }
+    server.roster(&["new", "-d", "work", "-c", &server.dir("b")]);
+    server.roster(&["kill", "work"]);
+    // As tmux-resurrect does with the session of a start, several times.
+    for _ in 0..2 {
+        server.tmux(&["new-session", "-d", "-s", "7"]);
+        server.wait_for_names(&["7", "one"]);
+        server.tmux(&["kill-session", "-t", "=7:"]);
+        server.wait_for_names(&["one"]);
+    }
+    let listed = server.roster(&["closed"]);
+    let shown: Vec<String> = listed
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(shown, ["work closed safe", "work closed (3)", "7 closed (2)"], "{listed}");
+    let all: serde_json::Value =
+        serde_json::from_str(&server.roster(&["closed", "--json"])).unwrap();
+    assert_eq!(all.as_array().unwrap().len(), 6);
+    // What was but a start of tmux is not what anybody means.
+    server.roster(&["reopen"]);
+    server.wait_for_names(&["one", "work"]);
+    assert_eq!(server.field("work", "workdir"), server.dir("b"));
+}

@@ -799,6 +799,35 @@ fn what_is_lost_since_a_time_that_cannot_be_counts_from_now() {
 
 /// It may yet turn out to be a loss, and then nothing else has its record.
 #[test]
+fn the_limit_of_closed_ones_counts_one_name_and_directory_once() {
+    let old = |name: &str, workdir: &str, lived: i64| {
+        let mut session = record(name, 1);
+        session.workdir = workdir.into();
+        session.created_at = at(-lived);
+        ClosedSession { session, closed_at: at(0), unproven: None, set_aside: false }
+    };
+    let mut closed = Closed::default();
+    let starts = (0..50).map(|_| old("0", "/", 3));
+    let work = (0..4).map(|_| old("work", "/w", 500));
+    let others = ["a", "b", "c"].map(|name| old(name, "/", 500));
+    let elsewhere = [old("work", "/x", 500), old("0", "/", 500)];
+    closed.closed = starts.chain(work).chain(others).chain(elsewhere).collect();
+    let kept = |closed: &Closed| -> Vec<String> {
+        let names = closed.closed.iter().map(|entry| entry.session.name.clone());
+        let mut names: Vec<String> = names.collect();
+        names.dedup();
+        names
+    };
+    let before = kept(&closed);
+    closed.trim(5, at(3600));
+    assert_eq!(kept(&closed), before, "nothing goes within a day");
+    closed.trim(5, at(2 * 86_400));
+    assert_eq!(kept(&closed), ["0", "work", "a", "b", "c", "work"]);
+    assert!(closed.is_trimmed(5, at(2 * 86_400)) && !closed.is_trimmed(4, at(2 * 86_400)));
+    assert_eq!(closed.closed.iter().filter(|entry| entry.session.name == "0").count(), 5);
+}
+
+#[test]
 fn a_close_that_is_not_yet_believed_stays_whatever_the_limit() {
     let entry = |n: u32, unproven| ClosedSession {
         session: record(&format!("n{n}"), n),

@@ -290,7 +290,7 @@ mod tests {
         let row = |state| {
             let uuid = "3b241101-e2bb-4255-8caf-4136c566a962".into();
             let session = Session::with("work", "/w", "safe", uuid, tmux_roster::Timestamp::ZERO);
-            Row { session, state, live: None, closed_at: None, waits_for: None }
+            Row::new(session, state, None)
         };
         let mut menus = vec![of_current(Some(&row(State::Live)), 2), of_current(None, 0)];
         let states = [State::Live, State::Lost, State::Unreachable, State::Closed];

@@ -155,11 +155,12 @@ fn rename_row(
 
 /// Live ones by last use, then lost ones, then closed ones, the newest first.
 fn sorted(view: &View) -> Vec<&Row> {
-    let mut rows: Vec<&Row> = view.rows.iter().filter(|row| is_uuid(&row.session.uuid)).collect();
+    let is_shown = |row: &&Row| is_uuid(&row.session.uuid) && !row.is_older;
+    let mut rows: Vec<&Row> = view.rows.iter().filter(is_shown).collect();
     rows.sort_unstable_by_key(|row| {
         let session = &row.session;
         let used = row.closed_at.unwrap_or(session.last_attached_at);
-        (row.state as u8, Reverse(used), Reverse(session.created_at), &session.name)
+        (row.state as u8, row.is_passing, Reverse(used), Reverse(session.created_at), &session.name)
     });
     rows
 }
@@ -174,7 +175,7 @@ fn cells(context: &Context, row: &Row) -> Vec<String> {
     let session = &row.session;
     let health = match row.state {
         State::Live => visible(&session.last_health_status),
-        state => state.word().into(),
+        _ => row.state(),
     };
     let windows = row.live.as_ref().map_or_else(String::new, |live| live.windows.to_string());
     vec![
