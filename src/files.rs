@@ -301,7 +301,7 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, FileError> {
 }
 
 /// A name for a temporary file that belongs to the file `name`; see [`remove_leftovers`].
-pub(crate) fn temporary_name(name: &OsStr) -> OsString {
+pub fn temporary_name(name: &OsStr) -> OsString {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let nanos =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();

@@ -385,7 +385,7 @@ fn a_misspelt_option_is_told_with_the_one_that_was_meant() {
     ];
     let others = ["@roster_mode", "@roster_mine", "@roster-command-x", "@rosterx", "@other"];
     for name in meant.iter().map(|(name, _)| *name).chain(others) {
-        server.tmux(&["set-option", "-g", name, "x"]);
+        server.tmux(&["set-option", "-g", name, "true"]);
     }
     let (findings, well) = doctor(&server, &[]);
     let mut told = found(&findings, "options", "problem");

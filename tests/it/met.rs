@@ -300,3 +300,36 @@ fn closed_sessions_of_one_name_and_directory_are_listed_as_one() {
     server.wait_for_names(&["one", "work"]);
     assert_eq!(server.field("work", "workdir"), server.dir("b"));
 }
+
+#[test]
+fn doctor_finds_a_folder_that_cannot_be_made_and_programs_that_are_not_there() {
+    let server = started(
+        "set -g @roster-on-created 'nosuch-note created'\nset -g @roster-command-safe 'nosuch-agent x'\n\
+         set -g @roster-on-closed 'true'\n",
+    );
+    server.wait_until_idle();
+    let output = server.try_roster(&["doctor"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    for (option, program) in
+        [("@roster-on-created", "nosuch-note"), ("@roster-command-safe", "nosuch-agent")]
+    {
+        let found = format!("{option} starts \"{program}\", which is not in the PATH");
+        assert!(said.contains(&found), "{said}");
+    }
+    assert!(!said.contains("@roster-on-closed starts"), "{said}");
+    // Of a long line in the log the reason is seen.
+    assert!(said.contains("No such file or directory (os error 2)\n"), "{said}");
+
+    let doctor = |state: &str| {
+        let mut command = server.command(crate::env::ROSTER);
+        let output = command.env("XDG_STATE_HOME", state).args(["-L", "x", "doctor"]).output();
+        let output = output.unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let file = server.dir("tmux.conf");
+    let (well, said) = doctor(&format!("{file}/state"));
+    assert!(!well && said.contains("PROBLEM  folder       cannot make "), "{said}");
+    let fine = server.path("b/deep/er");
+    assert!(doctor(&fine.display().to_string()).0 && !server.path("b/deep").exists());
+    assert_eq!(std::fs::read_dir(server.path("b")).unwrap().count(), 0);
+}

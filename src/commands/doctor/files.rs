@@ -1,5 +1,6 @@
 //! What doctor looks at beside tmux: the folder and its files, and whether they agree with tmux.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -52,6 +53,25 @@ pub fn check_disk(exam: &mut Examination, place: &Place) -> bool {
     let found = format!("the file system of {} is {what}", place.dir.display());
     exam.problem("disk", &found, remedy);
     false
+}
+
+/// Where there is no folder yet, one can be made.
+pub fn check_parent(exam: &mut Examination, place: &Place) {
+    if files::exists(&place.dir) {
+        return;
+    }
+    let Some(parent) = place.dir.ancestors().skip(1).find(|above| files::exists(above)) else {
+        return;
+    };
+    let trial = parent.join(files::temporary_name(OsStr::new("roster")));
+    match fs::create_dir(&trial) {
+        Ok(()) => drop(fs::remove_dir(&trial)),
+        Err(error) => {
+            let found =
+                format!("cannot make {} in {}: {error}", place.dir.display(), parent.display());
+            exam.problem("folder", &found, "set XDG_STATE_HOME to a folder that you can write to");
+        }
+    }
 }
 
 /// Nobody else may read or change the files.

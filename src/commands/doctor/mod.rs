@@ -11,15 +11,15 @@ use tmux_roster::model::snapshot::ServerId;
 use crate::cli;
 use crate::commands::context::{Context, Outcome};
 use crate::commands::doctor::files::{
-    check_disk, check_fzf, check_install, check_lock, check_log, check_permissions, check_registry,
-    check_times,
+    check_disk, check_fzf, check_install, check_lock, check_log, check_parent, check_permissions,
+    check_registry, check_times,
 };
 use crate::commands::doctor::repair::mend;
 use crate::commands::doctor::server::{
     check_folder, check_hooks, check_hosts, check_keys, check_options, check_plugin, check_program,
     check_server, check_socket,
 };
-use crate::commands::output::{count, cut, json, print, terminal_columns, visible};
+use crate::commands::output::{count, cut_inside, json, print, terminal_columns, visible};
 
 pub mod files;
 pub mod options;
@@ -123,7 +123,6 @@ pub fn doctor(context: &Context, args: &cli::Doctor) -> Outcome {
 
 fn text(findings: &[Finding], columns: Option<usize>) -> String {
     let mut text = String::new();
-    // What was logged may be long: here a line is a line, and the log has all of it.
     let room = columns.unwrap_or(100).saturating_sub(MARGIN + 1).max(20);
     for finding in findings {
         let level = match finding.level {
@@ -133,7 +132,7 @@ fn text(findings: &[Finding], columns: Option<usize>) -> String {
         };
         text.push_str(&format!("{level:<8} {:<12} {}\n", finding.check, finding.found));
         for line in &finding.lines {
-            text.push_str(&format!("{:MARGIN$} {}\n", "", cut(line, room)));
+            text.push_str(&format!("{:MARGIN$} {}\n", "", cut_inside(line, room)));
         }
         if !finding.remedy.is_empty() {
             text.push_str(&format!("{:MARGIN$} -> {}\n", "", finding.remedy));
@@ -163,6 +162,7 @@ fn examine(context: &Context) -> Examination {
     if let Some(place) = &place {
         check_socket(&mut exam, place, asked.is_some());
         check_hosts(&mut exam, place);
+        check_parent(&mut exam, place);
         check_permissions(&mut exam, place);
         let is_free = !check_disk(&mut exam, place) || check_lock(&mut exam, place);
         check_registry(&mut exam, place, asked.as_ref(), settings.as_ref(), is_free);

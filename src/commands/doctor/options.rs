@@ -86,8 +86,8 @@ pub fn of_scripts(name: &str, value: &str, home: Option<&Path>) -> Option<Compla
     Some((found, "fix it in tmux.conf".into()))
 }
 
-/// A command that is started without a shell, and cannot be.
-pub fn command(name: &str, value: &str) -> Option<Complaint> {
+/// A command that is started without a shell, and cannot be, given the server's PATH.
+pub fn command(name: &str, value: &str, path: Option<&str>) -> Option<Complaint> {
     let words = match shell_words::split(value) {
         Ok(words) => words,
         Err(error) => {
@@ -100,11 +100,21 @@ pub fn command(name: &str, value: &str) -> Option<Complaint> {
         let found = format!("{name} starts {program:?}, but ~ is not expanded here");
         return Some((found, "write the full path in tmux.conf".into()));
     }
-    // Others are looked for in the PATH of that time, and our variables are not known yet.
-    if !program.starts_with('/') || program.contains('$') || is_program(Path::new(program)) {
+    // Our variables are not known yet.
+    if program.contains('$') {
         return None;
     }
-    let found = format!("{name} starts {program:?}, which is not a program");
+    let found = match (program.starts_with('/'), path) {
+        (true, _) if is_program(Path::new(program)) => return None,
+        (true, _) => format!("{name} starts {program:?}, which is not a program"),
+        (false, Some(path)) if !program.contains('/') => {
+            if path.split(':').any(|folder| is_program(&Path::new(folder).join(program))) {
+                return None;
+            }
+            format!("{name} starts {program:?}, which is not in the PATH of the tmux server")
+        }
+        _ => return None,
+    };
     Some((found, "put an executable there (chmod +x), or fix it in tmux.conf".into()))
 }
 

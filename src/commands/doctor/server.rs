@@ -338,6 +338,8 @@ pub fn check_options(
         Err(error) => return exam.problem("options", &error.to_string(), ""),
     };
     let names = options::names(&listed);
+    let path = show(&["show-environment", "-g", "PATH"]).ok();
+    let path = path.and_then(|line| Some(line.trim_end().strip_prefix("PATH=")?.to_owned()));
     let mut complaints: Vec<_> = names.iter().filter_map(|name| options::misspelt(name)).collect();
     let home = context.environment.home();
     let of_scripts = read_by(Reader::Scripts);
@@ -346,7 +348,7 @@ pub fn check_options(
     );
     for name in names.iter().filter(|name| name.starts_with(options::COMMAND)) {
         match show(&["show-options", "-gqv", name]) {
-            Ok(value) => complaints.extend(options::command(name, &value)),
+            Ok(value) => complaints.extend(options::command(name, &value, path.as_deref())),
             Err(error) => exam.problem("options", &error.to_string(), ""),
         }
     }
@@ -354,7 +356,7 @@ pub fn check_options(
     for name in OPTIONS.iter().filter(|name| name.contains("-on-")) {
         let value = value(answer, name);
         if shell_words::split(&value).is_ok() {
-            complaints.extend(options::command(name, &value));
+            complaints.extend(options::command(name, &value, path.as_deref()));
         }
     }
     for (found, remedy) in &complaints {
