@@ -168,7 +168,14 @@ pub fn rows_of(remembered: &Remembered, mut answer: Answer, settings: &Settings)
 
 fn settle(place: &Place, remembered: &Remembered, answer: &mut Answer, settings: &Settings) {
     let deadline = Instant::now() + ANSWER_LIMIT;
-    directories::settle(&place.tmux, remembered, &mut answer.snapshot, &settings.policy, deadline);
+    directories::settle(
+        &place.tmux,
+        remembered,
+        &mut answer.snapshot,
+        &settings.policy,
+        None,
+        deadline,
+    );
 }
 
 /// What both should say, and the UUIDs that sessions would be given which are not recorded yet.

@@ -305,9 +305,11 @@ impl<'a> Transaction<'a> {
             write_json(&self.place.memory(), &self.remembered.memory, Durability::Lazy)?;
         }
         let now = Timestamp::now();
+        let is_old = !self.version().tells_directories();
+        let job_of = is_old.then(|| self.job_directory()).flatten().map(|(id, _)| id);
         let policy = &self.settings.policy;
         let (snapshot, deadline) = (&mut self.answer.snapshot, self.trigger.deadline());
-        directories::settle(&self.place.tmux, &self.remembered, snapshot, policy, deadline);
+        directories::settle(&self.place.tmux, &self.remembered, snapshot, policy, job_of, deadline);
         if !self.hooks_asked
             && is_host_known
             && is_in_step(&self.remembered, &self.answer.snapshot, policy, now)
@@ -592,13 +594,19 @@ impl<'a> Transaction<'a> {
 
     /// Before 3.2 tmux does not tell a session's directory, but a hook's job runs in that of the
     /// session whose event started it.
-    fn use_job_directory(&mut self) {
-        let Trigger::Hook { session: Some(id), .. } = self.trigger else { return };
-        let Ok(here) = std::env::current_dir() else { return };
+    fn job_directory(&self) -> Option<(SessionId, PathBuf)> {
+        let Trigger::Hook { session: Some(id), .. } = self.trigger else { return None };
+        let here = std::env::current_dir().ok()?;
         // tmux falls back to the home folder where it cannot enter the directory.
-        if std::env::var_os("HOME").is_some_and(|home| Path::new(&home) == here) {
+        let is_home = std::env::var_os("HOME").is_some_and(|home| Path::new(&home) == here);
+        (!is_home).then_some((id, here))
+    }
+
+    fn use_job_directory(&mut self) {
+        if self.version().tells_directories() {
             return;
         }
+        let Some((id, here)) = self.job_directory() else { return };
         for live in &mut self.answer.snapshot.sessions {
             if live.id == id && matches!(live.workdir, Workdir::Guess(_)) {
                 live.workdir = Workdir::Guess(here.as_os_str().as_bytes().to_vec());

@@ -333,3 +333,16 @@ fn doctor_finds_a_folder_that_cannot_be_made_and_programs_that_are_not_there() {
     assert!(doctor(&fine.display().to_string()).0 && !server.path("b/deep").exists());
     assert_eq!(std::fs::read_dir(server.path("b")).unwrap().count(), 0);
 }
+
+#[test]
+fn a_session_that_was_there_before_the_plugin_is_recorded_where_it_began() {
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "one", "-c", &server.dir("b")]);
+    // Before 3.2 tmux tells the directory of the pane in front alone.
+    server.tmux(&["split-window", "-t", "=one:", "-c", &server.dir("a")]);
+    server.tmux(&["set-option", "-g", "@roster-binary", crate::env::ROSTER]);
+    server.tmux(&["run-shell", concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux")]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
+    assert_eq!(server.field("one", "workdir"), server.dir("b"));
+}

@@ -224,7 +224,7 @@ fn wait_for_step(
         let now = Timestamp::now();
         let (snapshot, policy) = (&mut answer.snapshot, &settings.policy);
         let deadline = Instant::now() + ANSWER_LIMIT;
-        directories::settle(&place.tmux, &remembered, snapshot, policy, deadline);
+        directories::settle(&place.tmux, &remembered, snapshot, policy, None, deadline);
         let plan = directories::plan(&remembered, snapshot, policy, now, &mut new_uuid);
         let (before, after) = (&remembered.registry.sessions, &plan.next.registry.sessions);
         let changed = after.iter().filter(|(name, record)| before.get(*name) != Some(record));

@@ -160,7 +160,8 @@ fn commands(
         "set-hook -gu '{hook}' ; run-shell -b \"#{{@roster_program}} load --status >/dev/null 2>&1 || :\""
     );
     lines.push(line(&[b"set-hook", b"-g", hook.as_bytes(), again.as_bytes()]));
-    lines.push(line(&[b"run-shell", b"-b", b"#{@roster_run}"]));
+    // Not in our own folder: before 3.2 a job's directory is taken for its session's.
+    lines.push(line(&[b"run-shell", b"-b", b"cd 2>/dev/null; #{@roster_run}"]));
     lines
 }
 
