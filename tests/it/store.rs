@@ -818,9 +818,13 @@ fn of_many_that_save_at_once_none_is_lost() {
 fn killed_writers_leave_the_registry_whole_and_the_lock_free() {
     let many: Vec<String> = (0..300).map(|n| record(&format!("n{n:03}"))).collect();
     let place = Place::with(registry(&many));
-    let start = Instant::now();
-    place.ok(&["attached", "n007"]);
-    let whole = start.elapsed();
+    let life = || {
+        let start = Instant::now();
+        place.ok(&["attached", "n007"]);
+        start.elapsed()
+    };
+    // Of one alone the load of a moment may make many lives.
+    let whole = (0..5).map(|_| life()).min().expect("five");
     let (mut killed, mut fresh) = (0, 0);
     for n in 0..300_u32 {
         let (args, name) = (["attached", "mode", "save"][n as usize % 3], format!("k{n:03}"));
