@@ -3,8 +3,15 @@
 //! The lock is a POSIX record lock: it belongs to the process, any close of the file by its
 //! holder releases it, and the kernel releases it when the holder dies. So the file is opened
 //! once, here, and a mutex keeps threads of one process apart.
+//!
+//! Other programs take a flock(2) on the same file, and on Linux's local file systems the two
+//! kinds do not meet: there we hold both. The record lock comes first, and nobody waits with one
+//! in hand: who is refused the flock lets go of both, so a program that has a flock and waits
+//! for the record lock gets it. Of ours only one at a time comes as far as the flock, so they do
+//! not turn each other away. A flock belongs to the open file, which children would inherit: std
+//! opens every file close-on-exec.
 
-use std::fs::{self, FileTimes, Metadata};
+use std::fs::{self, File, FileTimes, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -106,6 +113,8 @@ pub(super) fn acquire(
         }
     };
     let lock = lock_file(path, wait, longest, &mut pauses)?;
+    // Of one file with two names, we would refuse ourselves the second flock.
+    let of_target = of_target.filter(|path| !is_same(path, &lock).unwrap_or(false));
     let of_target =
         of_target.map(|path| lock_file(path, wait, longest, &mut pauses)).transpose()?;
     Ok(LockGuard { lock, _of_target: of_target, _threads: threads })
@@ -143,34 +152,109 @@ fn lock_file(
     let (mut limit, mut before) = (wait, None);
     prepare(path)?;
     loop {
-        match FileLock::lock(path, false, FileOptions::new().write(true)) {
-            Ok(lock) => {
-                check_same(path, &lock)?;
-                return Ok(lock);
-            }
-            Err(error) if is_held(path, &error) => {
-                // Under `threads`: nobody in this process holds what closing the file would free.
-                if before.is_none() && longest > wait {
-                    before = holder(path);
-                }
-                if pauses.rest(limit) {
-                    continue;
-                }
-                let now = holder(path);
-                if limit >= longest || now == before {
-                    return Err(pauses.busy(path));
-                }
-                (limit, before) = ((limit + wait).min(longest), now);
-            }
-            Err(error) => return Err(io_error("lock", path)(error).into()),
+        if let Some(lock) = try_both(path).map_err(io_error("lock", path))? {
+            check_same(path, &lock)?;
+            return Ok(lock);
         }
+        // Under `threads`: nobody in this process holds what closing the file would free.
+        if before.is_none() && longest > wait {
+            before = holder(path);
+        }
+        if pauses.rest(limit) {
+            continue;
+        }
+        let now = holder(path);
+        if limit >= longest || now == before {
+            return Err(pauses.busy(path));
+        }
+        (limit, before) = ((limit + wait).min(longest), now);
     }
 }
 
-/// The process that holds the lock, if there is one and the system tells.
+/// The record lock and the flock, or neither: `None` if another has one of them.
+fn try_both(path: &Path) -> io::Result<Option<FileLock>> {
+    match FileLock::lock(path, false, FileOptions::new().write(true)) {
+        // What is dropped is freed.
+        Ok(lock) => Ok(add_flock(&lock.file).then_some(lock)),
+        Err(error) if is_held(path, &error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the flock on a file whose record lock we have; `false` if another has it.
+///
+/// Where nobody can have one (ENOLCK, EOPNOTSUPP, EINVAL, ENOSYS, or what else a file system says
+/// there), the record lock is all there is.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn add_flock(file: &File) -> bool {
+    use rustix::fs::{FlockOperation, flock};
+    use rustix::io::Errno;
+
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::INTR) => false,
+        Err(Errno::WOULDBLOCK) => !keeps_apart(file),
+        Ok(()) | Err(_) => true,
+    }
+}
+
+/// On macOS and the BSDs the two kinds exclude each other, even within one process: our record
+/// lock keeps every flock away, ours too. (FreeBSD's flock(2) says so; XNU's kern_lockf.c has one
+/// list for both, and the owner of a flock is the open file.)
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn add_flock(_: &File) -> bool {
+    true
+}
+
+/// Whether flocks and record locks on this file do not meet, so that who refused us a flock is
+/// another. Asked only then: it is a system call.
+///
+/// Linux keeps them apart on file systems that have no locks of their own, as these. NFS and SMB
+/// (flock(2) tells it), 9p, Lustre and some of FUSE (their sources do) make a record lock of a
+/// flock, and not one of ours: our own refuses us the flock, and keeps others' away. Of those that
+/// we do not know we believe the same: else we might wait for ourselves, and nobody could write
+/// any more.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn keeps_apart(file: &File) -> bool {
+    const LOCAL: [u32; 13] = [
+        0xef53,      // ext2, ext3, ext4
+        0x5846_5342, // XFS
+        0x9123_683e, // Btrfs
+        0x0102_1994, // tmpfs
+        0x794c_7630, // overlayfs
+        0x2fc1_2fc1, // ZFS
+        0xf2f5_2010, // F2FS
+        0xca45_1a4e, // bcachefs
+        0xf15f,      // eCryptfs
+        0x8584_58f6, // ramfs
+        0x3153_464a, // JFS
+        0x5265_4973, // ReiserFS
+        0x3434,      // NILFS
+    ];
+    rustix::fs::fstatfs(file).is_ok_and(|found| LOCAL.contains(&(found.f_type as u32)))
+}
+
+/// The process that holds the lock, if there is one and the system tells: that with the flock,
+/// which ours have too, else that with the record lock. The flock comes first as whoever waits
+/// for it has the record lock for a moment, too, and holds nobody up. (macOS tells -1 of a flock.)
 fn holder(path: &Path) -> Option<Pid> {
-    let file = fs::File::open(path).ok()?;
-    fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).ok()??.pid
+    let file = File::open(path).ok()?;
+    let of_flock = file.metadata().ok().and_then(|found| holder_of_flock(found.ino()));
+    of_flock.or_else(|| fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).ok()??.pid)
+}
+
+/// From Linux's /proc/locks, where lines like `1: FLOCK  ADVISORY  WRITE 708 00:13:22 0 EOF` have
+/// the process behind the kind, and device and inode behind that. The device is not always the one
+/// that stat(2) tells (Btrfs, overlayfs). Who waits has `->` before the kind. A line may come twice
+/// while others come and go.
+fn holder_of_flock(inode: u64) -> Option<Pid> {
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, file, ..] = words[..] else { return None };
+        let (_, found) = file.rsplit_once(':')?;
+        let pid = pid.parse().ok().filter(|pid| *pid > 0)?;
+        Pid::from_raw(pid).filter(|_| found.parse() == Ok(inode))
+    })
 }
 
 /// Makes the lock file, private, if it is not there; refuses a link and another user's file.
@@ -189,12 +273,16 @@ fn prepare(path: &Path) -> Result<(), StoreError> {
 
 /// The file that we locked is the one that stands at `path`, and no link was put there.
 fn check_same(path: &Path, lock: &FileLock) -> Result<(), StoreError> {
-    let locked = lock.file.metadata().map_err(io_error("lock", path))?;
-    let named = fs::symlink_metadata(path).map_err(io_error("lock", path))?;
-    if (locked.dev(), locked.ino()) == (named.dev(), named.ino()) {
+    if is_same(path, lock).map_err(io_error("lock", path))? {
         return Ok(());
     }
     Err(StoreError::NotOurs { path: path.to_owned(), reason: "it was replaced meanwhile" })
+}
+
+fn is_same(path: &Path, lock: &FileLock) -> io::Result<bool> {
+    let locked = lock.file.metadata()?;
+    let named = fs::symlink_metadata(path)?;
+    Ok((locked.dev(), locked.ino()) == (named.dev(), named.ino()))
 }
 
 fn is_held(path: &Path, error: &io::Error) -> bool {

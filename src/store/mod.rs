@@ -211,8 +211,8 @@ impl Store {
 
     /// Takes the lock that every writer takes, for as long as the result lives.
     ///
-    /// Excludes other processes and threads that come this way, not a program that locks with
-    /// flock(2) or not at all. The folder is made (0700) if it is missing.
+    /// Excludes other processes and threads that come this way, and programs that lock the lock
+    /// file with flock(2) or a record lock. The folder is made (0700) if it is missing.
     ///
     /// While you hold it, the operations of any `Store` that write wait in vain: change the registry
     /// through what this returns.

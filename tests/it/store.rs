@@ -2,7 +2,7 @@
 //! is left after a crash.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use file_lock::{FileLock, FileOptions};
 use proptest::prelude::*;
+use rustix::fs::{FlockOperation, flock};
 use tmux_roster::store::migrate::Step;
 use tmux_roster::store::{KEPT_BACKUPS, KEPT_DAYS, StoreError, Times};
 use tmux_roster::{MigrationPlan, Registry, Session, Store, Timestamp, migration_plan};
 
-use crate::env::{Folder, LOAD, ROSTER, kill_at, stderr};
+use crate::env::{Folder, LOAD, ROSTER, can, can_trace, kill_at, stderr, wait_for};
 
 const EMPTY: &str = "{\"schema_version\":1,\"sessions\":{}}";
 const DAY: i128 = 86_400 * 1_000_000_000;
@@ -816,9 +818,13 @@ fn of_many_that_save_at_once_none_is_lost() {
 fn killed_writers_leave_the_registry_whole_and_the_lock_free() {
     let many: Vec<String> = (0..300).map(|n| record(&format!("n{n:03}"))).collect();
     let place = Place::with(registry(&many));
-    let start = Instant::now();
-    place.ok(&["attached", "n007"]);
-    let whole = start.elapsed();
+    let life = || {
+        let start = Instant::now();
+        place.ok(&["attached", "n007"]);
+        start.elapsed()
+    };
+    // Of one alone the load of a moment may make many lives.
+    let whole = (0..5).map(|_| life()).min().expect("five");
     let (mut killed, mut fresh) = (0, 0);
     for n in 0..300_u32 {
         let (args, name) = (["attached", "mode", "save"][n as usize % 3], format!("k{n:03}"));
@@ -851,18 +857,100 @@ fn killed_writers_leave_the_registry_whole_and_the_lock_free() {
     assert!(place.files_with(".corrupt.").is_empty());
 }
 
-/// The holder of a lock, in a process of its own: this test binary once more.
+/// How a process holds the lock: as we do, or as other programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ours,
+    Flock,
+    Record,
+}
+
+impl Kind {
+    /// Waits for the lock of a registry, and does something under it.
+    fn hold(self, registry: &Path, then: impl FnOnce()) {
+        let path = registry.with_extension("json.lock");
+        match self {
+            Kind::Ours => {
+                let store = Store::new(registry);
+                let _locked = store.lock().expect("the lock");
+                then();
+            }
+            Kind::Flock => {
+                let file = File::create(path).unwrap();
+                flock(&file, FlockOperation::LockExclusive).unwrap();
+                then();
+            }
+            Kind::Record => {
+                let options = FileOptions::new().write(true).create(true);
+                let _lock = FileLock::lock(path, true, options).unwrap();
+                then();
+            }
+        }
+    }
+
+    /// Whether the lock is free to a program that takes it so. Not for a file that this process
+    /// has a lock on.
+    fn is_free(self, lock: &Path) -> bool {
+        match self {
+            Kind::Ours => unreachable!("a Store tells it"),
+            Kind::Flock => {
+                let file = File::open(lock).unwrap();
+                flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+            }
+            Kind::Record => FileLock::lock(lock, false, FileOptions::new().write(true)).is_ok(),
+        }
+    }
+
+    /// This test binary once more, which does `what` with the lock of that kind.
+    fn helper(self, what: &str, registry: &Path) -> Command {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["--exact", "store::lock_for_another_test", "--nocapture"]);
+        command.env("ROSTER_TEST_LOCK", format!("{self:?} {what}"));
+        command.env("ROSTER_TEST_REGISTRY", registry);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+    }
+}
+
+#[test]
+fn lock_for_another_test() {
+    let Ok(words) = std::env::var("ROSTER_TEST_LOCK") else { return };
+    let registry = PathBuf::from(std::env::var_os("ROSTER_TEST_REGISTRY").unwrap());
+    let (kind, what) = words.split_once(' ').unwrap();
+    let kinds = [Kind::Ours, Kind::Flock, Kind::Record];
+    let kind = kinds.into_iter().find(|one| format!("{one:?}") == kind).unwrap();
+    if what == "hold" {
+        kind.hold(&registry, || {
+            println!("holding");
+            // Until the other test has gone.
+            let _ = std::io::stdin().read(&mut [0]);
+        });
+        return;
+    }
+    for n in 0..16 {
+        kind.hold(&registry, || {
+            let bytes = fs::read(&registry).unwrap();
+            let mut value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            let name = format!("{kind:?}{n}");
+            value["sessions"][&name] =
+                serde_json::to_value(Session::new(&name, "/w", "safe")).unwrap();
+            let new = registry.with_extension("new");
+            fs::write(&new, value.to_string()).unwrap();
+            fs::rename(&new, &registry).unwrap();
+        });
+    }
+}
+
+/// The holder of a lock, in a process of its own.
 struct Holder(Child);
 
 impl Holder {
     fn of(place: &Place) -> Holder {
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "store::hold_the_lock_for_another_test", "--nocapture"])
-            .env("ROSTER_TEST_HOLD", place.registry())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the test binary runs");
+        Holder::with(Kind::Ours, &place.registry())
+    }
+
+    fn with(kind: Kind, registry: &Path) -> Holder {
+        let mut child = kind.helper("hold", registry).spawn().expect("the test binary runs");
         let lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
         let held = lines.map_while(Result::ok).any(|line| line.contains("holding"));
         assert!(held, "the holder got the lock");
@@ -875,16 +963,6 @@ impl Drop for Holder {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-#[test]
-fn hold_the_lock_for_another_test() {
-    let Some(path) = std::env::var_os("ROSTER_TEST_HOLD") else { return };
-    let store = Store::new(path);
-    let _locked = store.lock().expect("the lock");
-    println!("holding");
-    // Until the other test has gone.
-    let _ = std::io::stdin().read(&mut [0]);
 }
 
 #[test]
@@ -907,6 +985,206 @@ fn a_holder_that_never_lets_go_is_named_after_two_seconds() {
     drop(holder);
     place.ok(&["delete", "a"]);
     assert!(place.names().is_empty());
+}
+
+#[test]
+fn who_locks_with_flock_or_a_record_lock_keeps_us_waiting() {
+    for kind in [Kind::Flock, Kind::Record] {
+        let place = Place::with(registry(&[record("a")]));
+        let holder = Holder::with(kind, &place.registry());
+        let start = Instant::now();
+        let said = place.fails(&["save", "b", "/b", "safe"]);
+        let (waited, two) = (start.elapsed(), Duration::from_secs(2));
+        assert!(said.contains("could not get the lock"), "{kind:?}: {said}");
+        assert!(said.contains("sessions.json.lock within"), "{kind:?}: {said}");
+        assert!((two..two + LOAD).contains(&waited), "{kind:?}: {waited:?}");
+        assert_eq!(place.ok(&["names"]), "[\"a\"]\n");
+        // It comes as soon as the other lets go, which here is killed.
+        let mut waiter = place.command(&["save", "b", "/b", "safe"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(waiter.try_wait().unwrap().is_none(), "{kind:?}");
+        assert_eq!(place.names(), ["a"], "{kind:?}");
+        drop(holder);
+        assert!(waiter.wait().unwrap().success(), "{kind:?}");
+        assert_eq!(place.names(), ["a", "b"]);
+    }
+}
+
+#[test]
+fn we_keep_waiting_who_locks_with_flock_or_a_record_lock() {
+    let place = Place::with(EMPTY);
+    let lock = place.path("sessions.json.lock");
+    let holder = Holder::of(&place);
+    for kind in [Kind::Flock, Kind::Record] {
+        assert!(!kind.is_free(&lock), "{kind:?}");
+    }
+    drop(holder);
+    for kind in [Kind::Flock, Kind::Record] {
+        assert!(kind.is_free(&lock), "{kind:?}: the holder was killed");
+    }
+}
+
+#[test]
+fn none_that_saves_at_the_same_time_with_flock_or_a_record_lock_loses_anything() {
+    for kind in [Kind::Flock, Kind::Record] {
+        let place = Place::with(EMPTY);
+        let mut other = kind.helper("save", &place.registry()).spawn().unwrap();
+        let save = |n| place.command(&["save", &format!("n{n}"), "/w", "safe"]).spawn().unwrap();
+        for mut child in (0..48).map(save).collect::<Vec<Child>>() {
+            let ended = child.wait().unwrap();
+            assert!(ended.success(), "{kind:?}: {}", said_by(child));
+        }
+        assert!(other.wait().unwrap().success(), "{kind:?}");
+        let names = place.names();
+        let of_other = names.iter().filter(|name| name.starts_with(&format!("{kind:?}"))).count();
+        assert_eq!((of_other, names.len()), (16, 64), "{kind:?}: {names:?}");
+    }
+}
+
+fn said_by(child: Child) -> String {
+    let mut said = String::new();
+    let _ = child.stderr.expect("stderr").read_to_string(&mut said);
+    said
+}
+
+/// Whether there is util-linux's flock, which scripts use.
+fn can_flock(test: &str) -> bool {
+    can(test, Command::new("flock").args(["--close", "/dev/null", "true"]))
+}
+
+#[test]
+fn a_script_that_uses_flock_and_we_wait_for_each_other() {
+    if !can_flock("a script that uses flock") {
+        return;
+    }
+    let place = Place::with(EMPTY);
+    let lock = place.path("sessions.json.lock");
+    let mut script = Command::new("flock");
+    script.arg(&lock).args(["sh", "-c", "echo held; cat"]).stdin(Stdio::piped());
+    let mut script = script.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(script.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    let busy = place.fails(&["save", "a", "/a", "safe"]);
+    assert!(busy.contains("another process holds it"), "{busy}");
+    drop(script.stdin.take());
+    assert!(script.wait().unwrap().success());
+    place.ok(&["save", "a", "/a", "safe"]);
+
+    let holder = Holder::of(&place);
+    let mut script = Command::new("flock");
+    script.args(["--nonblock"]).arg(&lock).arg("true");
+    assert_eq!(script.status().unwrap().code(), Some(1));
+    drop(holder);
+    assert!(script.status().unwrap().success());
+}
+
+/// As with holders of our own: only one that stays is a reason to give up after two seconds.
+#[cfg(target_os = "linux")]
+#[test]
+fn holders_of_a_flock_that_follow_one_another_are_waited_for() {
+    if !can_flock("holders of a flock that follow one another") {
+        return;
+    }
+    let place = Place::with(EMPTY);
+    let lock = place.path("sessions.json.lock");
+    place.write("sessions.json.lock", "");
+    let start = || {
+        let mut script = Command::new("flock");
+        script.args(["--close"]).arg(&lock).args(["sleep", "1"]).spawn().unwrap()
+    };
+    let mut holders: Vec<Child> = (0..4).map(|_| start()).collect();
+    wait_for(|| (!Kind::Flock.is_free(&lock)).then_some(()), || "the first holder".into());
+    place.ok(&["save", "a", "/a", "safe"]);
+    for holder in &mut holders {
+        assert!(holder.wait().unwrap().success());
+    }
+    // One that stays is given up after two seconds also by many: each of them has the record lock
+    // for a moment whenever it looks.
+    let holder = Holder::with(Kind::Flock, &place.registry());
+    let save = |n| {
+        let start = Instant::now();
+        (place.command(&["save", &format!("n{n}"), "/w", "safe"]).spawn().unwrap(), start)
+    };
+    for (mut child, start) in (0..8).map(save).collect::<Vec<(Child, Instant)>>() {
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        let (waited, two) = (start.elapsed(), Duration::from_secs(2));
+        assert!((two..two + LOAD).contains(&waited), "{waited:?}");
+    }
+    drop(holder);
+}
+
+#[test]
+fn the_lock_of_a_links_target_is_both_kinds_too() {
+    let place = Place::new();
+    place.write("real.json", EMPTY);
+    symlink("real.json", place.registry()).unwrap();
+    for kind in [Kind::Flock, Kind::Record] {
+        let holder = Holder::with(kind, &place.path("real.json"));
+        let said = place.fails(&["save", "a", "/a", "safe"]);
+        assert!(said.contains("real.json.lock within"), "{kind:?}: {said}");
+        drop(holder);
+        place.ok(&["save", "a", "/a", "safe"]);
+        let holder = Holder::of(&place);
+        assert!(!kind.is_free(&place.path("real.json.lock")), "{kind:?}");
+        drop(holder);
+    }
+    // Whoever made one file of both locks is not made to wait for himself.
+    fs::remove_file(place.path("real.json.lock")).unwrap();
+    fs::hard_link(place.path("sessions.json.lock"), place.path("real.json.lock")).unwrap();
+    place.ok(&["save", "b", "/b", "safe"]);
+}
+
+/// A flock goes with the open file, which a child must not get.
+#[test]
+fn a_child_that_outlives_us_keeps_no_lock() {
+    let place = Place::with(EMPTY);
+    let store = place.store();
+    let locked = store.lock().unwrap();
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    drop(locked);
+    let lock = place.path("sessions.json.lock");
+    for kind in [Kind::Flock, Kind::Record] {
+        // Other tests start processes, which have our files for a moment.
+        wait_for(|| kind.is_free(&lock).then_some(()), || format!("{kind:?}, to be free"));
+    }
+    assert!(child.try_wait().unwrap().is_none());
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+/// What the system says of a flock while nobody has one: there is none on this file system, or it
+/// is our own record lock that is in the way, as on NFS.
+#[test]
+fn where_the_file_system_has_no_flock_of_its_own_the_record_lock_is_enough() {
+    if !can_trace("a file system without flock") {
+        return;
+    }
+    let place = Place::with(EMPTY);
+    let save = |injected: &[&str]| {
+        let mut strace = Command::new("strace");
+        strace.arg("-o").arg(place.path("trace"));
+        for inject in injected {
+            strace.args(["-e", &format!("inject={inject}")]);
+        }
+        strace.args([ROSTER, "store", "--file"]).arg(place.registry());
+        let output = strace.args(["save", "a", "/a", "safe"]).output().unwrap();
+        (output.status.success(), fs::read_to_string(place.path("trace")).unwrap())
+    };
+    for error in ["ENOLCK", "EOPNOTSUPP", "EINVAL", "ENOSYS"] {
+        let (saved, trace) = save(&[&format!("flock:error={error}")]);
+        assert!(saved && trace.contains(error), "{error}: {trace}");
+    }
+    // Of what file system it is, it cannot tell.
+    let (saved, trace) = save(&["flock:error=EAGAIN", "fstatfs:error=EIO"]);
+    assert!(saved && trace.contains("fstatfs"), "{trace}");
+    // Of this one, it knows that another must have it.
+    let (saved, trace) = save(&["flock:error=EAGAIN"]);
+    assert!(!saved, "{trace}");
+    // It is asked only where the flock is refused.
+    let (saved, trace) = save(&[]);
+    let calls = |name: &str| trace.lines().filter(|line| line.starts_with(name)).count();
+    assert!(saved && (calls("flock("), calls("fstatfs(")) == (1, 0), "{trace}");
 }
 
 #[test]
