@@ -80,11 +80,12 @@ impl Hook {
         }
     }
 
-    /// What stands behind our line before 3.2, until an event runs it: it takes itself away, and
-    /// starts a sync that belongs to no client, if none is due. So further events cost next to
-    /// nothing until that sync's query [puts it back](arm).
+    /// What stands behind our line before 3.2, until an event runs it: it starts a sync that belongs
+    /// to no client, if none is due, and takes itself away. So further events cost next to nothing
+    /// until that sync's query [puts it back](arm). Where tmux cannot start the job, for want of a
+    /// process say, the rest of the line is not run, and it stays.
     fn armed_line(self) -> String {
-        format!("set-hook -gu {}[{ARMED_INDEX}] ; {START}", self.name)
+        format!("{START} ; set-hook -gu {}[{ARMED_INDEX}]", self.name)
     }
 
     /// The commands that put our line there, and before 3.2 the armed one.
@@ -116,6 +117,15 @@ impl Hook {
         // tmux prints what it parsed, with quotes of its own choice.
         let bare = |text: &str| text.replace(['"', '\''], "").trim_end().to_owned();
         Some(bare(found) == bare(self.line(version)))
+    }
+}
+
+impl Hook {
+    /// Whether its armed line is missing, which it needs before 3.2: a job that was killed before it
+    /// came to ask has not put it back.
+    pub fn is_disarmed_in(self, shown: &str, version: Version) -> bool {
+        let armed = format!("{}[{ARMED_INDEX}] ", self.name);
+        !version.hides_environment() && !shown.lines().any(|line| line.starts_with(&armed))
     }
 }
 

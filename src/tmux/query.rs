@@ -222,8 +222,9 @@ pub fn args(query: Query<'_>) -> Vec<String> {
             call.command(&["set-environment", "-gh", "ROSTER_DUE", &format!("r{random}")]);
         }
         Some(Mark::Option) => {
-            call.command(&["set-option", "-gu", "@roster_due"]);
+            // In this order: cut off between the two, there is one job too many, not one too few.
             call.command(&arm().each_ref().map(String::as_str));
+            call.command(&["set-option", "-gu", "@roster_due"]);
         }
         None => {}
     }
@@ -243,8 +244,12 @@ pub fn args(query: Query<'_>) -> Vec<String> {
 pub fn looks_whole(query: Query<'_>, output: &[u8]) -> bool {
     let last =
         output.strip_suffix(b"E\n").and_then(|rest| rest.strip_suffix(query.mark.as_bytes()));
-    let end = [query.mark, END, query.mark].concat();
-    last.is_some_and(|rest| rest.windows(end.len()).rev().any(|part| part == end.as_bytes()))
+    // A line of its own: any field may be called like the end.
+    let end = ["\n", query.mark, END, query.mark].concat();
+    let (end, alone) = (end.as_bytes(), &end.as_bytes()[1..]);
+    last.is_some_and(|rest| {
+        rest.starts_with(alone) || rest.windows(end.len()).rev().any(|part| part == end)
+    })
 }
 
 /// Reads the answer to [`args`]; `None` if it is not whole.
@@ -467,6 +472,13 @@ mod tests {
             let answer = parse(QUERY, answer.as_bytes()).unwrap();
             assert_eq!(answer.snapshot.sessions[0].name, name.as_bytes());
         }
+        // The reading of an answer must not stop at such a name either.
+        for mode in ["end", "E"] {
+            let record = session("end", "", "/w", "").replace("~x~m~x~", &format!("~x~{mode}~x~"));
+            assert!(!looks_whole(QUERY, record.as_bytes()), "{mode}");
+            assert!(looks_whole(QUERY, (record + END).as_bytes()), "{mode}");
+        }
+        assert!(looks_whole(QUERY, END.as_bytes()));
     }
 
     #[test]

@@ -54,8 +54,11 @@ pub fn tell_servers_apart(
 /// The folder is another host's, whose server may still run.
 pub fn refuse_elsewhere(place: &Place, memory: &Memory) -> Result<(), SyncError> {
     let (here, shares_sockets) = (host::here(), shares_sockets(place, memory));
-    let runs = host::runs_here(memory, &here);
-    match whereabouts(memory.host.as_ref(), &here, runs, shares_sockets) {
+    // What is seen to run here is no other host's, whatever this one is called now.
+    if host::runs_here(memory, &here) {
+        return Ok(());
+    }
+    match whereabouts(memory.host.as_ref(), &here, false, shares_sockets) {
         Whereabouts::Elsewhere if memory.server.is_some() => Err(elsewhere(place, memory, false)),
         _ => Ok(()),
     }

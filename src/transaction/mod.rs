@@ -581,6 +581,11 @@ impl<'a> Transaction<'a> {
         let mut lines = Vec::new();
         for hook in HOOKS {
             let what = match hook.is_set_in(&self.answer.hooks, version) {
+                // A job on its way may do that too.
+                Some(true) if hook.is_disarmed_in(&self.answer.hooks, version) => {
+                    lines.extend(hook.set(version));
+                    continue;
+                }
                 Some(true) => continue,
                 // Of another version of ours, which this server was told before.
                 Some(false) => "held another command",

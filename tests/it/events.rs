@@ -180,8 +180,10 @@ fn loading_twice_leaves_one_entry_and_everybody_elses_hooks() {
     for hook in ["session-created", "session-closed", "session-renamed", "client-attached"] {
         let ours = format!("{hook}[4242] ");
         assert_eq!(hooks.matches(&ours).count(), 1, "{hook}: {hooks}");
-        let others = hooks.lines().filter(|line| line.starts_with(hook) && !line.contains("[42"));
-        assert!(others.clone().all(|line| !line.contains("roster_")), "{hook}: {hooks}");
+        let ours = [4242, 4244, 4245].map(|index| format!("{hook}[{index}] "));
+        let is_ours = |line: &&str| ours.iter().any(|start| line.starts_with(start));
+        let mut others = hooks.lines().filter(|line| line.starts_with(hook) && !is_ours(line));
+        assert!(others.all(|line| !line.contains("roster_")), "{hook}: {hooks}");
     }
     assert_eq!(server.tmux(&["show-options", "-gqv", "@before"]), "1");
     assert_eq!(server.tmux(&["show-options", "-gqv", "@after"]), "1");
@@ -332,4 +334,20 @@ fn however_many_jobs_fail_one_look_is_on_its_way() {
         || (!server.tmux(&["show-environment", "-gh"]).contains("ROSTER_LOOK")).then_some(()),
         || "the end of the look, so that there can be another".into(),
     );
+}
+
+/// As a job leaves it that could not start, or was killed before it came to ask.
+#[test]
+fn hooks_that_no_job_will_put_back_are_put_back_by_the_next_command() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_until_idle();
+    for hook in tmux_roster::tmux::hooks::HOOKS {
+        server.tmux(&["set-hook", "-gu", &format!("{}[4245]", hook.name)]);
+    }
+    server.roster(&["sync"]);
+    server.tmux(&["rename-session", "-t", &server.id("one"), "two"]);
+    server.wait_for_names(&["two"]);
+    server.tmux(&["rename-session", "-t", &server.id("two"), "three"]);
+    server.wait_for_names(&["three"]);
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tmux_roster::tmux::hooks::HOOKS;
 
 use tmux_roster::config::OPTIONS;
 use tmux_roster::options::{self, Reader, TABLE};
@@ -504,4 +505,12 @@ fn format_md_has_every_field_of_our_files() {
         }
     }
     assert!(checked > 40, "{checked}");
+}
+
+#[test]
+fn uninstalling_knows_every_hook() {
+    let script = read(&root().join("scripts/uninstall"));
+    let hooks = script.split_once("\nhooks='").unwrap().1.split_once('\'').unwrap().0;
+    let hooks: Vec<&str> = hooks.split(' ').collect();
+    assert_eq!(hooks, HOOKS.map(|hook| hook.name));
 }
