@@ -45,16 +45,17 @@ say() {
 }
 
 # Sets roster to the program to use; fails if another one is to be installed. Sets is_silent where
-# tmux does not answer: nobody waits for it once more.
+# tmux does not answer: nobody waits for it once more; and bad_binary to what is wrong with the
+# user's choice.
 find_roster() {
-	roster='' is_chosen='' is_silent=''
+	roster='' is_chosen='' is_silent='' bad_binary=''
 	chosen=$(limited "$tmux_limit" "$tmux" show-options -gqv @roster-binary)
 	case $? in 124 | 137) is_silent=yes ;; esac
 	case $chosen in [~]/*) chosen=${HOME:-}/${chosen#??} ;; esac
 	if [ -n "$chosen" ]; then
 		# What the user chose is never replaced, as long as it can be called.
 		is_exact "$chosen" "$stranger_limit" || [ -n "$roster" ] && is_chosen=--chosen && return
-		say "@roster-binary is not a roster program of version ${series}x: $chosen"
+		bad_binary="@roster-binary is not a roster program of version ${series}x"
 	fi
 	is_exact "$dir/target/release/roster" && return
 	if [ -n "$data" ]; then
@@ -92,15 +93,30 @@ main() {
 	find_data
 	find_roster
 	is_missing=$?
+	problem=
 	if [ -n "$roster" ]; then
-		problem=$("$roster" load $is_chosen --tmux "$tmux" 2>&1 >/dev/null) || say "${problem#roster: }"
+		problem=$("$roster" load $is_chosen --tmux "$tmux" 2>&1 >/dev/null) || problem=${problem#roster: }
 	elif [ -n "$is_silent" ]; then
-		say "tmux did not answer within $tmux_limit s: it is busy, or the server is of another version"
+		problem="tmux did not answer within $tmux_limit s: it is busy, or the server is of another version"
 	fi
-	# scripts/install ends by running this file: it must not start it again.
-	if [ "$is_missing" != 0 ] && [ -z "$is_silent" ] && [ -z "${ROSTER_INSTALLING:-}" ]; then
-		scripts/install --auto </dev/null >/dev/null 2>&1 &
+	# scripts/install ends by running this file: it tells what comes of it, and does not start again.
+	if [ -n "${ROSTER_INSTALLING:-}" ]; then
+		printf '%s' "$problem"
+	elif [ "$is_missing" != 0 ] && [ -z "$is_silent" ]; then
+		start_install
+	elif [ -n "$bad_binary$problem" ]; then
+		say "${bad_binary:+$bad_binary: fix it in tmux.conf${problem:+; }}$problem"
 	fi
+}
+
+# Has the program installed in the background, which tells the rest: one message at a time.
+start_install() {
+	[ -n "$roster" ] || hold_keys "version $version is being installed, please wait"
+	# Nobody reloads a server that nobody sees: one that starts does not try again what failed.
+	ROSTER_CLIENTS=$(ask_tmux list-clients -F x)
+	ROSTER_OLDER=$roster ROSTER_BAD_BINARY=$bad_binary ROSTER_PROBLEM=$problem
+	export ROSTER_CLIENTS ROSTER_OLDER ROSTER_BAD_BINARY ROSTER_PROBLEM
+	scripts/install --auto </dev/null >/dev/null 2>&1 &
 }
 
 main "$@"

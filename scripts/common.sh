@@ -99,27 +99,56 @@ ask_tmux() {
 	tmux=$(tmux_program) && limited "$tmux_limit" "$tmux" "$@"
 }
 
+# Sets tmux_is to ancient (before 3.0), old (before 3.2) or new. One that is called by its process
+# says another name.
+find_age() {
+	case $(ask_tmux -V) in
+	*" "[012].*) tmux_is=ancient ;;
+	*" 3."[01] | *" 3."[01][!0-9]*) tmux_is=old ;;
+	*) tmux_is=new ;;
+	esac
+}
+
+# How long a message stands at least, in milliseconds: by default tmux shows one for 750.
+message_time=6000
+
+# A word that sh takes as it is.
+quoted() {
+	printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"
+}
+
+# A word of a tmux call, which a ; at its end would end.
+argument() {
+	case $1 in
+	*';') printf '%s\n' "${1%;}\\;" ;;
+	*) printf '%s\n' "$1" ;;
+	esac
+}
+
 # Shows a message to everybody who looks at the server; while nobody does (tmux is loading its
 # configuration, say), the first one who comes sees it. The hook is set before the clients are
 # asked for, so that none slips through in between. Fails if tmux does not take it.
 #
 # The hook only starts plugin.tmux again, with the text: a command in a list within a hook sends
 # a reply that nobody asked for to each client in control mode, and so does, from tmux 3.7 on, a
-# message that is shown by the hook itself.
+# message that is shown by the hook itself. tmux inserts the option without expanding it again.
 tell() {
 	hook='client-session-changed[4243]'
-	text="tmux-roster: $(printf '%s' "$1" | LC_ALL=C tr -c 'A-Za-z0-9 ._:/,()@+=-' '?')"
-	# One that is called by its process says another name.
-	case $(ask_tmux -V) in *" "[012].*)
+	text=$(message "$1")
+	find_age
+	if [ "$tmux_is" = ancient ]; then
 		# A hook is one command there, and may be the user's.
 		tell_soon </dev/null >/dev/null 2>&1 &
 		return
-		;;
-	esac
-	quoted=$(printf '%s\n' "$PWD/plugin.tmux" | sed "s/'/'\\\\''/g")
-	ask_tmux set-option -g @roster_tell "'$quoted' --tell" ';' set-hook -g "$hook" \
-		"run-shell -b \"#{@roster_tell} '$text' >/dev/null 2>&1 || :\"" 2>/dev/null || return
+	fi
+	ask_tmux set-option -g @roster_tell "$(quoted "$PWD/plugin.tmux") --tell $(quoted "$text")" ';' \
+		set-hook -g "$hook" 'run-shell -b "#{@roster_tell} >/dev/null 2>&1 || :"' 2>/dev/null || return
 	tell_now
+}
+
+# The text of a message: one line.
+message() {
+	printf 'tmux-roster: %s' "$1" | LC_ALL=C tr '\001-\037\177' '?'
 }
 
 # Shows the text to who is there; it has been seen then.
@@ -141,15 +170,44 @@ tell_soon() {
 # Shows the text to every client but those in control mode, which are programs; fails if there is
 # none.
 show_clients() {
-	clients=$(ask_tmux list-clients -F '#{client_control_mode} #{pane_id} #{client_name}') || return
+	clients=$(ask_tmux list-clients -F \
+		'#{client_control_mode} #{display-time} #{session_id} #{pane_id} #{client_name}') || return
+	# It is a format, over which strftime runs.
+	escaped=$(argument "$(printf '%s\n' "$text" | sed 's/#/##/g; s/%/%%/g')")
 	is_unseen=1
-	while read -r is_program pane client; do
+	while read -r is_program time session pane client; do
 		[ "$is_program" = 0 ] || continue
-		{ ask_tmux display-message -c "$client" "$text" || show_pane; } 2>/dev/null && is_unseen=0
+		# Whoever has messages stay for longer, or until a key is pressed, has it so.
+		longer="-d $message_time"
+		[ "$time" != 0 ] && [ "$time" -lt "$message_time" ] || longer=
+		{ show_client || show_longer || show_pane; } 2>/dev/null && is_unseen=0
 	done <<-END
 		$clients
 	END
 	return "$is_unseen"
+}
+
+show_client() {
+	# shellcheck disable=SC2086 # none, or an option and its value
+	ask_tmux display-message $longer -c "$client" "$escaped"
+}
+
+# The same before tmux 3.2, where a message stands as long as its session's display-time says: in
+# one call, so that two of these do not meet. What was the session's own is that again.
+show_longer() {
+	find_age
+	[ "$tmux_is" != new ] || return
+	ask_tmux set-option -t "$session" -F @roster_time '#{display-time}' ';' \
+		set-option -t "$session" display-time "$message_time" ';' \
+		display-message -c "$client" "$escaped" ';' \
+		set-option -u -t "$session" display-time ';' \
+		if-shell -t "$session:" -F '#{==:#{display-time},#{@roster_time}}' '' \
+		"set-option -t '$session' -F display-time '#{@roster_time}'" ';' \
+		set-option -u -t "$session" @roster_time && return
+	# The client has gone meanwhile.
+	ask_tmux if-shell -t "$session:" -F '#{@roster_time}' \
+		"set-option -t '$session' -F display-time '#{@roster_time}' ; set-option -u -t '$session' @roster_time"
+	return 1
 }
 
 # The same for a client by the pane that it shows: tmux 3.2 takes no client, and may choose one in
@@ -157,11 +215,101 @@ show_clients() {
 show_pane() {
 	TMUX_PANE=$pane
 	export TMUX_PANE
+	# shellcheck disable=SC2086 # none, or an option and its value
 	[ "$(ask_tmux display-message -p '#{client_control_mode}')" = 0 ] &&
-		ask_tmux display-message "$text"
+		ask_tmux display-message $longer "$escaped"
 	shown=$?
 	unset TMUX_PANE
 	return "$shown"
+}
+
+# While there is no program to call, our keys say why: what @roster_absent holds. Such a binding is
+# known by that; `roster load` replaces it, and scripts/uninstall removes it.
+
+# Prints the keys of ours that hold such a binding (`held`), or that nobody else has (`free`).
+our_keys() {
+	listed=$(ask_tmux list-keys -T prefix) || return
+	{
+		while read -r name default; do
+			key=$(ask_tmux show-options -gqv "$name")
+			printf 'wanted %s\n' "${key:-$default}"
+		done <<-END
+			@roster-pick-key G
+			@roster-menu-key A
+			@roster-reopen-key B
+		END
+		printf '%s\n' "$listed"
+	} | awk -v which="$1" '
+		# A key as tmux calls it, whether a person or list-keys wrote it.
+		function plain(key) {
+			if (key ~ /^".+"$/ || key ~ /^\047.+\047$/) key = substr(key, 2, length(key) - 2)
+			if (length(key) > 1) sub(/^\\/, "", key)
+			if (key ~ /^\^.$/) key = "C-" tolower(substr(key, 2))
+			if (key ~ /^C-.$/) key = "C-" tolower(substr(key, 3))
+			return key
+		}
+		$1 == "wanted" { wanted[++count] = plain($2); next }
+		{
+			for (i = 1; i < NF; i++) if ($i == "-T") break
+			key = plain($(i + 2))
+			if (/ display-message .*"#\{@roster_absent\}"/) {
+				if (which == "held") print key
+			} else if (!/ run-shell -b "#\{@roster_program\} .* --from \047#\{E:@roster_from\}\047 /)
+				taken[key] = 1
+		}
+		END {
+			for (i = 1; which == "free" && i <= count; i++)
+				# tmux takes a ; for the end of a command.
+				if (wanted[i] != "none" && wanted[i] !~ /;$/ && !(wanted[i] in taken)) print wanted[i]
+		}'
+}
+
+# Has the keys that nobody else has say what is going on.
+hold_keys() {
+	find_age
+	[ "$tmux_is" != ancient ] || return 0
+	keys=$(our_keys free) || return
+	[ -n "$keys" ] || return 0
+	ask_tmux set-option -g @roster_absent "$(argument "$(message "$1")")" ';' \
+		set-option -g @roster_waiting "$(argument "$PWD")"
+	bind_keys
+}
+
+# Has the keys that are held say something else.
+update_keys() {
+	[ -z "${TMUX:-}" ] || [ -z "$(ask_tmux show-options -gqv @roster_absent)" ] ||
+		ask_tmux set-option -g @roster_absent "$(argument "$(message "$1")")"
+}
+
+# The same when nothing more will come: each says it once, and is free again.
+release_keys() {
+	[ -n "${TMUX:-}" ] || return 0
+	find_age
+	keys=$(our_keys held) || return
+	[ -n "$keys" ] || return 0
+	update_keys "$1"
+	bind_keys once
+}
+
+# Binds $keys to what says it: no shell, so that they speak when our files are gone as well. With
+# an argument each is unbound by that. A name that is no key is no matter.
+bind_keys() {
+	once=${1:-}
+	while read -r key; do
+		if [ "$tmux_is" = new ]; then
+			set -- display-message -d "$message_time" '#{@roster_absent}'
+		else
+			set -- set-option -F @roster_time '#{display-time}' '\;' \
+				set-option display-time "$message_time" '\;' display-message '#{@roster_absent}' '\;' \
+				set-option -u display-time '\;' \
+				if-shell -F '#{==:#{display-time},#{@roster_time}}' 'set-option -u @roster_time' \
+				"set-option -F display-time '#{@roster_time}' ; set-option -u @roster_time"
+		fi
+		[ -z "$once" ] || set -- "$@" '\;' unbind-key -T prefix "$key"
+		ask_tmux bind-key -T prefix "$key" "$@" 2>/dev/null
+	done <<-END
+		$keys
+	END
 }
 
 # Runs a command for so many seconds at most, with nothing to read, and ends what it started with
@@ -209,6 +357,26 @@ need() {
 	fi
 	case $install in *apt-get*) ${install%%apt-get*} apt-get update -qq >/dev/null 2>&1 || : ;; esac
 	DEBIAN_FRONTEND=noninteractive $install >/dev/null || die "could not install $package"
+}
+
+# Sets rust to the oldest Rust that will do (Cargo.toml's rust-version), and old_cargo to the version
+# of a cargo that is older; it is empty where that is not so, or cannot be told.
+find_old_cargo() {
+	rust=
+	while read -r key _ value; do
+		case $key in rust-version)
+			rust=${value#\"}
+			rust=${rust%\"}
+			;;
+		esac
+	done <Cargo.toml
+	old_cargo=$(limited 10 cargo --version 2>/dev/null | awk -v wanted="$rust" '
+		$1 == "cargo" && $2 ~ /^[0-9]+\.[0-9]+/ {
+			split($2, is, ".")
+			split(wanted, min, ".")
+			if (is[1] + 0 < min[1] + 0 || (is[1] + 0 == min[1] + 0 && is[2] + 0 < min[2] + 0)) print $2
+			exit
+		}')
 }
 
 need_cargo() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::env::sources::options_of_the_readme;
-use crate::env::{ROSTER, Server, tmux_program, tmux_version, wait_for, write_program};
+use crate::env::{ROSTER, Server, stdout, tmux_program, tmux_version, wait_for, write_program};
 
 /// A server with the plugin and the session `one`, in step.
 fn started() -> Server {
@@ -114,11 +114,14 @@ fn why_the_plugins_program_is_not_there_is_told() {
     let data = server.path("home/.local/share/tmux-roster");
     fs::create_dir_all(&data).unwrap();
     let failed = data.join("install-failed");
-    fs::write(&failed, "9.9.9\n1\nthere is no cargo to build it with\n").unwrap();
+    fs::write(&failed, "9.9.9\n1\nthere is no cargo\n").unwrap();
+    fs::write(data.join("install.log"), "").unwrap();
     let (findings, well) = doctor(&server, &[]);
     let told = found(&findings, "install", "problem");
     assert!(!well && told.len() == 1 && told[0].contains("9.9.9"), "{findings:#?}");
     assert!(told[0].contains("there is no cargo"), "{told:?}");
+    let said = stdout(&server.try_roster(&["doctor"]));
+    assert!(said.contains("run scripts/build") && said.contains("/install.log)"), "{said}");
     fs::write(&failed, concat!(env!("CARGO_PKG_VERSION"), "\n1\nolder than this\n")).unwrap();
     assert!(doctor(&server, &[]).1);
 }

@@ -15,8 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tmux_roster::tmux::hooks::HOOKS;
 
 use crate::env::{
-    Folder, ROSTER, Server, copy_plugin, copy_program, script, tmux_program, tmux_version,
-    wait_for, write_program,
+    Client, ControlClient, Folder, ROSTER, Server, copy_plugin, copy_program, script, tmux_program,
+    tmux_version, wait_for, write_program,
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -30,6 +30,14 @@ fn program_of(version: &str) -> String {
 
 fn program_named(version: &str, program: &str) -> Answer {
     Answer::Programs(vec![(version.to_owned(), program.into())])
+}
+
+/// What is told where there is no program, and none is to be installed.
+fn no_roster() -> String {
+    format!(
+        "no roster {}.x, and @roster-install is none: run ",
+        VERSION.rsplit_once('.').unwrap().0
+    )
 }
 
 /// The version with another patch number: compatible.
@@ -125,10 +133,8 @@ impl Installation {
 
     /// What the first client is shown.
     fn message(&self, part: &str) {
-        wait_for(
-            || self.server.tmux(&["show-hooks", "-g"]).contains(part).then_some(()),
-            || format!("{part:?} in {}", self.server.tmux(&["show-hooks", "-g"])),
-        );
+        let waits = || self.server.tmux(&["show-options", "-gqv", "@roster_tell"]);
+        wait_for(|| waits().contains(part).then_some(()), || format!("{part:?} in {}", waits()));
         self.server.attach("one").wait_to_see(part);
     }
 }
@@ -231,8 +237,11 @@ fn respond(mut stream: TcpStream, answer: &Answer) -> Option<TcpStream> {
 /// A cargo that does what `body` says, where scripts/install looks for one.
 fn stub_cargo(installation: &Installation, body: &str) {
     let cargo = installation.server.path("home/.cargo/bin/cargo");
-    write_program(&cargo, &format!("#!/bin/sh\n{body}\n"));
+    write_program(&cargo, &format!("#!/bin/sh\n{CARGO_VERSION}{body}\n"));
 }
+
+/// What a cargo of our time says first.
+const CARGO_VERSION: &str = "[ \"$1\" != --version ] || { echo 'cargo 99.0.0'; exit; }\n";
 
 /// A cargo that builds what it is given, and leaves its arguments in the home folder.
 fn stub_build(installation: &Installation) {
@@ -274,7 +283,365 @@ fn without_a_client_to_see_it_a_message_waits_for_the_first() {
     let reason = installation.wait_for_failure();
     assert!(reason.contains("no prebuilt program of version"), "{reason}");
     assert!(reason.contains("cargo build failed"), "{reason}");
-    installation.message("could not be installed: there is no prebuilt program");
+    let build = installation.plugin().join("scripts/build");
+    installation.message(&format!("tmux-roster: cargo build failed: run {}", build.display()));
+}
+
+/// A cargo that waits until `go` is there, and then builds or does what `body` says.
+fn stub_slow_cargo(installation: &Installation, body: Option<&str>) {
+    stub_build(installation);
+    let cargo = installation.server.path("home/.cargo/bin/cargo");
+    let stub = std::fs::read_to_string(&cargo).unwrap();
+    let wait = "touch \"$HOME/asked\"\nwhile [ ! -e \"$HOME/go\" ]; do sleep 0.1; done\n";
+    let body = format!("{CARGO_VERSION}{wait}{}\n", body.unwrap_or(""));
+    write_program(&cargo, &stub.replacen(CARGO_VERSION, &body, 1));
+}
+
+impl Installation {
+    fn wait_for_cargo(&self) {
+        let asked = self.server.path("home/asked");
+        wait_for(|| asked.exists().then_some(()), || "cargo".into());
+    }
+
+    fn let_cargo_go(&self) {
+        std::fs::write(self.server.path("home/go"), "").unwrap();
+    }
+
+    /// The keys of the prefix table whose binding contains this.
+    fn keys(&self, part: &str) -> Vec<String> {
+        let listed = self.server.tmux(&["list-keys", "-T", "prefix"]);
+        let key = |line: &str| {
+            let mut words = line.split_whitespace().skip_while(|word| *word != "prefix");
+            words.nth(1).unwrap().to_owned()
+        };
+        let ours = listed.lines().filter(|line| line.contains(part));
+        let keys: BTreeSet<String> = ours.map(key).collect();
+        keys.into_iter().collect()
+    }
+
+    /// Presses a key of the prefix table, and waits for what it says.
+    fn press_to_see(&self, client: &Client, key: &str, text: &str) {
+        // What stands there is taken away by the first key.
+        client.press(&["C-b"]);
+        client.press(&[key]);
+        client.wait_to_see(text);
+    }
+
+    fn reload(&self) {
+        let config = self.server.dir("tmux.conf");
+        self.server.tmux(&["source-file", &config]);
+    }
+}
+
+const ABSENT: &str = "#{@roster_absent}";
+
+#[test]
+fn keys_say_from_the_first_moment_what_is_going_on_until_the_program_is_there() {
+    let installation = Installation::new("bind-key A display-message mine");
+    let server = &installation.server;
+    server.write_config(&format!(
+        "{}\nset -g @roster-reopen-key C-y",
+        std::fs::read_to_string(server.path("tmux.conf")).unwrap()
+    ));
+    stub_slow_cargo(&installation, None);
+    installation.start();
+    // The option comes after the plugin: it counts when the program is loaded.
+    assert_eq!(installation.keys(ABSENT), ["B", "G"]);
+    assert_eq!(installation.keys("mine"), ["A"]);
+    let client = server.attach("one");
+    installation.wait_for_cargo();
+    installation.press_to_see(&client, "G", "tmux-roster: version 0.1.0 is being built, which");
+    installation.let_cargo_go();
+    client.wait_to_see(&format!("tmux-roster: version {VERSION} is ready"));
+    assert_eq!(installation.keys(ABSENT), [""; 0]);
+    assert_eq!(installation.keys("#{@roster_program}"), ["C-y", "G"]);
+    assert_eq!(installation.keys("mine"), ["A"]);
+    for option in ["@roster_absent", "@roster_waiting"] {
+        assert_eq!(server.tmux(&["show-options", "-gqv", option]), "");
+    }
+}
+
+#[test]
+fn after_a_failure_each_key_says_why_once_and_is_free_again() {
+    let installation = Installation::new("");
+    let server = &installation.server;
+    stub_slow_cargo(&installation, Some("exit 101"));
+    installation.start();
+    installation.wait_for_cargo();
+    server.tmux(&["bind-key", "A", "display-message", "mine"]);
+    installation.let_cargo_go();
+    installation.wait_for_failure();
+    let why = "tmux-roster: cargo build failed: run ";
+    let said = || server.tmux(&["show-options", "-gqv", "@roster_absent"]);
+    wait_for(|| said().starts_with(why).then_some(()), said);
+    wait_for(|| (installation.keys("unbind-key").len() == 2).then_some(()), || "both".into());
+    assert_eq!(installation.keys("mine"), ["A"], "bound meanwhile");
+    let client = server.attach("one");
+    client.wait_to_see(why);
+    for (own, keys) in [("1234", ["G", "B"].as_slice()), ("", &["G", "B"])] {
+        if !own.is_empty() {
+            server.tmux(&["set-option", "-t", "one", "display-time", own]);
+        }
+        let before = server.tmux(&["show-options", "-t", "one"]);
+        for key in keys {
+            installation.press_to_see(&client, key, why);
+            wait_for(
+                || (!installation.keys(ABSENT).contains(&(*key).into())).then_some(()),
+                || format!("the end of {key}"),
+            );
+            assert_eq!(server.tmux(&["show-options", "-t", "one"]), before);
+        }
+        assert_eq!(installation.keys("mine"), ["A"]);
+        server.tmux(&["set-option", "-u", "-t", "one", "display-time"]);
+        // Within a minute nothing is tried again, and it is said again.
+        installation.reload();
+        wait_for(|| (installation.keys("unbind-key").len() == 2).then_some(()), || "both".into());
+    }
+    assert_eq!(server.tmux(&["show-options", "-gv", "display-time"]), "750");
+}
+
+#[test]
+fn a_message_can_be_read_and_display_time_is_put_back() {
+    for own in ["", "100", "20000"] {
+        let installation = Installation::new("set -g @roster-install none");
+        let server = &installation.server;
+        installation.start();
+        if !own.is_empty() {
+            server.tmux(&["set-option", "-t", "one", "display-time", own]);
+        }
+        let before = server.tmux(&["show-options", "-t", "one"]);
+        installation.message(&no_roster());
+        let client = Client::attach_sized(server, "one", (100, 20));
+        installation.reload();
+        client.wait_to_see(&no_roster());
+        let seen = Instant::now();
+        // Three times as long as tmux shows one by default.
+        while seen.elapsed() < Duration::from_millis(2250) {
+            assert!(client.screen().contains(&no_roster()), "{:?}", seen.elapsed());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert_eq!(server.tmux(&["show-options", "-t", "one"]), before);
+        assert_eq!(server.tmux(&["show-options", "-gv", "display-time"]), "750");
+    }
+}
+
+#[test]
+fn a_bad_choice_of_a_program_is_told_together_with_what_is_done_about_it() {
+    let installation = Installation::new("set -g @roster-binary /dev/null");
+    let server = &installation.server;
+    stub_slow_cargo(&installation, None);
+    installation.start();
+    let series = VERSION.rsplit_once('.').unwrap().0;
+    let bad = format!("tmux-roster: @roster-binary is not a roster program of version {series}.x");
+    installation.message(&format!("{bad}: installing version {VERSION}"));
+    installation.let_cargo_go();
+    let client = Client::attach_sized(server, "one", (100, 20));
+    client.wait_to_see(&format!("version {VERSION} is ready; fix or remove @roster-binary"));
+    server.kill_server();
+
+    // Where there is another program, that is all there is to tell.
+    put_program(&installation.plugin());
+    installation.start();
+    installation.message(&format!("{bad}: fix it in tmux.conf"));
+    server.kill_server();
+
+    std::fs::remove_dir_all(installation.plugin().join("target")).unwrap();
+    std::fs::remove_dir_all(installation.data()).unwrap();
+    stub_cargo(&installation, "exit 101");
+    installation.start();
+    installation.wait_for_failure();
+    installation.message(&format!("{bad}: fix it (cargo build failed)"));
+}
+
+#[test]
+fn messages_say_any_text_of_the_plugins_folder() {
+    let installation = Installation::new("");
+    let server = &installation.server;
+    let odd = server.path("it's; 100%H #{pid} #(touch canary) é");
+    std::fs::rename(installation.plugin(), &odd).unwrap();
+    let tpm = "#!/bin/sh\n\"$HOME\"/../it*/plugin.tmux >/dev/null 2>&1\n";
+    write_program(&server.path("tpm"), tpm);
+    server.set_trap();
+    installation.start();
+    let text = format!("cargo build failed: run {}/scripts/build", odd.display());
+    let waits = || server.tmux(&["show-options", "-gqv", "@roster_tell"]);
+    wait_for(|| waits().contains("cargo build failed").then_some(()), waits);
+    let client = Client::attach_sized(server, "one", (160, 20));
+    client.wait_to_see(&text);
+    installation.press_to_see(&client, "G", &text);
+    assert_eq!(server.trapped(), [""; 0]);
+}
+
+#[test]
+fn a_load_for_somebody_tries_again_what_failed_once_a_minute() {
+    let release = Release::serve(Answer::Missing);
+    let installation = Installation::new(&release.option());
+    installation.commit_sum("x");
+    installation.start();
+    installation.wait_for_failure();
+    let requests = || release.requests.load(Ordering::SeqCst);
+    let file = installation.data().join("install-failed");
+    let fail_before = |seconds: u64| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let text = format!("{VERSION}\n{}\nit rained\n", now.as_secs() - seconds);
+        std::fs::write(&file, &text).unwrap();
+    };
+    let told = || installation.server.tmux(&["show-options", "-gqv", "@roster_absent"]);
+    let told_of = |what: &str| wait_for(|| told().contains(what).then_some(()), told);
+    // Nobody is there.
+    fail_before(61);
+    installation.reload();
+    told_of("it rained: run ");
+    assert_eq!(requests(), 1);
+    let _client = installation.server.attach("one");
+    installation.reload();
+    told_of("cargo build failed");
+    installation.wait_for_end_of_install();
+    assert_eq!(requests(), 2);
+    fail_before(30);
+    installation.reload();
+    told_of("it rained: run ");
+    installation.wait_for_end_of_install();
+    assert_eq!(requests(), 2);
+    // What was mended has come at the next load.
+    fail_before(61);
+    stub_build(&installation);
+    installation.reload();
+    installation.server.wait_for_names(&["one"]);
+}
+
+#[test]
+fn a_cargo_that_is_too_old_is_told_before_it_builds() {
+    let installation = Installation::new("");
+    let cargo = installation.server.path("home/.cargo/bin/cargo");
+    let old = "#!/bin/sh\necho \"$*\" >>\"$HOME/called\"\necho 'cargo 1.9.3 (0000 2016-07-01)'\n";
+    write_program(&cargo, old);
+    installation.start();
+    let reason = installation.wait_for_failure();
+    assert!(reason.ends_with("; cargo 1.9.3 is too old, Rust 1.85 is needed"), "{reason}");
+    installation.message("tmux-roster: cargo 1.9.3 is too old: update Rust, run ");
+    let called = || std::fs::read_to_string(installation.server.path("home/called")).unwrap();
+    assert_eq!(called(), "--version\n");
+    let log = std::fs::read_to_string(installation.data().join("install.log")).unwrap();
+    assert!(log.contains("could not be installed: there is no prebuilt program"), "{log}");
+
+    let build = installation.plugin().join("scripts/build");
+    copy_program(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/build").as_ref(), &build);
+    let mut build = Command::new(build);
+    build.env("HOME", installation.server.path("home"));
+    build.env("PATH", format!("{}:/usr/bin:/bin", cargo.parent().unwrap().display()));
+    let output = build.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cargo 1.9.3 is too old: update Rust to 1.85 or newer"), "{said}");
+    assert_eq!(called(), "--version\n--version\n");
+}
+
+#[test]
+fn building_by_hand_loads_it_into_the_server_that_waits() {
+    let installation = Installation::new("");
+    let server = &installation.server;
+    installation.start();
+    installation.wait_for_failure();
+    let build = installation.plugin().join("scripts/build");
+    copy_program(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/build").as_ref(), &build);
+    stub_cargo(
+        &installation,
+        &format!("mkdir -p target/release; cp '{ROSTER}' target/release/roster"),
+    );
+    let line = format!("PATH=\"$HOME/.cargo/bin:$PATH\" '{}'", build.display());
+    server.tmux(&["send-keys", "-t", "=one:", &line, "Enter"]);
+    server.wait_for_names(&["one"]);
+    wait_for(|| installation.keys(ABSENT).is_empty().then_some(()), || "our keys".into());
+}
+
+#[test]
+fn an_installation_that_is_ended_is_not_said_to_go_on() {
+    let installation = Installation::new("");
+    let server = &installation.server;
+    stub_slow_cargo(&installation, None);
+    installation.start();
+    installation.wait_for_cargo();
+    let holder = std::fs::read_link(installation.data().join("install.lock")).unwrap();
+    let holder = Pid::from_raw(holder.to_str().unwrap().parse().unwrap()).unwrap();
+    kill_process(holder, Signal::TERM).unwrap();
+    // It looks up when what it waits for has ended.
+    installation.let_cargo_go();
+    let said = || server.tmux(&["show-options", "-gqv", "@roster_absent"]);
+    wait_for(|| said().contains("the installation was interrupted: run ").then_some(()), said);
+    installation.wait_for_end_of_install();
+    assert_eq!(installation.keys("unbind-key").len(), 3);
+}
+
+#[test]
+fn keys_whose_program_is_gone_say_so_to_who_pressed_them() {
+    let installation = Installation::new("");
+    let program = put_program(&installation.plugin());
+    let server = &installation.server;
+    installation.start();
+    server.wait_for_names(&["one"]);
+    let client = server.attach("one");
+    let mut other = ControlClient::attach(server, "one");
+    server.wait_until_idle();
+    let before = server.tmux(&["show-options", "-t", "one"]);
+    let gone = "tmux-roster: the program is gone: reload tmux.conf, or run scripts/uninstall";
+    let check = |key: &str| {
+        server.tmux(&["send-keys", "-t", "=one:", "clear", "Enter"]);
+        installation.press_to_see(&client, key, gone);
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(client.screen().contains(gone), "it can be read");
+        assert_eq!(server.tmux(&["display-message", "-p", "-t", "=one:", "#{pane_mode}"]), "");
+    };
+    std::fs::remove_file(&program).unwrap();
+    check("G");
+    write_program(&program, "#!/bin/sh\n");
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
+    check("A");
+    std::fs::remove_dir_all(installation.data()).unwrap();
+    std::fs::remove_dir_all(installation.plugin()).unwrap();
+    check("B");
+    let after = || server.tmux(&["show-options", "-t", "one"]);
+    wait_for(|| (after() == before).then_some(()), after);
+    assert_eq!(other.ask("display-message -p last"), "last");
+    let said = other.said();
+    assert!(!said.contains("tmux-roster") && !said.contains("%message"), "{said}");
+    assert_eq!(said.matches("%begin ").count(), 2, "{said}");
+}
+
+#[test]
+fn uninstalling_takes_away_what_keys_say_without_a_program() {
+    let installation = Installation::new("bind-key A display-message mine");
+    let server = &installation.server;
+    stub_slow_cargo(&installation, Some("exit 101"));
+    installation.start();
+    assert_eq!(installation.keys(ABSENT), ["B", "G"]);
+    let uninstall = || {
+        let mut command = server.command(installation.plugin().join("scripts/uninstall"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains("Removed from the server on"), "{said}");
+        assert_eq!(installation.keys(ABSENT), [""; 0]);
+        assert_eq!(installation.keys("mine"), ["A"]);
+        for what in ["show-options", "show-hooks"] {
+            let left = server.tmux(&[what, "-g"]);
+            assert!(!left.contains("roster_") && !left.contains("[424"), "{left}");
+        }
+    };
+    installation.wait_for_cargo();
+    uninstall();
+    // What was on its way says nothing any more.
+    installation.let_cargo_go();
+    server.wait_for_end_of("scripts/install");
+    assert_eq!(installation.keys(ABSENT), [""; 0]);
+    assert!(!server.tmux(&["show-options", "-g"]).contains("@roster_"));
+    assert!(!installation.data().exists());
+
+    installation.reload();
+    wait_for(|| (installation.keys("unbind-key").len() == 2).then_some(()), || "both".into());
+    server.wait_for_end_of("scripts/install");
+    uninstall();
 }
 
 #[test]
@@ -343,8 +710,8 @@ fn path_of(folder: &Path, programs: &[&str]) -> Result<(), String> {
 #[test]
 fn whatever_there_is_to_download_and_to_check_with_will_do() {
     const ALWAYS: &[&str] = &[
-        "chmod", "cut", "date", "dirname", "find", "id", "ln", "mkdir", "mv", "nice", "ps",
-        "readlink", "rm", "tr", "uname",
+        "awk", "chmod", "cut", "date", "dirname", "find", "id", "ln", "mkdir", "mv", "nice", "ps",
+        "readlink", "rm", "sed", "tail", "tr", "uname",
     ];
     let program = program_of(VERSION);
     let release = Release::serve(program_named(VERSION, &program));
@@ -411,7 +778,7 @@ fn a_failure_is_not_tried_again_before_a_day_or_another_version() {
         installation.server.tmux(&["source-file", &config]);
     };
     reload();
-    installation.message("could not be installed: could not download");
+    installation.message("tmux-roster: cargo build failed: run");
     installation.wait_for_end_of_install();
     assert_eq!(requests(), 1);
     let day_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(86401);
@@ -455,7 +822,7 @@ fn a_target_in_the_environment_is_not_built_for() {
     assert!(installation.installed().exists());
 
     // By hand it is built where the plugin looks, whatever folder other projects use.
-    write_program(&cargo, &format!("#!/bin/sh\n{refuses}echo \"$*\"\n"));
+    write_program(&cargo, &format!("#!/bin/sh\n{CARGO_VERSION}{refuses}echo \"$*\"\n"));
     let build = installation.plugin().join("scripts/build");
     copy_program(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/build").as_ref(), &build);
     let output = Command::new(build)
@@ -473,7 +840,7 @@ fn a_cargo_that_has_come_since_is_used_at_the_next_load() {
     let installation = Installation::new("");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     std::fs::create_dir_all(installation.data()).unwrap();
-    let reason = "there is no prebuilt program; there is no cargo to build it with";
+    let reason = "there is no prebuilt program; there is no cargo";
     let failure = format!("{VERSION}\n{}\n{reason}\n", now.as_secs());
     std::fs::write(installation.data().join("install-failed"), failure).unwrap();
     stub_build(&installation);
@@ -618,7 +985,7 @@ fn an_incompatible_program_is_not_called() {
         let text = program_of(version).replace("exec ", "touch \"$HOME/called\"; exec ");
         write_program(&program, &text);
         installation.start();
-        installation.message("there is no roster program of version");
+        installation.message(&no_roster());
         assert!(!installation.server.path("home/called").exists());
         installation.server.kill_server();
     }
@@ -653,12 +1020,13 @@ fn a_stranger_called_roster_that_hangs_is_given_up() {
         let path = format!("PATH='{}':$PATH", server.dir("strangers"));
         let (chosen, path) = if is_chosen { (&*chosen, "") } else { ("", &*path) };
         installation.configure(&format!("{chosen}set -g @roster-install none"), path);
+        let none = no_roster();
         let started = Instant::now();
         installation.start();
         // A program that works is there at once; this bound is for a loaded machine.
         assert!(started.elapsed() < Duration::from_secs(15), "{body}: {:?}", started.elapsed());
         assert!(server.path("home/called").exists(), "{body}: it was asked");
-        installation.message("there is no roster program of version");
+        installation.message(if is_chosen { "@roster-binary is not a roster" } else { &none });
         assert_eq!(server.tmux(&["show-options", "-gqv", "@roster_run"]), "");
     }
 }

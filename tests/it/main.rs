@@ -24,6 +24,7 @@ mod secure;
 mod store;
 mod tidy;
 mod together;
+mod trial;
 mod upgraded;
 mod whole;
 mod words;

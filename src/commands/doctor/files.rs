@@ -313,8 +313,8 @@ pub fn check_log(exam: &mut Examination, place: &Place) {
 
 /// Why scripts/install could not get the program of the plugin's version, if that is another one.
 pub fn check_install(exam: &mut Examination, context: &Context) {
-    let path = context.environment.data_dir().map(|dir| dir.join("install-failed"));
-    let text = path.and_then(|path| files::read(&path).ok()).flatten().unwrap_or_default();
+    let Some(dir) = context.environment.data_dir() else { return };
+    let text = files::read(&dir.join("install-failed")).ok().flatten().unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     let mut lines = text.lines();
     if let (Some(version), Some(_), Some(reason)) = (lines.next(), lines.next(), lines.next()) {
@@ -326,11 +326,14 @@ pub fn check_install(exam: &mut Examination, context: &Context) {
             let found = format!(
                 "the roster program for version {version} of the plugin is missing: {reason}"
             );
-            exam.problem(
-                "install",
-                &found,
-                "fix that, then run scripts/install in the plugin's directory",
-            );
+            let mut remedy =
+                "fix that, then run scripts/build in the plugin's directory and reload tmux.conf"
+                    .to_owned();
+            let log = dir.join("install.log");
+            if files::exists(&log) {
+                remedy.push_str(&format!(" (the whole story: {})", log.display()));
+            }
+            exam.problem("install", &found, &remedy);
         }
     }
 }

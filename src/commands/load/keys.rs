@@ -53,6 +53,41 @@ pub const KEYS: [Key; 3] = [
     },
 ];
 
+/// How long a message stands, in milliseconds.
+const MESSAGE_TIME: u32 = 6000;
+
+/// The value of `@roster_gone`: what a key does when the program was not found or cannot be run. It
+/// is a format, and then a part of a command for sh, which needs no file of ours. See `show_client`,
+/// `show_longer` and `show_pane` in scripts/common.sh.
+pub fn gone(version: Version) -> String {
+    let text = "'tmux-roster: the program is gone: reload tmux.conf, or run scripts/uninstall'";
+    let shown = if version.has_popups() {
+        format!(
+            "\"$t\" display-message -d {MESSAGE_TIME} -c '#{{client_name}}' {text} || {{ \
+             TMUX_PANE='#{{pane_id}}'; export TMUX_PANE; \
+             [ \"$(\"$t\" display-message -p '##{{client_control_mode}}')\" = 0 ] && \
+             \"$t\" display-message -d {MESSAGE_TIME} {text}; }}"
+        )
+    } else {
+        format!(
+            "s='#{{session_id}}'; \"$t\" set-option -t \"$s\" -F @roster_time '##{{display-time}}' ';' \
+             set-option -t \"$s\" display-time {MESSAGE_TIME} ';' \
+             display-message -c '#{{client_name}}' {text} ';' \
+             set-option -u -t \"$s\" display-time ';' \
+             if-shell -t \"$s:\" -F '##{{==:##{{display-time}},##{{@roster_time}}}}' '' \
+             \"set-option -t '$s' -F display-time '##{{@roster_time}}'\" ';' \
+             set-option -u -t \"$s\" @roster_time"
+        )
+    };
+    format!(
+        "case $? in 126|127) t=${{ROSTER_TMUX:-tmux}}; [ -x \"$t\" ] || t=tmux; {{ {shown}; }} \
+         >/dev/null 2>&1;; esac; "
+    )
+}
+
+/// What keys say while there is no program; scripts/common.sh binds them to it.
+const ABSENT: &str = "\"#{@roster_absent}\"";
+
 /// The keys of the prefix table as list-keys prints them, and whether each is ours: a key that the
 /// user bound may call our program as well, but does not say where it was pressed.
 fn bound(listed: &str) -> impl Iterator<Item = (String, bool)> + '_ {
@@ -60,7 +95,8 @@ fn bound(listed: &str) -> impl Iterator<Item = (String, bool)> + '_ {
         let mut words = line.split_whitespace().skip_while(|word| *word != "-T").skip(2);
         let ours = line.contains(" run-shell -b \"#{@roster_program} ")
             && line.contains(" --from '#{E:@roster_from}' ");
-        Some((plain_key(words.next()?), ours))
+        let says_why = line.contains(" display-message ") && line.contains(ABSENT);
+        Some((plain_key(words.next()?), ours || says_why))
     })
 }
 
@@ -93,7 +129,7 @@ pub fn bindings(version: Version, asked: &Asked) -> Vec<Vec<u8>> {
         let popup = if key.words == "pick" && version.has_popups() { " --popup" } else { "" };
         let (verb, rest) = key.words.split_once(' ').unwrap_or((key.words, ""));
         let command = format!(
-            "#{{@roster_program}} {verb} --from '#{{E:@roster_from}}'{popup} {rest} >/dev/null 2>&1 || :"
+            "#{{@roster_program}} {verb} --from '#{{E:@roster_from}}'{popup} {rest} >/dev/null 2>&1 || {{ #{{E:@roster_gone}}:; }}"
         );
         let mut words: Vec<&[u8]> = vec![b"bind-key", b"-T", b"prefix"];
         if version.notes_bindings() {
@@ -114,9 +150,10 @@ mod tests {
         let listed = "bind-key    -T prefix       \\#   list-buffers\n\
             bind-key -r -T prefix       M-Up  resize-pane -U 5\n\
             bind-key    -T prefix       L     run-shell -b \"#{@roster_program} list\"\n\
+            bind-key    -T prefix       B     display-message -d 6000 \"#{@roster_absent}\" \\; unbind-key -T prefix B\n\
             bind-key    -T prefix       C-g   run-shell -b \"#{@roster_program} pick --from '#{E:@roster_from}'  >/dev/null 2>&1 || :\"\n";
         let found: Vec<(String, bool)> = bound(listed).collect();
-        let want = [("#", false), ("M-Up", false), ("L", false), ("C-g", true)];
+        let want = [("#", false), ("M-Up", false), ("L", false), ("B", true), ("C-g", true)];
         assert_eq!(found, want.map(|(key, ours)| (key.to_owned(), ours)));
         assert_eq!(plain_key("^G"), "C-g");
         assert_eq!(plain_key("\""), "\"");

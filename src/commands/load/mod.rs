@@ -19,7 +19,7 @@ use tmux_roster::{files, host};
 
 use crate::cli;
 use crate::commands::context::{Context, Failure, Outcome};
-use crate::commands::load::keys::{KEYS, bindings};
+use crate::commands::load::keys::{KEYS, bindings, gone};
 use crate::commands::ui::key;
 
 pub mod keys;
@@ -140,6 +140,7 @@ fn commands(
         // Bindings and menus are the same text for everybody; tmux inserts the path unexpanded.
         option("@roster_program", &quoted(program)),
         option("@roster_from", key::FROM.as_bytes()),
+        option("@roster_gone", gone(version).as_bytes()),
         option("@roster_dir", place.dir.as_os_str().as_bytes()),
         option("@roster_version", env!("CARGO_PKG_VERSION").as_bytes()),
         variable("ROSTER_SOCKET", place.tmux.socket.as_os_str().as_bytes()),
@@ -152,6 +153,10 @@ fn commands(
     }
     lines.extend(hooks(version));
     lines.extend(bindings(version, asked));
+    // What keys said while there was no program.
+    for name in ["@roster_absent", "@roster_waiting"] {
+        lines.push(line(&[b"set-option", b"-gqu", name.as_bytes()]));
+    }
     lines.extend(placeholders(asked, version));
     // Whatever sets the status line after us, another plugin say, or wipes our hooks: the first
     // client that comes (or switches) finds it mended.
