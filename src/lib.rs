@@ -21,8 +21,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! To change several records at once, or by what is in the file, see [`Store::lock`]; to bring an
-//! older file up to date, [`Store::migrate`]. A newer file is never touched ([`StoreError::Newer`]).
+//! To change several records in one step, or to decide from the file's contents, use
+//! [`Store::lock`]; to bring an older file up to date, [`Store::migrate`]. A newer file is never
+//! touched ([`StoreError::Newer`]).
 //!
 //! The other modules are public for the program, the tests, the benchmark and the fuzz targets, and may
 //! change at any time. How it all works stands below, in `src/lib.rs`; to read it with links, and to see
@@ -66,9 +67,9 @@ Each imports only those above it (`tests/it/tidy.rs`, `ORDER`); the program impo
 - **lost**: it ended with its server. It stays in sessions.json and can be restored; after
   `@roster-lost-days` it is one of the closed.
 - **closed**: it ended while its server lived on. It is in closed.json and can be reopened. A close
-  is believed once the server has outlived the last one of its burst by
-  [`LOOK_AFTER`](model::reconcile::LOOK_AFTER), or this one by ten minutes; if the server ends
-  before, it was a loss.
+  is believed once the server has run on for [`LOOK_AFTER`](model::reconcile::LOOK_AFTER) seconds
+  after the last close of a burst, or for ten minutes after this one; if the server ends before, it
+  was a loss.
 - **unreachable**: it lives in a server whose socket is gone. It is neither lost nor made again.
 
 A state follows from registry, memory and snapshot; no record has it. A clone (a member of a session
@@ -88,8 +89,8 @@ group that is not its first) is recorded while it lives, and leaves nothing.
    changes no record.
 4. **Identity.** A session is known by what its server's memory says of its id, else by the stamp
    `@roster_uuid`, else by name and directory. No two live sessions share a UUID. A name that
-   tmux gave by itself (a number) identifies nothing. A stamp that something masks is put in
-   place again once, not for ever.
+   tmux gave by itself (a number) identifies nothing. If something hides a stamp, it is
+   set once more, not repeatedly.
 5. **Targets are ids** (`$3`), which never match another session of this server; where it matters,
    the command also checks that the server is still the same.
 6. **No text is run.** Names, directories and records are escaped where tmux reads a format or a
