@@ -678,8 +678,9 @@ fn health_is_recorded_without_a_server_as_with_one() {
         let output = server.try_roster(&["health", name, "--json"]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(checked[0]["status"], "no-server");
-        assert_eq!(server.field(name, "last_health_status"), "no-server");
+        let verdict = if has_server { "lost" } else { "no-server" };
+        assert_eq!(checked[0]["status"], verdict);
+        assert_eq!(server.field(name, "last_health_status"), verdict);
         assert_eq!(server.field(name, "last_health_at"), checked[0]["checked_at"]);
         assert_eq!(server.registry()["sessions"]["x"]["last_health_status"], Value::Null);
     }
