@@ -676,20 +676,25 @@ impl Client<'_> {
     fn find(&self, with: With, name: &str) {
         self.open(with);
         if with == With::Fzf {
-            self.wait_to_see(name);
-            let screen = self.screen();
-            let row = |text: &str| screen.lines().position(|line| line.contains(text));
-            let first = row("^s new").unwrap() + 1;
             let [here, there] = ["* ", "  "].map(|mark| format!(" {mark}{name} "));
-            for _ in first..row(&here).or(row(&there)).unwrap() {
+            // One screen that has both: what is drawn may be drawn again meanwhile.
+            let both = || {
+                let screen = self.screen();
+                let row = |text: &str| screen.lines().position(|line| line.contains(text));
+                Some(row("^s new")? + 1..row(&here).or(row(&there))?)
+            };
+            for _ in wait_for(both, || format!("{name} in\n{}", self.shown())) {
                 self.press(&["Down"]);
             }
             return self.wait_to_see_one_of(&[here, there].map(|line| format!(">{line}")));
         }
         let shown = format!(" {} ", in_menu(name));
-        self.wait_to_see(&shown);
-        let screen = self.screen();
-        let at = screen.lines().position(|line| line.contains(&shown)).unwrap();
+        let found = || {
+            let screen = self.screen();
+            let at = screen.lines().position(|line| line.contains(&shown))?;
+            Some((screen, at))
+        };
+        let (screen, at) = wait_for(found, || format!("{shown} in\n{}", self.shown()));
         let line = screen.lines().nth(at).unwrap();
         let key = line.rsplit_once('(').and_then(|(_, key)| key.split(')').next());
         match key.filter(|key| key.len() == 1) {
