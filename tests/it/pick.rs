@@ -119,6 +119,12 @@ impl Client<'_> {
         );
     }
 
+    /// The screen with a menu that is painted to its end: one look may find a part of it.
+    fn whole_menu(&self) -> String {
+        self.wait_to_see("└");
+        self.screen()
+    }
+
     /// Opens the picker and takes the session of this name as far as a choice of actions.
     fn choose(&self, with: With, name: &str) {
         self.open(with);
@@ -128,7 +134,7 @@ impl Client<'_> {
                 self.wait_to_see_one_of(&[format!(">   {name} "), format!("> * {name} ")]);
             }
             With::Menu => {
-                let screen = self.screen();
+                let screen = self.whole_menu();
                 let line = screen.lines().find(|line| line.contains(&format!("  {name} ")));
                 let line = line.unwrap_or_else(|| panic!("{name} in the menu:\n{screen}"));
                 let key = line.rsplit_once("(").and_then(|(_, k)| k.split(')').next()).unwrap();
@@ -155,10 +161,12 @@ fn enter_goes_to_the_session_and_escape_leaves_everything() {
         client.wait_until_gone("└");
         // By last use: the current one first, then the one before it.
         client.open(with);
-        client.wait_to_see("* two");
-        let screen = client.screen();
-        let at = |name: &str| screen.find(name).unwrap_or_else(|| panic!("{name}:\n{screen}"));
-        assert!(at("* two") < at("  one") && at("  one") < at("  three"), "{screen}");
+        let in_order = || {
+            let screen = client.screen();
+            let at = ["* two", "  one", "  three"].map(|name| screen.find(name));
+            (at.is_sorted() && at[0].is_some()).then_some(())
+        };
+        wait_for(in_order, || format!("two, one and three:\n{}", client.shown()));
         client.press(&["Escape"]);
         assert_undisturbed(&server);
     }
@@ -688,7 +696,7 @@ impl Client<'_> {
         }
         let shown = format!(" {} ", in_menu(name));
         self.wait_to_see(&shown);
-        let screen = self.screen();
+        let screen = self.whole_menu();
         let at = screen.lines().position(|line| line.contains(&shown)).unwrap();
         let line = screen.lines().nth(at).unwrap();
         let key = line.rsplit_once('(').and_then(|(_, key)| key.split(')').next());
@@ -827,7 +835,7 @@ fn two_hundred_sessions_on_screens_of_two_sizes() {
             } else {
                 for page in 1.. {
                     client.wait_to_see(&format!("more ({page} of"));
-                    let screen = client.screen();
+                    let screen = client.whole_menu();
                     if let Some(line) = screen.lines().find(|line| line.contains("n123 ")) {
                         let first = screen.lines().position(|l| l.contains("safe")).unwrap();
                         let at = screen.lines().position(|l| l == line).unwrap();
