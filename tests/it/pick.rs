@@ -91,6 +91,8 @@ fn assert_undisturbed(server: &Server) {
 impl Client<'_> {
     /// prefix + a key.
     fn prefix(&self, key: &str) {
+        // Until it has gone, a popup gets the keys.
+        self.wait_until_gone("└");
         // Two calls: three keys within a millisecond count as a paste.
         self.press(&["C-b"]);
         self.press(&[key]);
@@ -714,7 +716,6 @@ impl Client<'_> {
 
     /// Opens the menu of actions and takes one.
     fn act(&self, key: &str) {
-        self.wait_until_gone("└");
         self.prefix("A");
         self.wait_to_see("doctor");
         self.press(&[key]);
@@ -796,7 +797,6 @@ fn wait_to_be_in(server: &Server, client: &Client, uuid: &str) {
         || (server.tmux(&["list-clients", "-F", "#{@roster_uuid}"]) == uuid).then_some(()),
         || format!("the client in {uuid}:\n{}", client.shown()),
     );
-    // Until it has gone, a popup gets the keys.
     client.wait_until_gone("└");
 }
 
