@@ -91,6 +91,8 @@ fn assert_undisturbed(server: &Server) {
 impl Client<'_> {
     /// prefix + a key.
     fn prefix(&self, key: &str) {
+        // Until it has gone, a popup gets the keys.
+        self.wait_until_gone("└");
         // Two calls: three keys within a millisecond count as a paste.
         self.press(&["C-b"]);
         self.press(&[key]);
@@ -119,6 +121,12 @@ impl Client<'_> {
         );
     }
 
+    /// The screen with a menu that is painted to its end: one look may find a part of it.
+    fn whole_menu(&self) -> String {
+        self.wait_to_see("└");
+        self.screen()
+    }
+
     /// Opens the picker and takes the session of this name as far as a choice of actions.
     fn choose(&self, with: With, name: &str) {
         self.open(with);
@@ -128,7 +136,7 @@ impl Client<'_> {
                 self.wait_to_see_one_of(&[format!(">   {name} "), format!("> * {name} ")]);
             }
             With::Menu => {
-                let screen = self.screen();
+                let screen = self.whole_menu();
                 let line = screen.lines().find(|line| line.contains(&format!("  {name} ")));
                 let line = line.unwrap_or_else(|| panic!("{name} in the menu:\n{screen}"));
                 let key = line.rsplit_once("(").and_then(|(_, k)| k.split(')').next()).unwrap();
@@ -155,10 +163,12 @@ fn enter_goes_to_the_session_and_escape_leaves_everything() {
         client.wait_until_gone("└");
         // By last use: the current one first, then the one before it.
         client.open(with);
-        client.wait_to_see("* two");
-        let screen = client.screen();
-        let at = |name: &str| screen.find(name).unwrap_or_else(|| panic!("{name}:\n{screen}"));
-        assert!(at("* two") < at("  one") && at("  one") < at("  three"), "{screen}");
+        let in_order = || {
+            let screen = client.screen();
+            let at = ["* two", "  one", "  three"].map(|name| screen.find(name));
+            (at.is_sorted() && at[0].is_some()).then_some(())
+        };
+        wait_for(in_order, || format!("two, one and three:\n{}", client.shown()));
         client.press(&["Escape"]);
         assert_undisturbed(&server);
     }
@@ -689,8 +699,9 @@ impl Client<'_> {
             return self.wait_to_see_one_of(&[here, there].map(|line| format!(">{line}")));
         }
         let shown = format!(" {} ", in_menu(name));
+        self.wait_to_see(&shown);
         let found = || {
-            let screen = self.screen();
+            let screen = self.whole_menu();
             let at = screen.lines().position(|line| line.contains(&shown))?;
             Some((screen, at))
         };
@@ -711,7 +722,6 @@ impl Client<'_> {
 
     /// Opens the menu of actions and takes one.
     fn act(&self, key: &str) {
-        self.wait_until_gone("└");
         self.prefix("A");
         self.wait_to_see("doctor");
         self.press(&[key]);
@@ -793,7 +803,6 @@ fn wait_to_be_in(server: &Server, client: &Client, uuid: &str) {
         || (server.tmux(&["list-clients", "-F", "#{@roster_uuid}"]) == uuid).then_some(()),
         || format!("the client in {uuid}:\n{}", client.shown()),
     );
-    // Until it has gone, a popup gets the keys.
     client.wait_until_gone("└");
 }
 
@@ -832,7 +841,7 @@ fn two_hundred_sessions_on_screens_of_two_sizes() {
             } else {
                 for page in 1.. {
                     client.wait_to_see(&format!("more ({page} of"));
-                    let screen = client.screen();
+                    let screen = client.whole_menu();
                     if let Some(line) = screen.lines().find(|line| line.contains("n123 ")) {
                         let first = screen.lines().position(|l| l.contains("safe")).unwrap();
                         let at = screen.lines().position(|l| l == line).unwrap();

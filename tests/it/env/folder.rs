@@ -16,7 +16,7 @@ impl Folder {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         // Paths of sockets must be short, and macOS's folder for temporary files is not.
         let named = std::env::temp_dir();
-        let is_short = named.as_os_str().len() <= "/tmp/rt.XXXXXX".len();
+        let is_short = named.as_os_str().len() <= "/tmp/rt.1234567.12".len();
         let base = if is_short { named } else { PathBuf::from("/tmp") };
         let path = base.join(format!("rt{}.{count}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
