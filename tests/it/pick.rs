@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Duration;
 
 use tmux_roster::tmux::text::argument;
 use tmux_roster::tmux::text::escape_name;
@@ -121,10 +122,15 @@ impl Client<'_> {
         );
     }
 
-    /// The screen with a menu that is painted to its end: one look may find a part of it.
+    /// The screen with a menu, once it does not change any more: one look may find a part of it, and
+    /// where it takes the whole terminal not every version shows its last line.
     fn whole_menu(&self) -> String {
-        self.wait_to_see("└");
-        self.screen()
+        let settled = || {
+            let screen = self.screen();
+            std::thread::sleep(Duration::from_millis(50));
+            (self.screen() == screen).then_some(screen)
+        };
+        wait_for(settled, || format!("a menu that stays:\n{}", self.shown()))
     }
 
     /// Opens the picker and takes the session of this name as far as a choice of actions.
