@@ -296,7 +296,9 @@ impl Server {
         self.wait_for_end_of(" sync --hook");
     }
 
-    /// Waits until no process of this test has such a command line.
+    /// Waits until no process of this test has such a command line. Two looks in a row find none:
+    /// ps goes by process ids, and may have been past that of a job, if they had begun anew, when
+    /// a server started it and ended before its own was come to.
     pub fn wait_for_end_of(&self, what: &str) {
         let running = || {
             let mut lines = self.folder.processes().expect("ps runs");
@@ -304,7 +306,8 @@ impl Server {
             // The environment may follow.
             lines.into_iter().map(|line| line.chars().take(100).collect()).collect::<Vec<String>>()
         };
-        wait_for(|| running().is_empty().then_some(()), || format!("the end of {:?}", running()));
+        let none = || running().is_empty().then_some(());
+        wait_for(|| none().and_then(|()| none()), || format!("the end of {:?}", running()));
     }
 
     /// A client that is attached, in a pane of a server of its own.
