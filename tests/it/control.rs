@@ -1,9 +1,9 @@
 //! Clients in control mode (`tmux -C`: terminals, editors and libraries) are sent nothing that they
 //! did not ask for; and whatever client comes and goes, no event is missed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::env::{Client, ControlClient, Server, tmux_program, wait_for};
+use crate::env::{Client, ControlClient, Server, tmux_program, wait_for, wait_until_past};
 
 /// What a control client is told from its attach on, while sessions come, change and go, other
 /// clients come and go, and the plugin is loaded again.
@@ -121,14 +121,14 @@ fn make_and_go(server: &Server, goes: Goes, name: &str, moment: Duration) {
         Goes::Closed => {
             let client = Client::start(server, &format!("exec {attach}"));
             wait_for(exists, || format!("the session {name}"));
-            std::thread::sleep(moment);
+            wait_until_past(Instant::now(), moment);
             client.close();
         }
         Goes::Left | Goes::Ended => {
             let mut control = ControlClient::attach(server, "=one");
             control.say(&make);
             wait_for(exists, || format!("the session {name}"));
-            std::thread::sleep(moment);
+            wait_until_past(Instant::now(), moment);
             if goes == Goes::Left { control.leave() } else { control.kill() }
         }
     }

@@ -15,8 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tmux_roster::tmux::hooks::HOOKS;
 
 use crate::env::{
-    Client, ControlClient, Folder, ROSTER, Server, copy_plugin, copy_program, script, tmux_program,
-    tmux_version, wait_for, write_program,
+    Client, ControlClient, Folder, ROSTER, Server, check_stays, copy_plugin, copy_program, script,
+    tmux_program, tmux_version, wait_for, write_program,
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -414,12 +414,9 @@ fn a_message_can_be_read_and_display_time_is_put_back() {
         let client = Client::attach_sized(server, "one", (100, 20));
         installation.reload();
         client.wait_to_see(&no_roster());
-        let seen = Instant::now();
         // Three times as long as tmux shows one by default.
-        while seen.elapsed() < Duration::from_millis(2250) {
-            assert!(client.screen().contains(&no_roster()), "{:?}", seen.elapsed());
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        let is_seen = || client.screen().contains(&no_roster());
+        check_stays(Duration::from_millis(2250), is_seen, || client.shown());
         assert_eq!(server.tmux(&["show-options", "-t", "one"]), before);
         assert_eq!(server.tmux(&["show-options", "-gv", "display-time"]), "750");
     }
@@ -588,8 +585,8 @@ fn keys_whose_program_is_gone_say_so_to_who_pressed_them() {
     let check = |key: &str| {
         server.tmux(&["send-keys", "-t", "=one:", "clear", "Enter"]);
         installation.press_to_see(&client, key, gone);
-        std::thread::sleep(Duration::from_millis(1500));
-        assert!(client.screen().contains(gone), "it can be read");
+        let is_seen = || client.screen().contains(gone);
+        check_stays(Duration::from_millis(1500), is_seen, || client.shown());
         assert_eq!(server.tmux(&["display-message", "-p", "-t", "=one:", "#{pane_mode}"]), "");
     };
     std::fs::remove_file(&program).unwrap();

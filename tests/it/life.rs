@@ -4,13 +4,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::env::{
     Client, ROSTER, Server, can_trace, hook_job, script, tmux_program, tmux_version, typed,
-    wait_at_most, wait_for, write_program,
+    wait_at_most, wait_for, wait_until_past, write_program,
 };
 
 /// Five sessions in directories of their own, with modes, in step.
@@ -148,7 +148,7 @@ fn sessions_whose_shells_end_one_by_one_before_the_server_does_are_lost() {
                 server.tmux(&["display-message", "-p", "-t", &format!("={name}:"), "#{pane_pid}"]);
             let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
             rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
-            std::thread::sleep(std::time::Duration::from_secs(gap));
+            wait_until_past(Instant::now(), Duration::from_secs(gap));
         }
         assert_eq!(server.names(), ["z"]);
         let pid = server.tmux(&["list-sessions", "-F", "#{pid}"]).parse().unwrap();

@@ -5,7 +5,6 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::Duration;
 
 use tmux_roster::tmux::text::argument;
 use tmux_roster::tmux::text::escape_name;
@@ -125,10 +124,12 @@ impl Client<'_> {
     /// The screen with a menu, once it does not change any more: one look may find a part of it, and
     /// where it takes the whole terminal not every version shows its last line.
     fn whole_menu(&self) -> String {
+        let mut before = String::new();
         let settled = || {
             let screen = self.screen();
-            std::thread::sleep(Duration::from_millis(50));
-            (self.screen() == screen).then_some(screen)
+            let is_same = screen == before;
+            before.clone_from(&screen);
+            is_same.then_some(screen)
         };
         wait_for(settled, || format!("a menu that stays:\n{}", self.shown()))
     }

@@ -17,7 +17,7 @@ use tmux_roster::store::migrate::Step;
 use tmux_roster::store::{KEPT_BACKUPS, KEPT_DAYS, StoreError, Times};
 use tmux_roster::{MigrationPlan, Registry, Session, Store, Timestamp, migration_plan};
 
-use crate::env::{Folder, LOAD, ROSTER, can, can_trace, kill_at, stderr, wait_for};
+use crate::env::{Folder, LOAD, ROSTER, can, can_trace, check_stays, kill_at, stderr, wait_for};
 
 const EMPTY: &str = "{\"schema_version\":1,\"sessions\":{}}";
 const DAY: i128 = 86_400 * 1_000_000_000;
@@ -1001,9 +1001,10 @@ fn who_locks_with_flock_or_a_record_lock_keeps_us_waiting() {
         assert_eq!(place.ok(&["names"]), "[\"a\"]\n");
         // It comes as soon as the other lets go, which here is killed.
         let mut waiter = place.command(&["save", "b", "/b", "safe"]).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(300));
-        assert!(waiter.try_wait().unwrap().is_none(), "{kind:?}");
-        assert_eq!(place.names(), ["a"], "{kind:?}");
+        let mut waits = || waiter.try_wait().unwrap().is_none() && place.names() == ["a"];
+        check_stays(Duration::from_millis(300), &mut waits, || {
+            format!("{kind:?} keeps it waiting")
+        });
         drop(holder);
         assert!(waiter.wait().unwrap().success(), "{kind:?}");
         assert_eq!(place.names(), ["a", "b"]);

@@ -25,4 +25,4 @@ pub use self::programs::{
 pub use self::records::{backed_up, check_records, json, uuids};
 pub use self::server::{Server, end_process, without_socket};
 pub use self::skip::{Lack, can, can_mount, skip, try_out};
-pub use self::wait::{LOAD, PATIENCE, wait_at_most, wait_for};
+pub use self::wait::{LOAD, PATIENCE, check_stays, wait_at_most, wait_for, wait_until_past};

@@ -28,3 +28,18 @@ pub fn wait_at_most<T>(
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// Polls until so much time has passed: for what depends on how long after something it comes.
+pub fn wait_until_past(since: Instant, long: Duration) {
+    wait_for(|| (since.elapsed() >= long).then_some(()), || format!("{long:?} to pass"));
+}
+
+/// Polls for so long that something stays as it is; says what changed if it does not.
+pub fn check_stays(long: Duration, mut is_so: impl FnMut() -> bool, what: impl Fn() -> String) {
+    let start = Instant::now();
+    let past = || {
+        assert!(is_so(), "after {:?} no more: {}", start.elapsed(), what());
+        (start.elapsed() >= long).then_some(())
+    };
+    wait_for(past, || format!("{long:?} to pass"));
+}
