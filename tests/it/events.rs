@@ -351,27 +351,3 @@ fn hooks_that_no_job_will_put_back_are_put_back_by_the_next_command() {
     server.tmux(&["rename-session", "-t", &server.id("two"), "three"]);
     server.wait_for_names(&["three"]);
 }
-
-/// A process that started after a job did not start it: its id was used again.
-#[test]
-fn a_job_whose_servers_process_id_is_used_again_makes_no_folder() {
-    if !Path::new("/proc/self/stat").exists() {
-        return;
-    }
-    let server = Server::with_config("");
-    // The job is the shell's process, which is a tenth of a second older than its child.
-    let made = |pid: &str| {
-        let dir = server.path("new");
-        let job = format!(
-            "sleep 0.1; sleep 2 & TMUX=/s,{pid},0 exec '{ROSTER}' sync --hook --dir '{}' --tmux '{}'",
-            dir.display(),
-            tmux_program().display()
-        );
-        assert!(server.command("sh").args(["-c", &job]).status().unwrap().success());
-        let was_made = dir.exists();
-        let _ = std::fs::remove_dir_all(&dir);
-        was_made
-    };
-    assert!(made("$PPID"), "its server is older");
-    assert!(!made("$!"), "another has its id");
-}
