@@ -70,11 +70,6 @@ pub fn started(pid: u32) -> Option<u64> {
     fields.nth(18)?.parse().ok().filter(|_| !is_over)
 }
 
-/// Whether a process started after this one: then its id was used again, and it did not start us.
-pub fn is_younger(pid: u32) -> bool {
-    started(pid).zip(started(std::process::id())).is_some_and(|(other, ours)| other > ours)
-}
-
 /// Whether the server of this memory runs here. (A process id alone proves nothing: in a container
 /// tmux may have the same one each time.)
 pub fn runs_here(memory: &Memory, here: &Host) -> bool {

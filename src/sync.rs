@@ -1,10 +1,9 @@
 //! One sync: takes its turn, looks at tmux, and brings registry and tmux into step.
 
 use crate::config::Place;
-use crate::host;
 use crate::restore::at_start::bring_into_step_and_restore;
 use crate::store::Store;
-use crate::tmux::server::{JobServer, job_server};
+use crate::tmux::server::JobServer;
 use crate::transaction::throttle::{begin_query, is_done_by_another, wait_for_turn};
 use crate::transaction::{Report, SyncError, Transaction, Trigger, reachable, server_of, waiting};
 
@@ -20,10 +19,7 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
         (Some(seen), _) => wait_for_turn(seen.queried),
         // Nobody took the lock yet, or the folder went with the server: it is not made anew for one
         // that has ended.
-        (None, Trigger::Hook { .. })
-            if matches!(server_of(trigger), JobServer::Ended)
-                || job_server().is_some_and(host::is_younger) =>
-        {
+        (None, Trigger::Hook { .. }) if matches!(server_of(trigger), JobServer::Ended) => {
             return Ok(Report::default());
         }
         _ => {}
