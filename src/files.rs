@@ -165,6 +165,11 @@ pub fn make_folder(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// The uppermost folder of a path that is not there.
+pub fn first_missing(path: &Path) -> Option<PathBuf> {
+    path.ancestors().take_while(|folder| !exists(folder)).last().map(Path::to_owned)
+}
+
 /// Makes a file that was not there before, 0600 less nothing, whatever the umask.
 pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;

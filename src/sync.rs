@@ -1,8 +1,10 @@
 //! One sync: takes its turn, looks at tmux, and brings registry and tmux into step.
 
 use crate::config::Place;
+use crate::files;
 use crate::restore::at_start::bring_into_step_and_restore;
 use crate::store::Store;
+use crate::tmux::TmuxError;
 use crate::tmux::server::JobServer;
 use crate::transaction::throttle::{begin_query, is_done_by_another, wait_for_turn};
 use crate::transaction::{Report, SyncError, Transaction, Trigger, reachable, server_of, waiting};
@@ -24,6 +26,11 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
         }
         _ => {}
     }
+    // Where it ends only now, what locking makes is taken away again.
+    let missing = match (seen, trigger) {
+        (None, Trigger::Hook { .. }) => files::first_missing(&place.dir),
+        _ => None,
+    };
     let store = waiting(store, trigger);
     let locked = store.lock()?;
     if seen.is_some_and(|seen| is_done_by_another(seen, locked.times(), trigger)) {
@@ -33,7 +40,11 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     let server = server_of(trigger);
     let own = reachable(place, &server);
     let place = own.as_ref().unwrap_or(place);
-    let mut transaction = Transaction::begin_locked(place, locked, begun, trigger, &server)?;
+    let begun = Transaction::begin_locked(place, locked, begun, trigger, &server);
+    if let (Some(missing), Err(SyncError::Tmux(TmuxError::NoServer { .. }))) = (&missing, &begun) {
+        store.remove_if_new(missing);
+    }
+    let mut transaction = begun?;
     if transaction.is_of_another_server() {
         return Ok(Report::default());
     }

@@ -255,6 +255,19 @@ impl Store {
         Ok(Locked { store: self, guard })
     }
 
+    /// Removes the lock file and the folders down from this one, which were made for it, if nothing
+    /// else is in them.
+    pub(crate) fn remove_if_new(&self, top: &Path) {
+        let Ok(_held) = self.lock() else { return };
+        let Some(folder) = self.path.parent() else { return };
+        if std::fs::read_dir(folder).is_ok_and(|entries| entries.count() == 1) {
+            let _ = std::fs::remove_file(files::with_suffix(&self.path, ".lock"));
+            for folder in folder.ancestors().take_while(|folder| folder.starts_with(top)) {
+                let _ = std::fs::remove_dir(folder);
+            }
+        }
+    }
+
     /// Adds the session, or replaces the one of its name.
     ///
     /// # Errors

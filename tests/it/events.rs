@@ -351,3 +351,22 @@ fn hooks_that_no_job_will_put_back_are_put_back_by_the_next_command() {
     server.tmux(&["rename-session", "-t", &server.id("two"), "three"]);
     server.wait_for_names(&["three"]);
 }
+
+/// It is started as the server ends, and its folder may have gone before it, as a test's does.
+#[test]
+fn a_job_whose_server_has_ended_leaves_nothing_where_nothing_was() {
+    let server = Server::with_config("");
+    let dir = server.path("new/deep/er");
+    let job = |pid: &str| {
+        let mut job = server.command(ROSTER);
+        // Nobody listens there, though the process lives.
+        job.env("TMUX", format!("{},{pid},0", server.dir("s")));
+        job.args(["sync", "--hook", "--dir"]).arg(&dir).arg("--tmux").arg(tmux_program());
+        assert!(job.status().unwrap().success());
+    };
+    job(&std::process::id().to_string());
+    assert!(!server.path("new").exists());
+    fs::create_dir_all(&dir).unwrap();
+    job(&std::process::id().to_string());
+    assert!(dir.exists());
+}
