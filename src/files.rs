@@ -91,7 +91,10 @@ pub fn exists(path: &Path) -> bool {
 }
 
 /// The same where a folder that is closed to us must not pass for one that lacks the file.
-pub(crate) fn is_there(path: &Path) -> Result<bool, FileError> {
+///
+/// # Errors
+/// The file system does not tell.
+pub fn is_there(path: &Path) -> Result<bool, FileError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         found => found.map(|_| true).map_err(io_error("read", path)),

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use tmux_roster::config::Place;
+use tmux_roster::model::reconcile::end_with_server;
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, server};
 use tmux_roster::transaction::{Sight, SyncError, Transaction, World};
-use tmux_roster::{Session, Store, persist};
+use tmux_roster::{Session, Store, files, persist};
 
 use super::context::{Failure, store_of};
 use super::output::{visible, warn};
@@ -16,26 +17,15 @@ use super::target::{Target, not_found};
 /// nothing is made there, neither a folder nor a server, as for a name that is mistyped.
 ///
 /// # Errors
-/// tmux fails.
-pub fn is_nowhere(place: &Place) -> Result<bool, TmuxError> {
-    let is_missing = |error: std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
-    if !std::fs::symlink_metadata(&place.dir).is_err_and(is_missing) {
+/// The file system or tmux fails.
+pub fn is_nowhere(place: &Place) -> Result<bool, SyncError> {
+    if files::is_there(&place.dir)? {
         return Ok(false);
     }
     match place.ask(Instant::now() + ANSWER_LIMIT) {
         Err(TmuxError::NoServer { .. }) => Ok(true),
         // A server without sessions is one.
         Ok(_) | Err(TmuxError::Empty) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether no server runs, nor one that cannot be reached: for what needs none where there is
-/// nothing to bring back.
-pub fn no_server_runs(place: &Place) -> Result<bool, Failure> {
-    match begin_anywhere(place, &store_of(place)) {
-        Ok(World::NoServer(_)) | Err(SyncError::Tmux(TmuxError::NoServer { .. })) => Ok(true),
-        Ok(World::Server(_)) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -75,55 +65,56 @@ pub fn begin<'a>(place: &'a Place, store: &'a Store) -> Result<Transaction<'a>, 
 }
 
 /// The same where there may be no server yet: then one is started, which ends with its last
-/// session as the user's configuration has it once `act` has made one. None is started for names
-/// that stand nowhere.
+/// session as the user's configuration has it once `act` has made one.
 pub fn with_server<T>(
     place: &Place,
-    needed: &[&String],
     act: impl FnOnce(&mut Transaction<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    with_any_server(place, needed, false, act)
+    let done = with_any_server(place, |_| Ok(true), false, act)?;
+    done.ok_or_else(|| "no tmux server was started".into())
 }
 
-/// The same; with `force` also where one runs that cannot be reached.
+/// The same, but none is started, and nothing done, if what is remembered is not to `need` one; with
+/// `force` also where one runs that cannot be reached.
 pub fn with_any_server<T>(
     place: &Place,
-    needed: &[&String],
+    need: impl FnOnce(&Remembered) -> Result<bool, Failure>,
     force: bool,
     act: impl FnOnce(&mut Transaction<'_>) -> Result<T, Failure>,
-) -> Result<T, Failure> {
+) -> Result<Option<T>, Failure> {
     let store = store_of(place);
-    let (begun, ends) = begin_or_start(place, &store, needed, force)?;
+    match begin(place, &store) {
+        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
+        Err(SyncError::Tmux(TmuxError::Unreachable { .. })) if force => {}
+        begun => return act(&mut begun?).map(Some),
+    }
+    let mut there = persist::peek(place)?;
+    end_with_server(&mut there);
+    if !need(&there)? {
+        return Ok(None);
+    }
+    let ends = server::start(&place.tmux)?;
+    let begun = begin(place, &store).map_err(Failure::from);
     let done = begun.and_then(|mut transaction| act(&mut transaction));
     if ends {
         server::let_end(&place.tmux);
     }
-    done
+    done.map(Some)
 }
 
-/// The transaction, and whether the server was started for it and is to be let end.
-fn begin_or_start<'a>(
-    place: &'a Place,
-    store: &'a Store,
-    needed: &[&String],
-    force: bool,
-) -> Result<(Result<Transaction<'a>, Failure>, bool), Failure> {
-    match begin(place, store) {
-        Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
-        Err(SyncError::Tmux(TmuxError::Unreachable { .. })) if force => {}
-        begun => return Ok((begun.map_err(Failure::from), false)),
-    }
-    let there = persist::peek(place)?;
-    let sessions: Vec<&Session> = (there.registry.sessions.values())
-        .chain(there.closed.closed.iter().map(|entry| &entry.session))
-        .collect();
-    for name in needed {
+/// Whether these names stand somewhere.
+///
+/// # Errors
+/// One does not.
+pub fn need_names(there: &Remembered, names: &[String]) -> Result<bool, Failure> {
+    let closed = there.closed.closed.iter().map(|entry| &entry.session);
+    let sessions: Vec<&Session> = there.registry.sessions.values().chain(closed).collect();
+    for name in names {
         if Target::parse(name).among(sessions.iter().copied(), |session| session).is_none() {
             return Err(not_found(name, sessions.iter().map(|session| session.name.as_str())));
         }
     }
-    let ends = server::start(&place.tmux)?;
-    Ok((begin(place, store).map_err(Failure::from), ends))
+    Ok(true)
 }
 
 pub fn require_server(place: &Place) -> impl FnOnce(SyncError) -> Failure + use<> {

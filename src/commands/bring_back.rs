@@ -7,13 +7,14 @@ use tmux_roster::config::Place;
 use tmux_roster::config::REGISTRY;
 use tmux_roster::model::memory::{ClosedSession, Exact, Memory};
 use tmux_roster::model::reconcile;
+use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::restore::{self, Restored};
 use tmux_roster::tmux::TmuxError;
 use tmux_roster::transaction::{Offline, SyncError, Transaction};
 use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
 
-use super::begin::{no_server_runs, with_any_server, with_server};
+use super::begin::{need_names, with_any_server, with_server};
 use super::client::{destination, go_to};
 use super::context::{Context, Failure, Outcome, store_of};
 use super::output::{count, print, to_paste, visible, warn};
@@ -34,14 +35,11 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         return Err(Failure::Usage("--as needs exactly one session name".into()));
     }
     let place = context.place()?;
-    let needed = args.names.iter().collect::<Vec<_>>();
-    // For nothing no server is started.
-    let there = persist::peek(&place)?;
-    if args.all && there.registry.sessions.is_empty() && !args.force && no_server_runs(&place)? {
-        let warnings = not_here(&place, &there.memory).into_iter().collect();
-        return report(&Restored { warnings, ..Restored::default() }, "restored");
-    }
-    let done = with_any_server(&place, &needed, args.force, |transaction| {
+    let need = |there: &Remembered| match args.all {
+        true => Ok(args.force || !there.registry.sessions.is_empty()),
+        false => need_names(there, &args.names),
+    };
+    let done = with_any_server(&place, need, args.force, |transaction| {
         if args.force {
             let names = (!args.all).then_some(args.names.as_slice());
             transaction.part_from_unreachable(names)?;
@@ -83,6 +81,16 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         let changes = Changes { name: args.new_name.as_deref(), mode: None };
         bring_back(transaction, records, changes, &[])
     })?;
+    let done = match done {
+        Some(done) => done,
+        None => {
+            let memory = persist::peek(&place)?.memory;
+            Restored {
+                warnings: not_here(&place, &memory).into_iter().collect(),
+                ..Restored::default()
+            }
+        }
+    };
     report(&done, "restored")
 }
 
@@ -163,7 +171,7 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
         return Err(not_found(name, is_there.iter().map(String::as_str)));
     }
     let taken: Vec<String> = entries.iter().map(|(session, _)| session.uuid.clone()).collect();
-    let done = with_server(&place, &[], |transaction| {
+    let done = with_server(&place, |transaction| {
         let mut next = transaction.remembered.clone();
         let mut records = Vec::new();
         for (session, exact) in entries {
@@ -172,12 +180,7 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
             }
             exact.map(|exact| next.memory.exact.insert(session.uuid.clone(), exact));
             let closed_at = Timestamp::now();
-            next.closed.push(ClosedSession {
-                session: session.clone(),
-                closed_at,
-                unproven: None,
-                set_aside: false,
-            });
+            next.closed.push(ClosedSession::new(session.clone(), closed_at));
             records.push(session);
         }
         // They stand here before they leave the other folder.
@@ -212,14 +215,12 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
 
 pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
     let place = context.place()?;
-    let needed: Vec<&String> = args.name.iter().collect();
     let nothing = "there is no closed session to reopen";
-    let is_unnamed = args.name.is_none() && !args.force;
-    let there = persist::peek(&place)?;
-    if is_unnamed && there.closed.closed.is_empty() && no_server_runs(&place)? {
-        return Err(nothing.into());
-    }
-    let (done, seat) = with_any_server(&place, &needed, args.force, |transaction| {
+    let need = |there: &Remembered| match &args.name {
+        None => Ok(!there.closed.closed.is_empty()),
+        Some(name) => need_names(there, std::slice::from_ref(name)),
+    };
+    let done = with_any_server(&place, need, args.force, |transaction| {
         let closed = &transaction.remembered.closed.closed;
         let entry = match &args.name {
             None => closed
@@ -254,6 +255,7 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
         let seat = done.sessions.first().map(|(id, _)| destination(transaction, *id));
         Ok((done, seat))
     })?;
+    let (done, seat) = done.ok_or(nothing)?;
     if let (Some(_), Some(seat)) = (&args.client, seat) {
         go_to(context, &place, seat, args.client.as_deref())?;
     }

@@ -53,7 +53,7 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
     if let Some(name) = &args.name {
         validate_name(name)?;
     }
-    let seat = with_server(&place, &[], |transaction| {
+    let seat = with_server(&place, |transaction| {
         let name = match &args.name {
             Some(name) => name.clone(),
             None => free_name(transaction, &directory),
@@ -146,7 +146,7 @@ fn free_name(transaction: &Transaction<'_>, directory: &Path) -> String {
 pub fn go(context: &Context, args: &cli::Go) -> Outcome {
     require_terminal(context, args.client.as_deref())?;
     let place = context.place()?;
-    let seat = with_server(&place, &[], |transaction| {
+    let seat = with_server(&place, |transaction| {
         let record = match find(transaction, &args.name)? {
             Found::Live(id, _) => return Ok(destination(transaction, id)),
             Found::Lost(session) => session,
@@ -162,7 +162,7 @@ pub fn last(context: &Context, args: &cli::Last) -> Outcome {
     require_terminal(context, args.client.as_deref())?;
     let place = context.place()?;
     let client = client(context, &place, args.client.as_deref());
-    let seat = with_server(&place, &[], |transaction| {
+    let seat = with_server(&place, |transaction| {
         let memory = &transaction.remembered.memory;
         let current = client.as_ref().ok().and_then(|client| client.as_ref());
         // The client's own way back: others come and go as well, monitors in control mode too.

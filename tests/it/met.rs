@@ -346,3 +346,26 @@ fn a_session_that_was_there_before_the_plugin_is_recorded_where_it_began() {
     server.wait_until_idle();
     assert_eq!(server.field("one", "workdir"), server.dir("b"));
 }
+
+#[test]
+fn without_a_server_all_that_was_lost_comes_back_wherever_it_is_recorded() {
+    // Shells that end one by one before their server are closed, until it has outlived them.
+    let server = started("");
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    server.tmux(&["kill-session", "-t", "=two:"]);
+    server.wait_for_names(&["one"]);
+    server.roster(&["forget", "--force", "one"]);
+    server.crash();
+    assert_eq!(server.roster(&["restore", "--all"]), "restored two\n");
+    // Of a registry that is gone or damaged the last good copy is taken.
+    for text in [None, Some("{\"sess")] {
+        server.wait_until_idle();
+        server.crash();
+        std::fs::remove_file(server.registry_path()).unwrap();
+        if let Some(text) = text {
+            std::fs::write(server.registry_path(), text).unwrap();
+        }
+        assert_eq!(server.roster(&["restore", "--all"]), "restored two\n", "{text:?}");
+    }
+}
