@@ -45,8 +45,6 @@ pub fn plan(
 /// From 3.2 on tmux keeps what `new-session -c` and `attach-session -c` were given, which may be
 /// relative, to what it does not say. Where a session's absolute directory is known it stays; else
 /// its oldest pane tells. A tmux that does not answer leaves it unknown, and the next sync asks.
-/// Before 3.2 tmux tells where the active pane is: of a session that is new to us, but for the one
-/// whose directory the job knows, the oldest says more.
 pub fn settle(
     tmux: &Tmux,
     remembered: &Remembered,
@@ -55,23 +53,7 @@ pub fn settle(
     job_of: Option<SessionId>,
     deadline: Instant,
 ) {
-    let is_guessed = |live: &&LiveSession| {
-        matches!(live.workdir, Workdir::Guess(_))
-            && Some(live.id) != job_of
-            && is_tracked(remembered, snapshot, policy, live)
-            && !is_settled(remembered, snapshot, live)
-    };
-    let guessed: Vec<SessionId> =
-        snapshot.sessions.iter().filter(is_guessed).map(|live| live.id).collect();
-    if !guessed.is_empty() {
-        let panes = panes_of(tmux, snapshot, &guessed, deadline);
-        for live in snapshot.sessions.iter_mut().filter(|live| guessed.contains(&live.id)) {
-            let current = panes.get(&live.id).map(|pane| pane.current.clone());
-            if let Some(path) = current.filter(|path| path.starts_with(b"/")) {
-                live.workdir = Workdir::Guess(path);
-            }
-        }
-    }
+    settle_guesses(tmux, remembered, snapshot, policy, job_of, deadline);
     let is_unsettled = |live: &&LiveSession| {
         matches!(&live.workdir, Workdir::Known(path) if !path.starts_with(b"/"))
             && is_tracked(remembered, snapshot, policy, live)
@@ -96,6 +78,36 @@ pub fn settle(
             // The version before recorded it as tmux tells it.
             snapshot.same_directories.push((path.clone(), told));
             live.workdir = Workdir::Known(path);
+        }
+    }
+}
+
+/// Before 3.2 tmux tells where the active pane is. Of a session that is new to us the oldest pane
+/// tells more, except of the session whose directory the job knows.
+fn settle_guesses(
+    tmux: &Tmux,
+    remembered: &Remembered,
+    snapshot: &mut Snapshot,
+    policy: &Policy,
+    job_of: Option<SessionId>,
+    deadline: Instant,
+) {
+    let is_guessed = |live: &&LiveSession| {
+        matches!(live.workdir, Workdir::Guess(_))
+            && Some(live.id) != job_of
+            && is_tracked(remembered, snapshot, policy, live)
+            && !is_settled(remembered, snapshot, live)
+    };
+    let guessed: Vec<SessionId> =
+        snapshot.sessions.iter().filter(is_guessed).map(|live| live.id).collect();
+    if guessed.is_empty() {
+        return;
+    }
+    let panes = panes_of(tmux, snapshot, &guessed, deadline);
+    for live in snapshot.sessions.iter_mut().filter(|live| guessed.contains(&live.id)) {
+        let current = panes.get(&live.id).map(|pane| pane.current.clone());
+        if let Some(path) = current.filter(|path| path.starts_with(b"/")) {
+            live.workdir = Workdir::Guess(path);
         }
     }
 }

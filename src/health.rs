@@ -9,9 +9,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::model::memory::Exact;
-use crate::model::session::{NOT_LIVE, Session};
+use crate::model::session::Session;
 use crate::model::snapshot::LiveSession;
 use crate::tmux::Tmux;
+
+pub use crate::model::session::{LOST, NO_SERVER};
 
 /// The directory is there and can be entered, and a pane lives.
 pub const OK: &str = "ok";
@@ -34,11 +36,6 @@ pub(crate) const HEALTH_LIMIT: Duration = Duration::from_secs(1);
 /// Whether a status counts as well.
 pub fn is_well(status: &str) -> bool {
     matches!(status, OK | RECREATED | RECOVERED)
-}
-
-/// The status of a session that does not live.
-pub fn of_none(server_runs: bool) -> &'static str {
-    NOT_LIVE[usize::from(server_runs)]
 }
 
 /// The status of a live session; `None` if it cannot be told now.

@@ -115,8 +115,7 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
         let living: HashSet<&str> = world.remembered().memory.living().collect();
         let lives = |session: &Session| living.contains(session.uuid.as_str());
         let known: HashSet<&str> = saved.sessions.values().map(|s| s.uuid.as_str()).collect();
-        let closed =
-            |session| ClosedSession { session, closed_at: now, unproven: None, set_aside: false };
+        let closed = |session| ClosedSession::new(session, now);
         let lost = next.lost().into_iter().filter(|s| !known.contains(s.uuid.as_str()));
         next.closed.closed.retain(|entry| !known.contains(entry.session.uuid.as_str()));
         next.closed.push_all(lost.map(closed).collect());
@@ -132,12 +131,7 @@ pub fn recover(context: &Context, args: &cli::Recover) -> Outcome {
         for (name, session) in current.into_iter().filter(|(_, s)| lives(s)) {
             if let Some(stranger) = next.registry.sessions.insert(name, session) {
                 let unproven = None;
-                next.closed.push(ClosedSession {
-                    session: stranger,
-                    closed_at: now,
-                    unproven,
-                    set_aside: false,
-                });
+                next.closed.push(ClosedSession { unproven, ..ClosedSession::new(stranger, now) });
             }
         }
         next.registry.extra = saved.extra.clone();

@@ -195,7 +195,8 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
             let alive = world.sessions().iter().find(|live| Some(live.id) == id);
             let exact = next.memory.exact.get(&session.uuid);
             let status = match alive {
-                None => Some(health::of_none(world.server().is_some()).to_owned()),
+                None if world.server().is_some() => Some(health::LOST.to_owned()),
+                None => Some(health::NO_SERVER.to_owned()),
                 Some(alive) => {
                     let deadline = Instant::now() + ANSWER_LIMIT;
                     health::check(&place.tmux, session, exact, alive, deadline)

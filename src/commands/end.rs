@@ -124,8 +124,7 @@ pub fn clear(context: &Context) -> Outcome {
         for session in &lost {
             next.registry.sessions.remove(&session.name);
         }
-        let closed =
-            |session| ClosedSession { session, closed_at: now, unproven: None, set_aside: false };
+        let closed = |session| ClosedSession::new(session, now);
         next.closed.push_all(lost.into_iter().map(closed).collect());
         Ok(backup)
     })?;

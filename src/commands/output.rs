@@ -113,40 +113,6 @@ pub fn layout<const N: usize>(table: &[[String; N]], styles: &[&str]) -> String 
     text
 }
 
-/// The same with what is cut out of the middle: in a message the reason comes last.
-pub fn cut_inside(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let head = cut(text, width / 2);
-    let mut tail = String::new();
-    for c in text.chars().rev() {
-        if head.width() + tail.width() + c.to_string().width() > width {
-            break;
-        }
-        tail.insert(0, c);
-    }
-    head + &tail
-}
-
-/// Text in lines of so many columns, as far as its words allow.
-pub fn wrapped(text: &str, room: usize) -> String {
-    let mut lines = String::new();
-    let mut left = room;
-    for word in text.split(' ') {
-        let needed = word.width() + 1;
-        if needed > left && !lines.is_empty() {
-            lines.push('\n');
-            left = room;
-        } else if !lines.is_empty() {
-            lines.push(' ');
-        }
-        lines.push_str(word);
-        left = left.saturating_sub(needed);
-    }
-    lines
-}
-
 /// Text that takes at most `width` columns.
 pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
@@ -161,6 +127,22 @@ pub fn cut(text: &str, width: usize) -> String {
     }
     cut.push('…');
     cut
+}
+
+/// The same, cut in the middle: the reason of a message stands at its end.
+pub fn cut_inside(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let head = cut(text, width / 2);
+    let mut tail = String::new();
+    for c in text.chars().rev() {
+        if head.width() + tail.width() + c.to_string().width() > width {
+            break;
+        }
+        tail.insert(0, c);
+    }
+    head + &tail
 }
 
 pub fn terminal_columns() -> Option<usize> {

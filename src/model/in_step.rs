@@ -7,7 +7,7 @@ use super::memory::{Known, Memory};
 use super::policy::{Policy, is_ignored};
 use super::reconcile::is_awaited;
 use super::remembered::Remembered;
-use super::session::{NOT_LIVE, Session, is_uuid};
+use super::session::{Session, is_of_none_living, is_uuid};
 use super::snapshot::{LiveSession, Snapshot, Workdir};
 use super::time::Timestamp;
 
@@ -102,7 +102,7 @@ fn is_same(live: &LiveSession, known: &Known, record: &Session) -> bool {
         && !live.mode.is_empty()
         && live.health == record.last_health_status
         && known.health == record.last_health_status
-        && !NOT_LIVE.contains(&record.last_health_status.as_str())
+        && !is_of_none_living(&record.last_health_status)
         && known.stamps > 0
         && !known.clone
         && live.group.is_empty()

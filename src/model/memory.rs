@@ -302,6 +302,11 @@ impl Closed {
 }
 
 impl ClosedSession {
+    /// One that somebody closed for certain.
+    pub fn new(session: Session, closed_at: Timestamp) -> ClosedSession {
+        ClosedSession { session, closed_at, unproven: None, set_aside: false }
+    }
+
     /// What those that are listed as one have in common.
     pub fn row(&self) -> (&str, &str) {
         (&self.session.name, &self.session.workdir)

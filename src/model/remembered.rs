@@ -30,6 +30,6 @@ impl Remembered {
     /// Makes a session one of the closed, as the user wants it.
     pub fn close(&mut self, session: Session, closed_at: Timestamp) {
         self.registry.sessions.remove(&session.name);
-        self.closed.push(ClosedSession { session, closed_at, unproven: None, set_aside: false });
+        self.closed.push(ClosedSession::new(session, closed_at));
     }
 }

@@ -36,8 +36,16 @@ pub struct Session {
     pub extra: Extra,
 }
 
-/// The verdicts on a session that does not live: its server has ended, or runs without it.
-pub const NOT_LIVE: [&str; 2] = ["no-server", "lost"];
+/// The verdict on a session whose server has ended.
+pub const NO_SERVER: &str = "no-server";
+
+/// The verdict on one that its server runs without.
+pub const LOST: &str = "lost";
+
+/// Whether a verdict is on a session that does not live.
+pub fn is_of_none_living(verdict: &str) -> bool {
+    [NO_SERVER, LOST].contains(&verdict)
+}
 
 /// Unknown fields of a JSON object in the order they were found, each value as its own text.
 #[derive(Debug, Clone, Default)]

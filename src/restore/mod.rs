@@ -160,12 +160,8 @@ fn carry_out(
             // session of its name steps aside.
             let record = blueprint.record.clone();
             if let Some(lost) = next.registry.sessions.insert(record.name.clone(), record) {
-                next.closed.push(ClosedSession {
-                    session: lost,
-                    closed_at: now,
-                    unproven: None,
-                    set_aside: true,
-                });
+                next.closed
+                    .push(ClosedSession { set_aside: true, ..ClosedSession::new(lost, now) });
             }
         }
         let recorded = next.registry.sessions.values_mut().find(|s| s.uuid == *uuid);

@@ -118,9 +118,7 @@ impl Hook {
         let bare = |text: &str| text.replace(['"', '\''], "").trim_end().to_owned();
         Some(bare(found) == bare(self.line(version)))
     }
-}
 
-impl Hook {
     /// Whether its armed line is missing, which it needs before 3.2: a job that was killed before it
     /// came to ask has not put it back.
     pub fn is_disarmed_in(self, shown: &str, version: Version) -> bool {

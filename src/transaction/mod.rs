@@ -496,12 +496,7 @@ impl<'a> Transaction<'a> {
             if let Some(exact) = next.memory.exact.get(&lives.uuid).cloned() {
                 next.memory.exact.insert(record.uuid.clone(), exact);
             }
-            next.closed.push(ClosedSession {
-                session: lives,
-                closed_at: now,
-                unproven: None,
-                set_aside: false,
-            });
+            next.closed.push(ClosedSession::new(lives, now));
         }
         self.commit(next, None)?;
         self.bring_into_step().map(drop)

@@ -52,6 +52,15 @@ struct Installation {
 }
 
 impl Installation {
+    /// One that found nothing to download.
+    fn that_failed(release: &Release) -> Installation {
+        let installation = Installation::new(&release.option());
+        installation.commit_sum("x");
+        installation.start();
+        installation.wait_for_failure();
+        installation
+    }
+
     /// `config` stands before the plugin's line.
     fn new(config: &str) -> Installation {
         Installation::with_environment(config, "")
@@ -472,10 +481,7 @@ fn messages_say_any_text_of_the_plugins_folder() {
 #[test]
 fn a_load_for_somebody_tries_again_what_failed_once_a_minute() {
     let release = Release::serve(Answer::Missing);
-    let installation = Installation::new(&release.option());
-    installation.commit_sum("x");
-    installation.start();
-    installation.wait_for_failure();
+    let installation = Installation::that_failed(&release);
     let requests = || release.requests.load(Ordering::SeqCst);
     let file = installation.data().join("install-failed");
     let fail_before = |seconds: u64| {
@@ -763,10 +769,7 @@ fn whatever_there_is_to_download_and_to_check_with_will_do() {
 #[test]
 fn a_failure_is_not_tried_again_before_a_day_or_another_version() {
     let release = Release::serve(Answer::Missing);
-    let installation = Installation::new(&release.option());
-    installation.commit_sum("x");
-    installation.start();
-    installation.wait_for_failure();
+    let installation = Installation::that_failed(&release);
     let requests = || release.requests.load(Ordering::SeqCst);
     assert_eq!(requests(), 1);
     let reload = || {

@@ -9,10 +9,10 @@ use rustix::termios::tcgetwinsize;
 use tmux_roster::config::{Place, is_program};
 use tmux_roster::model::session::is_uuid;
 use tmux_roster::tmux::text::quote_sh;
+use unicode_width::UnicodeWidthStr;
 
 use crate::commands::context::{Context, Failure};
 use crate::commands::inspect::View;
-use crate::commands::output::wrapped;
 use crate::commands::ui::key::Seat;
 use crate::commands::ui::pick::lines;
 
@@ -169,6 +169,24 @@ fn keys(room: usize) -> &'static str {
         "enter go, ? help",
     ];
     all.into_iter().find(|keys| keys.len() <= room).unwrap_or("? help")
+}
+
+/// Text in lines of so many columns, as far as its words allow.
+fn wrapped(text: &str, room: usize) -> String {
+    let mut lines = String::new();
+    let mut left = room;
+    for word in text.split(' ') {
+        let needed = word.width() + 1;
+        if needed > left && !lines.is_empty() {
+            lines.push('\n');
+            left = room;
+        } else if !lines.is_empty() {
+            lines.push(' ');
+        }
+        lines.push_str(word);
+        left = left.saturating_sub(needed);
+    }
+    lines
 }
 
 /// Whether this fzf can put its cursor somewhere: from 0.36 on.

@@ -105,9 +105,8 @@ impl<'a> Work<'a> {
             } else if let Some(session) = self.pool.remove(&known.uuid) {
                 // What lives but is no longer ours to record was not closed by anyone.
                 let unproven = (!present.contains(id)).then_some(self.snapshot.server);
-                let closed_at = self.now;
-                let entry = ClosedSession { session, closed_at, unproven, set_aside: false };
-                self.closed.push(entry);
+                let entry = ClosedSession::new(session, self.now);
+                self.closed.push(ClosedSession { unproven, ..entry });
             }
         }
         memory.look_at = memory.look_at.filter(|at| is_awaited(*at, self.now));
@@ -230,12 +229,13 @@ impl<'a> Work<'a> {
     /// Into the closed list; one that was there before has its old place.
     pub(super) fn step_aside(&mut self, session: Session, set_aside: bool) {
         let returned = self.returned.iter().find(|(uuid, _)| *uuid == session.uuid);
-        let Some((_, closed_at)) = returned.cloned() else {
-            let closed_at = self.now;
-            self.closed.push(ClosedSession { session, closed_at, unproven: None, set_aside });
-            return;
-        };
-        self.closed.put_back(ClosedSession { session, closed_at, unproven: None, set_aside });
+        let closed_at = returned.map(|(_, closed_at)| *closed_at);
+        let entry = ClosedSession::new(session, closed_at.unwrap_or(self.now));
+        let entry = ClosedSession { set_aside, ..entry };
+        match closed_at {
+            Some(_) => self.closed.put_back(entry),
+            None => self.closed.push(entry),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{EventKind, Work, text};
 use crate::model::memory::{Exact, Known, Memory, to_hex};
-use crate::model::session::{NOT_LIVE, Session};
+use crate::model::session::{Session, is_of_none_living};
 use crate::model::snapshot::{LiveSession, SessionId, Workdir};
 use crate::model::time::Timestamp;
 
@@ -50,7 +50,7 @@ impl<'a> Work<'a> {
             record.created_at = live.created;
         }
         // That it did not live says nothing of it now.
-        if NOT_LIVE.contains(&record.last_health_status.as_str()) {
+        if is_of_none_living(&record.last_health_status) {
             record.last_health_status.clear();
             record.last_health_at = Timestamp::ZERO;
         }
