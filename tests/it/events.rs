@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::env::{
-    Client, ROSTER, Server, copy_program, hook_job, script, tmux_program, tmux_version, wait_for,
+    Client, ROSTER, Server, copy_program, hook_job, hook_job_in, script, tmux_program,
+    tmux_version, wait_for,
 };
 
 /// A server with the plugin and the session `one`, in step.
@@ -358,10 +359,9 @@ fn a_job_whose_server_has_ended_leaves_nothing_where_nothing_was() {
     let server = Server::with_config("");
     let dir = server.path("new/deep/er");
     let job = |pid: &str| {
-        let mut job = server.command(ROSTER);
+        let mut job = hook_job_in(&server, &tmux_program(), &dir);
         // Nobody listens there, though the process lives.
         job.env("TMUX", format!("{},{pid},0", server.dir("s")));
-        job.args(["sync", "--hook", "--dir"]).arg(&dir).arg("--tmux").arg(tmux_program());
         assert!(job.status().unwrap().success());
     };
     job(&std::process::id().to_string());
