@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 
 use super::memory::{Known, Memory};
-use super::policy::{Policy, is_ignored};
+use super::policy::{Policy, is_ignored, is_sound};
 use super::reconcile::is_awaited;
 use super::remembered::Remembered;
-use super::session::{Session, is_of_none_living, is_uuid};
+use super::session::{Session, is_uuid, says_not_live};
 use super::snapshot::{LiveSession, Snapshot, Workdir};
 use super::time::Timestamp;
 
@@ -43,8 +43,8 @@ pub fn is_in_step(
             return false;
         }
     }
-    let is_too_old = |since: Timestamp, record: &Session| {
-        since < record.created_at || since > now || !memory.leapt && policy.is_too_old(since, now)
+    let stays = |since: Timestamp, record: &Session| {
+        is_sound(since, record, now) && (memory.leapt || !policy.is_too_old(since, now))
     };
     let (mut left, mut restorable) = (0, 0);
     if !lost.is_empty() {
@@ -54,7 +54,7 @@ pub fn is_in_step(
             }
             left += 1;
             restorable += usize::from(!is_ignored(&policy.ignore, &record.name));
-            let is_lost = lost.get(&record.uuid).is_some_and(|since| !is_too_old(*since, record));
+            let is_lost = lost.get(&record.uuid).is_some_and(|since| stays(*since, record));
             if !is_lost || record.name != *key || !is_uuid(&record.uuid) {
                 return false;
             }
@@ -102,7 +102,7 @@ fn is_same(live: &LiveSession, known: &Known, record: &Session) -> bool {
         && !live.mode.is_empty()
         && live.health == record.last_health_status
         && known.health == record.last_health_status
-        && !is_of_none_living(&record.last_health_status)
+        && !says_not_live(&record.last_health_status)
         && known.stamps > 0
         && !known.clone
         && live.group.is_empty()

@@ -42,8 +42,8 @@ pub struct Memory {
     /// When it was last seen, to a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Timestamp>,
-    /// Whether the clock had gone on by so much since then that lost sessions would be too old at
-    /// once: nothing ages before another server starts.
+    /// Whether the clock had jumped so far since then that lost sessions would be too old at once:
+    /// nothing ages until another server starts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leapt: bool,
     /// Since when each lost record is lost, by UUID.
@@ -189,7 +189,7 @@ pub struct Known {
 pub struct Numbered {
     /// Its number.
     pub own: String,
-    /// The name that it has instead. Whoever renames it ends this.
+    /// The name that it has instead. Renaming the session drops this.
     pub given: String,
 }
 
@@ -292,7 +292,7 @@ impl Closed {
             let kept = if entry.is_passing() { &mut passing } else { &mut lasting };
             *kept += usize::from(*of_row == 0);
             *of_row += 1;
-            // What is one to look at must not grow for ever either.
+            // What is listed as one must not grow for ever either.
             let is_within = *kept <= limit && *of_row <= limit;
             let is_new = now.seconds_since(entry.closed_at) < DAY;
             are_kept.push(is_within || is_new || entry.unproven.is_some());

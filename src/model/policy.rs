@@ -1,6 +1,7 @@
 //! What the user's options say about which sessions are recorded, and for how long.
 
 use super::glob::Glob;
+use super::session::Session;
 use super::time::Timestamp;
 
 /// What the user's options say about reconciling.
@@ -36,6 +37,12 @@ impl Default for Policy {
             health_interval: 60,
         }
     }
+}
+
+/// Whether a session can be lost since then. By a clock that was wrong then, or is now, it cannot, and
+/// counts as lost from now on.
+pub(super) fn is_sound(since: Timestamp, session: &Session, now: Timestamp) -> bool {
+    (session.created_at..=now).contains(&since)
 }
 
 /// Whether one of the globs matches the whole name.

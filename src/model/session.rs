@@ -42,8 +42,8 @@ pub const NO_SERVER: &str = "no-server";
 /// The verdict on one that its server runs without.
 pub const LOST: &str = "lost";
 
-/// Whether a verdict is on a session that does not live.
-pub fn is_of_none_living(verdict: &str) -> bool {
+/// Whether a verdict says that the session does not live.
+pub fn says_not_live(verdict: &str) -> bool {
     [NO_SERVER, LOST].contains(&verdict)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{EventKind, Work};
 use crate::model::memory::{Closed, ClosedSession, Memory, Numbered};
 use crate::model::name::is_given_by_tmux;
+use crate::model::policy::is_sound;
 use crate::model::registry::Registry;
 use crate::model::remembered::Remembered;
 use crate::model::session::Session;
@@ -148,8 +149,8 @@ impl<'a> Work<'a> {
         memory.lost_since = lost_since;
     }
 
-    /// The number that tmux gave a lost session for a name, if somebody has been there: it is
-    /// nobody's choice, and no reason for it to go when another has it.
+    /// The number that tmux gave a lost session as its name, if a client was ever attached to it.
+    /// Nobody chose it, so the session need not go when another takes it.
     fn number_of(&self, session: &Session) -> Option<String> {
         let memory = &self.before.memory;
         let numbered = memory.numbered.get(&session.uuid).filter(|n| n.given == session.name);
@@ -158,9 +159,9 @@ impl<'a> Work<'a> {
         (was_used && is_given_by_tmux(own)).then(|| own.clone())
     }
 
-    /// Those that tmux numbered: each has its number if that is free, and else another name until it
-    /// is. Of those without their number the one used last stays of each directory, so that they do
-    /// not become more with each start of tmux.
+    /// Those that tmux numbered. Each gets its number back if that is free, and has another name until
+    /// it is. Of those without their number only the last used one of each directory stays: else each
+    /// start of tmux would add one.
     fn place_numbered(
         &mut self,
         mut sessions: Vec<Session>,
@@ -211,9 +212,7 @@ impl<'a> Work<'a> {
         lost_since: &mut BTreeMap<String, Timestamp>,
     ) {
         let since = *self.before.memory.lost_since.get(&session.uuid).unwrap_or(&self.now);
-        // By a clock that was wrong then, or is now.
-        let is_sound = (session.created_at..=self.now).contains(&since);
-        let since = if is_sound { since } else { self.now };
+        let since = if is_sound(since, &session, self.now) { since } else { self.now };
         let is_unreachable = self.before.memory.is_unreachable(&session.uuid);
         let is_taken = registry.sessions.contains_key(&session.name);
         let is_too_old = !self.leapt && self.policy.is_too_old(since, self.now);

@@ -3,7 +3,7 @@
 
 use super::{EventKind, Work, text};
 use crate::model::memory::{Exact, Known, Memory, to_hex};
-use crate::model::session::{Session, is_of_none_living};
+use crate::model::session::{Session, says_not_live};
 use crate::model::snapshot::{LiveSession, SessionId, Workdir};
 use crate::model::time::Timestamp;
 
@@ -50,7 +50,7 @@ impl<'a> Work<'a> {
             record.created_at = live.created;
         }
         // That it did not live says nothing of it now.
-        if is_of_none_living(&record.last_health_status) {
+        if says_not_live(&record.last_health_status) {
             record.last_health_status.clear();
             record.last_health_at = Timestamp::ZERO;
         }
