@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::time::Timestamp;
 
 /// A session as the registry records it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Session {
     /// The tmux session's name; also its key in the registry.
     pub name: String,
@@ -129,20 +129,6 @@ impl Session {
     }
 }
 
-impl PartialEq for Session {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-            && self.uuid == other.uuid
-            && self.mode == other.mode
-            && self.workdir == other.workdir
-            && self.created_at == other.created_at
-            && self.last_attached_at == other.last_attached_at
-            && self.last_health_status == other.last_health_status
-            && self.last_health_at == other.last_health_at
-            && self.extra == other.extra
-    }
-}
-
 /// A random UUID (RFC 4122 version 4) as the registry writes it.
 pub fn new_uuid() -> String {
     Uuid::from_bytes(random_uuid()).hyphenated().to_string()
@@ -175,18 +161,29 @@ pub fn is_uuid(text: &str) -> bool {
 
 impl Serialize for Session {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Session {
+            name,
+            uuid,
+            mode,
+            workdir,
+            created_at,
+            last_attached_at,
+            last_health_status,
+            last_health_at,
+            extra,
+        } = self;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("name", &self.name)?;
-        map.serialize_entry("uuid", &self.uuid)?;
-        map.serialize_entry("mode", &self.mode)?;
-        map.serialize_entry("workdir", &self.workdir)?;
-        map.serialize_entry("created_at", &self.created_at)?;
-        map.serialize_entry("last_attached_at", &self.last_attached_at)?;
-        if !self.last_health_status.is_empty() {
-            map.serialize_entry("last_health_status", &self.last_health_status)?;
+        map.serialize_entry("name", name)?;
+        map.serialize_entry("uuid", uuid)?;
+        map.serialize_entry("mode", mode)?;
+        map.serialize_entry("workdir", workdir)?;
+        map.serialize_entry("created_at", created_at)?;
+        map.serialize_entry("last_attached_at", last_attached_at)?;
+        if !last_health_status.is_empty() {
+            map.serialize_entry("last_health_status", last_health_status)?;
         }
-        map.serialize_entry("last_health_at", &self.last_health_at)?;
-        for (key, value) in self.extra.fields() {
+        map.serialize_entry("last_health_at", last_health_at)?;
+        for (key, value) in extra.fields() {
             map.serialize_entry(key, value)?;
         }
         map.end()
