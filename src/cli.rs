@@ -193,6 +193,9 @@ pub struct Sync {
     /// the mark is in an option (tmux before 3.2)
     #[argh(switch, hidden_help)]
     pub old_mark: bool,
+    /// look at windows too, a while later
+    #[argh(switch, hidden_help)]
+    pub windows: bool,
     /// the registry's directory
     #[argh(option, hidden_help)]
     pub dir: Option<String>,
@@ -618,6 +621,9 @@ pub struct Look {
     /// how many milliseconds to wait first
     #[argh(option)]
     pub after: u64,
+    /// look at windows too
+    #[argh(switch)]
+    pub windows: bool,
     /// the registry's directory
     #[argh(option)]
     pub dir: String,

@@ -1,5 +1,6 @@
 //! Environment, arguments and tmux options in, typed values out.
 
+use std::collections::HashSet;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -36,6 +37,11 @@ impl Place {
     /// The memory of the server.
     pub fn memory(&self) -> PathBuf {
         self.dir.join("server.json")
+    }
+
+    /// What the sessions are made of.
+    pub fn windows(&self) -> PathBuf {
+        self.dir.join("windows.json")
     }
 
     /// The closed sessions.
@@ -269,6 +275,8 @@ pub struct Settings {
     pub policy: Policy,
     /// The modes that *next mode* goes through: at least one.
     pub modes: Vec<String>,
+    /// What is recorded of windows.
+    pub windows: WindowPolicy,
     /// Restore all lost sessions when the server starts.
     pub restore_at_start: bool,
     /// The user's scripts by event, each split into words.
@@ -280,6 +288,46 @@ pub struct Settings {
     /// Options that could not be understood, for doctor and the log.
     pub complaints: Vec<String>,
 }
+
+/// What is recorded of windows.
+#[derive(Debug, Clone)]
+pub struct WindowPolicy {
+    /// Whether anything is.
+    pub records: bool,
+    /// The programs whose words are.
+    programs: Vec<String>,
+}
+
+impl Default for WindowPolicy {
+    fn default() -> Self {
+        WindowPolicy { records: true, programs: words(default("@roster-programs")) }
+    }
+}
+
+/// What an option is called that tells how a program is started again, without the program's name.
+const RESUME: &str = "@roster-resume-";
+
+impl WindowPolicy {
+    /// The programs that the options name, of which these are all as `show-options` lists them.
+    pub fn named(&self, listed: &str) -> HashSet<String> {
+        let resumed =
+            listed.lines().filter_map(|line| line.strip_prefix(RESUME)?.split(' ').next());
+        self.programs.iter().cloned().chain(resumed.map(str::to_owned)).collect()
+    }
+}
+
+/// The options that a look at windows asks for: first those that each sync does.
+pub const LATE_OPTIONS: [&str; OPTIONS.len() + 2] = {
+    let mut options = [""; OPTIONS.len() + 2];
+    let mut at = 0;
+    while at < OPTIONS.len() {
+        options[at] = OPTIONS[at];
+        at += 1;
+    }
+    options[at] = "@roster-windows";
+    options[at + 1] = "@roster-programs";
+    options
+};
 
 /// The options that a sync asks for, in the order of [`Settings::parse`].
 pub const OPTIONS: [&str; 16] = [
@@ -302,10 +350,10 @@ pub const OPTIONS: [&str; 16] = [
 ];
 
 impl Settings {
-    /// Reads the values of [`OPTIONS`]; none at all where they are not known.
+    /// Reads the values of [`OPTIONS`] or [`LATE_OPTIONS`]; none at all where they are not known.
     pub fn parse(values: &[Vec<u8>]) -> Settings {
         let text = |name: &str| -> String {
-            let at = OPTIONS.iter().position(|option| *option == name);
+            let at = LATE_OPTIONS.iter().position(|option| *option == name);
             let value = at.and_then(|at| values.get(at)).map(Vec::as_slice).unwrap_or_default();
             String::from_utf8_lossy(value).into_owned()
         };
@@ -347,6 +395,13 @@ impl Settings {
         if !matches!(restore.as_str(), "" | "on" | "off") {
             complaints.push(format!("@roster-restore is {restore:?}, not on or off: using off"));
         }
+        let mut windows =
+            WindowPolicy { records: text("@roster-windows") != "off", ..WindowPolicy::default() };
+        match text("@roster-programs").trim() {
+            "" => {}
+            "none" => windows.programs.clear(),
+            programs => windows.programs = words(programs),
+        }
         let default_mode = Some(text("@roster-default-mode").trim().to_owned());
         let dir = PathBuf::from(text("@roster_dir"));
         Settings {
@@ -360,6 +415,7 @@ impl Settings {
                 health_interval,
             },
             modes: modes(&text("@roster-modes")),
+            windows,
             restore_at_start: restore == "on" && text("@continuum-restore") != "on",
             scripts,
             plugin_is_loaded,
@@ -367,6 +423,10 @@ impl Settings {
             complaints,
         }
     }
+}
+
+fn words(value: &str) -> Vec<String> {
+    value.split_whitespace().map(str::to_owned).collect()
 }
 
 /// The words of @roster-modes; without one, what it is by default.

@@ -53,7 +53,7 @@ Each imports only those above it (`tests/it/tidy.rs`, `ORDER`); the program impo
 | [`store`] | the registry's file: lock, operations, backups, migration |
 | [`tmux`] | every call of tmux, every escaping, and what is known of its versions |
 | [`config`] | environment and tmux options in, typed values out |
-| [`log`], [`health`], [`host`], [`directories`] | what else is asked of the system |
+| [`log`], [`health`], [`host`], [`directories`], [`panes`] | what else is asked of the system |
 | [`persist`] | the three files together, and what damage does |
 | [`event_scripts`] | the user's scripts |
 | [`transaction`] | the one flow from lock to effects |
@@ -168,6 +168,8 @@ pub mod log;
 pub mod model;
 #[cfg_attr(not(internals), doc(hidden))]
 pub mod options;
+#[cfg_attr(not(internals), doc(hidden))]
+pub mod panes;
 #[cfg_attr(not(internals), doc(hidden))]
 pub mod persist;
 #[cfg_attr(not(internals), doc(hidden))]

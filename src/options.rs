@@ -7,6 +7,8 @@ pub enum Reader {
     Sync,
     /// Loading the plugin, which binds the key.
     Load,
+    /// A look at windows.
+    Windows,
     /// Making a session, for its mode: the option's name ends with that.
     Restore,
     /// plugin.tmux and scripts/install, which get the program.
@@ -25,7 +27,7 @@ pub struct UserOption {
 }
 
 /// All of them.
-pub const TABLE: [UserOption; 20] = [
+pub const TABLE: [UserOption; 23] = [
     row("@roster-binary", "", Reader::Scripts),
     row("@roster-install", "download", Reader::Scripts),
     row("@roster-release-url", "", Reader::Scripts),
@@ -34,6 +36,9 @@ pub const TABLE: [UserOption; 20] = [
     row("@roster-command-", "", Reader::Restore),
     row("@roster-ignore", "", Reader::Sync),
     row("@roster-restore", "off", Reader::Sync),
+    row("@roster-windows", "on", Reader::Windows),
+    row("@roster-programs", "vi vim nvim emacs nano less more man tail top htop", Reader::Windows),
+    row("@roster-resume-", "", Reader::Restore),
     row("@roster-lost-days", "30", Reader::Sync),
     row("@roster-closed-limit", "50", Reader::Sync),
     row("@roster-health-interval", "60", Reader::Sync),

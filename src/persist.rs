@@ -16,6 +16,7 @@ use crate::model::memory::{Closed, MEMORY_VERSION, Memory};
 use crate::model::registry::{FileVersion, Registry};
 use crate::model::remembered::Remembered;
 use crate::model::time::Timestamp;
+use crate::model::windows::{WINDOWS_VERSION, Windows};
 use crate::store::{Locked, Store, StoreError};
 
 /// Reads the three files. A damaged registry is mended, damage in the others forgotten.
@@ -67,9 +68,7 @@ pub(crate) fn load(
     }
     let closed = match read_closed(place) {
         Err(StoreError::Damaged { path, reason }) => {
-            let aside = format!(".corrupt.{}", Timestamp::now().unix_nanos());
-            let aside = files::with_suffix(&path, &aside);
-            fs::rename(&path, &aside).map_err(files::io_error("set aside", &path))?;
+            let aside = set_aside(&path)?;
             mend(format!(
                 "the list of closed sessions was damaged ({reason}); kept it as {} and started anew",
                 aside.display()
@@ -119,6 +118,50 @@ pub fn read_closed(place: &Place) -> Result<Closed, StoreError> {
         Ok(closed) => Ok(closed.unwrap_or_default()),
         Err(error) => Err(error),
     }
+}
+
+/// What sessions are made of, for who holds the lock: a damaged file is kept aside.
+///
+/// # Errors
+/// The file cannot be read, is newer, or cannot be set aside.
+pub(crate) fn load_windows(place: &Place) -> Result<Windows, StoreError> {
+    match read_windows(place) {
+        Err(StoreError::Damaged { path, reason }) => {
+            let aside = set_aside(&path)?;
+            let aside = aside.display();
+            log(place, &format!("the windows' file was damaged ({reason}); kept it as {aside}"));
+            Ok(Windows::default())
+        }
+        read => read,
+    }
+}
+
+/// What sessions are made of, for who only looks.
+///
+/// # Errors
+/// The file cannot be read, is damaged or newer.
+pub fn read_windows(place: &Place) -> Result<Windows, StoreError> {
+    let path = place.windows();
+    match read_json::<Windows>(&path) {
+        Ok(Some(windows)) if windows.version > WINDOWS_VERSION => {
+            Err(newer(&path, windows.version))
+        }
+        Ok(windows) => Ok(windows.unwrap_or_default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes what sessions are made of.
+pub(crate) fn write_windows(place: &Place, windows: &Windows) -> Result<(), StoreError> {
+    write_json(&place.windows(), windows, Durability::Durable)
+}
+
+/// Keeps a damaged file under another name, which it returns.
+fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let aside = format!(".corrupt.{}", Timestamp::now().unix_nanos());
+    let aside = files::with_suffix(path, &aside);
+    fs::rename(path, &aside).map_err(files::io_error("set aside", path))?;
+    Ok(aside)
 }
 
 /// All three files without the lock, for those who only look and change nothing. A damaged list

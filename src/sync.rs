@@ -7,7 +7,9 @@ use crate::store::Store;
 use crate::tmux::TmuxError;
 use crate::tmux::server::JobServer;
 use crate::transaction::throttle::{begin_query, is_done_by_another, wait_for_turn};
-use crate::transaction::{Report, SyncError, Transaction, Trigger, reachable, server_of, waiting};
+use crate::transaction::{
+    Report, Stopwatch, SyncError, Transaction, Trigger, pace, reachable, server_of, waiting,
+};
 
 /// Brings registry and tmux into step.
 ///
@@ -33,9 +35,11 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     };
     let store = waiting(store, trigger);
     let locked = store.lock()?;
-    if seen.is_some_and(|seen| is_done_by_another(seen, locked.times(), trigger)) {
+    let at_windows = matches!(trigger, Trigger::Hook { windows: true, .. });
+    if !at_windows && seen.is_some_and(|seen| is_done_by_another(seen, locked.times(), trigger)) {
         return Ok(Report::default());
     }
+    let watch = Stopwatch::start();
     let begun = begin_query(&locked, trigger);
     let server = server_of(trigger);
     let own = reachable(place, &server);
@@ -43,6 +47,9 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     let begun = Transaction::begin_locked(place, locked, begun, trigger, &server);
     if let (Some(missing), Err(SyncError::Tmux(TmuxError::NoServer { .. }))) = (&missing, &begun) {
         store.remove_if_new(missing);
+    }
+    if at_windows {
+        pace::note_look(place, watch.stop());
     }
     let mut transaction = begun?;
     if transaction.is_of_another_server() {
@@ -52,6 +59,9 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
         Trigger::Reader => transaction.bring_into_step()?,
         _ => bring_into_step_and_restore(&mut transaction)?,
     };
+    if at_windows {
+        transaction.record_windows()?;
+    }
     report.mended = transaction.mended.take();
     if matches!(trigger, Trigger::Hook { .. }) && !report.unfinished {
         transaction.note_carried_through();

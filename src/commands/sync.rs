@@ -10,7 +10,7 @@ use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::sync;
 use tmux_roster::tmux::query::Mark;
 use tmux_roster::tmux::{TmuxError, is_exiting};
-use tmux_roster::transaction::{SyncError, Trigger, look};
+use tmux_roster::transaction::{SyncError, Trigger, look, pace};
 
 use super::begin::is_nowhere;
 use super::context::{Context, Outcome};
@@ -23,7 +23,6 @@ pub fn sync_for_hook(context: &Context, args: &cli::Sync, started: Instant) -> E
     let mark = if args.old_mark { Mark::Option } else { Mark::Environment };
     let session = context.environment.tmux.as_ref();
     let session = session.and_then(|(_, id)| SessionId::parse(&format!("${id}")));
-    let trigger = Trigger::Hook { mark, started, session };
     // The plugin settled both for this server: a job's environment may be any session's, and
     // looking for either would cost every event something.
     let place = match (&args.dir, &args.tmux) {
@@ -31,6 +30,12 @@ pub fn sync_for_hook(context: &Context, args: &cli::Sync, started: Instant) -> E
         _ => context.place_without_tmux(),
     };
     if let Ok(place) = place {
+        let windows = args.windows;
+        if windows && !pace::wait_for_look(&place) {
+            return ExitCode::SUCCESS;
+        }
+        let started = if windows { Instant::now() } else { started };
+        let trigger = Trigger::Hook { mark, started, windows, session };
         sync_silently(context, &place, trigger, mark);
     }
     ExitCode::SUCCESS
@@ -57,7 +62,8 @@ pub fn look(context: &Context, args: cli::Look) -> ExitCode {
     let place = context.place_of_job(&args.dir, &args.tmux);
     if look::wait_for_look(&place, Duration::from_millis(args.after)) {
         let started = Instant::now();
-        let trigger = Trigger::Hook { mark: Mark::Option, started, session: None };
+        let windows = args.windows;
+        let trigger = Trigger::Hook { mark: Mark::Option, started, windows, session: None };
         sync_silently(context, &place, trigger, Mark::Option);
     }
     ExitCode::SUCCESS

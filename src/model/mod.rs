@@ -7,6 +7,7 @@
 pub mod glob;
 pub mod host;
 pub mod in_step;
+pub mod layout;
 pub mod memory;
 pub mod name;
 pub mod policy;
@@ -16,3 +17,4 @@ pub mod remembered;
 pub mod session;
 pub mod snapshot;
 pub mod time;
+pub mod windows;

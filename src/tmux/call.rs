@@ -19,7 +19,7 @@ pub fn ask(
     deadline: Instant,
 ) -> Result<Answer, TmuxError> {
     let mark = query::new_mark();
-    let query = Query { mark: &mark, clear: None, hooks, options };
+    let query = Query { mark: &mark, clear: None, hooks, panes: None, options };
     loop {
         let output = tmux.start(&query::args(query))?.finish(deadline)?;
         match query::parse(query, &output.stdout) {

@@ -11,6 +11,8 @@ use super::text::line;
 pub struct Hook {
     /// What tmux calls it.
     pub name: &'static str,
+    /// Our place in its array.
+    pub index: u32,
     tells: Tells,
 }
 
@@ -21,21 +23,43 @@ enum Tells {
     Change,
     /// A client went, and its jobs with it.
     Departure,
+    /// A window or a pane, or that people come to look at others.
+    Windows,
 }
 
 /// All of ours. Loading sets them, a sync and doctor look whether they still stand; uninstalling
-/// goes by [`HOOK_INDEX`] and its neighbours.
-pub const HOOKS: [Hook; 6] = [
-    Hook { name: "session-created", tells: Tells::Change },
-    Hook { name: "session-closed", tells: Tells::Change },
-    Hook { name: "session-renamed", tells: Tells::Change },
-    Hook { name: "client-attached", tells: Tells::Change },
-    Hook { name: "client-session-changed", tells: Tells::Change },
-    Hook { name: "client-detached", tells: Tells::Departure },
+/// goes by [`HOOK_INDEX`] and its neighbours. Those of windows miss what no hook tells (FACTS.md,
+/// "Windows"), which is seen with the next event.
+pub const HOOKS: [Hook; 13] = [
+    hook("session-created", Tells::Change),
+    hook("session-closed", Tells::Change),
+    hook("session-renamed", Tells::Change),
+    hook("client-attached", Tells::Change),
+    hook("client-session-changed", Tells::Change),
+    hook("client-detached", Tells::Departure),
+    hook("window-linked", Tells::Windows),
+    hook("window-unlinked", Tells::Windows),
+    hook("window-renamed", Tells::Windows),
+    hook("window-layout-changed", Tells::Windows),
+    hook("window-pane-changed", Tells::Windows),
+    hook("session-window-changed", Tells::Windows),
+    // Somebody comes to a session: a moment to see what directories its panes are in.
+    hook("client-session-changed", Tells::Windows),
 ];
 
-/// Our place in the array of each hook. The three after it are ours as well.
+const fn hook(name: &'static str, tells: Tells) -> Hook {
+    let index = match tells {
+        Tells::Change | Tells::Departure => HOOK_INDEX,
+        Tells::Windows => WINDOWS_INDEX,
+    };
+    Hook { name, index, tells }
+}
+
+/// Our place in the array of each hook of sessions and clients. The four after it are ours as well.
 pub const HOOK_INDEX: u32 = 4242;
+
+/// Our place where a hook tells of windows.
+pub const WINDOWS_INDEX: u32 = 4246;
 
 /// Of client-session-changed alone: loads once more what was wiped after us.
 pub const LOAD_INDEX: u32 = 4244;
@@ -45,6 +69,14 @@ const ARMED_INDEX: u32 = 4245;
 
 /// Starts a sync that belongs to no client, if none is due, before 3.2.
 const START: &str = "run-shell -b \"#{?#{!=:#{@roster_due},#{T:@roster_clock}},#{@roster_run},:}\" ; set-option -Fg @roster_due \"#{T:@roster_clock}\"";
+
+/// Whether no look at windows is due, or one that never came: a mark is a time in seconds, to which
+/// a job adds nothing; one that was made under another clock counts for nothing.
+macro_rules! since_marked {
+    () => {
+        "#{e|-:#{T:@roster_seconds},#{=10:ROSTER_LATE}}"
+    };
+}
 
 impl Hook {
     /// What a hook does: notes inside tmux that a sync is due, and starts one only if none is on its
@@ -62,22 +94,45 @@ impl Hook {
     /// started our program: so the end of a client starts a sync that belongs to nobody, if one is
     /// still due.
     ///
+    /// Windows change more often, and a look at them costs more. So theirs is taken late: the job
+    /// waits by itself. The mark of it is a time in seconds, which counts for a minute.
+    ///
     /// Before 3.2 tmux does not tell when the terminal of a client is closed. There the first event
     /// after a sync runs an [armed line](Hook::armed_line), and this one only makes good what that
     /// job has left undone: it starts another where one is due since another second. (Nothing stands
     /// inside this `if-shell`.)
     pub fn line(self, version: Version) -> &'static str {
         match (version.hides_environment(), self.tells) {
-            (true, Tells::Departure) => {
-                "run-shell -b '#{?#{m:[0-9]*,#{ROSTER_DUE}},#{@roster_run},:}'"
+            // Whatever job of a look at windows was this client's may have gone with it: of all
+            // clients that go in one second one starts another.
+            (true, Tells::Departure) => concat!(
+                "run-shell -b '#{?#{m:[0-9]*,#{ROSTER_DUE}},#{@roster_run} ;,}",
+                "#{?#{!=:#{ROSTER_LEFT},#{T:@roster_seconds}},#{@roster_late},:}' ; ",
+                "set-environment -Fgh ROSTER_LEFT '#{T:@roster_seconds}'"
+            ),
+            (true, Tells::Windows) => concat!(
+                "set-environment -Fgh ROSTER_LATE '#{?#{||:#{e|>:",
+                since_marked!(),
+                ",60},#{e|<:",
+                since_marked!(),
+                ",0}},#{T:@roster_seconds}#(#{@roster_late} # #{=10:ROSTER_LATE}),#{ROSTER_LATE}}'"
+            ),
+            // It cannot reckon: the mark counts until the end of its minute.
+            (false, Tells::Windows) => {
+                "set-option -Fg @roster_late_due '#{?#{!=:#{=4:@roster_late_due},#{T:@roster_minute}},#{T:@roster_minute}#(#{@roster_late} # #{=9:@roster_late_due}),#{@roster_late_due}}'"
             }
             (true, Tells::Change) => {
                 "set-environment -Fgh ROSTER_DUE '#{?#{!=:#{=6:ROSTER_DUE},#{T:@roster_clock}},#{T:@roster_clock}#(#{@roster_run} # #{=6:ROSTER_DUE}),#{ROSTER_DUE}}'"
             }
-            (false, _) => {
+            (false, Tells::Change | Tells::Departure) => {
                 "if-shell -F '#{?@roster_due,#{?#{!=:#{@roster_due},#{T:@roster_clock}},#(#{@roster_run} # #{@roster_due}),},}' ''"
             }
         }
+    }
+
+    /// Whether it has an [armed line](Hook::armed_line).
+    fn is_armed(self, version: Version) -> bool {
+        self.tells != Tells::Windows && !version.hides_environment()
     }
 
     /// What stands behind our line before 3.2, until an event runs it: it starts a sync that belongs
@@ -94,8 +149,8 @@ impl Hook {
             let index = format!("{}[{index}]", self.name);
             line(&[b"set-hook", b"-g", index.as_bytes(), text.as_bytes()])
         };
-        let mut lines = vec![set(HOOK_INDEX, self.line(version))];
-        if !version.hides_environment() {
+        let mut lines = vec![set(self.index, self.line(version))];
+        if self.is_armed(version) {
             lines.push(set(ARMED_INDEX, &self.armed_line()));
         }
         lines
@@ -104,15 +159,15 @@ impl Hook {
     /// The command that puts our line into a session's own hook, which hides all that is global.
     /// Before 3.2 it is what an armed line does, each time.
     pub fn set_in_session(self, id: &str, version: Version) -> Vec<u8> {
-        let index = format!("{}[{HOOK_INDEX}]", self.name);
-        let text = if version.hides_environment() { self.line(version) } else { START };
+        let index = format!("{}[{}]", self.name, self.index);
+        let text = if self.is_armed(version) { START } else { self.line(version) };
         line(&[b"set-hook", b"-t", id.as_bytes(), index.as_bytes(), text.as_bytes()])
     }
 
     /// Whether what stands at our place, as `show-hooks` prints it, is our line; `None` if nothing
     /// stands there.
     pub fn is_set_in(self, shown: &str, version: Version) -> Option<bool> {
-        let ours = format!("{}[{HOOK_INDEX}] ", self.name);
+        let ours = format!("{}[{}] ", self.name, self.index);
         let found = shown.lines().find_map(|line| line.strip_prefix(&ours))?;
         // tmux prints what it parsed, with quotes of its own choice.
         let bare = |text: &str| text.replace(['"', '\''], "").trim_end().to_owned();
@@ -123,7 +178,7 @@ impl Hook {
     /// came to ask has not put it back.
     pub fn is_disarmed_in(self, shown: &str, version: Version) -> bool {
         let armed = format!("{}[{ARMED_INDEX}] ", self.name);
-        !version.hides_environment() && !shown.lines().any(|line| line.starts_with(&armed))
+        self.is_armed(version) && !shown.lines().any(|line| line.starts_with(&armed))
     }
 }
 
@@ -131,8 +186,9 @@ impl Hook {
 /// of a call. Once the plugin has been taken out of the server it does nothing.
 pub fn arm() -> [String; 4] {
     let arm =
-        |hook: Hook| format!("set-hook -g {}[{ARMED_INDEX}] '{}'", hook.name, hook.armed_line());
-    let lines = HOOKS.map(arm).join(" ; ");
+        |hook: &Hook| format!("set-hook -g {}[{ARMED_INDEX}] '{}'", hook.name, hook.armed_line());
+    let armed = HOOKS.iter().filter(|hook| hook.tells != Tells::Windows);
+    let lines = armed.map(arm).collect::<Vec<_>>().join(" ; ");
     ["if-shell".into(), "-F".into(), "#{@roster_run}".into(), lines]
 }
 
@@ -144,8 +200,10 @@ mod tests {
     fn our_line_is_known_however_tmux_quotes_it() {
         let shown = "session-closed\nsession-created[0] display-message x\n\
              session-created[4242] set-environment -F -gh ROSTER_DUE x\n\
-             client-detached[4242] run-shell -b \"#{?#{m:[0-9]*,#{ROSTER_DUE}},#{@roster_run},:}\"\n\
+             client-detached[4242] LEFT\n\
              session-renamed[4242] display-message x\n";
+        let left = hook("client-detached", Tells::Departure).line(Version::parse("3.3a"));
+        let shown = &shown.replace("LEFT", &left.replace('\'', "\""));
         let [new, old] = ["3.3a", "3.0a"].map(Version::parse);
         let hook = |name: &str| HOOKS.into_iter().find(|hook| hook.name == name).unwrap();
         let ours = |name| hook(name).is_set_in(shown, new);

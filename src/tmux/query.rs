@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use super::hooks::arm;
 use super::text::exact;
 use crate::model::session::random_uuid;
-use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
+use crate::model::snapshot::{LiveSession, PaneId, ServerId, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
 
 /// How a mark stands in tmux that a hook has asked for a sync.
@@ -33,8 +33,19 @@ pub struct Query<'a> {
     pub clear: Option<Mark>,
     /// Whether to ask for the hooks.
     pub hooks: bool,
+    /// What to ask of panes, if they are asked for.
+    pub panes: Option<Panes>,
     /// Global options whose values are wanted.
     pub options: &'a [&'a str],
+}
+
+/// What is asked of all panes, and of the windows that they are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Panes {
+    /// All but what the system tells of their processes.
+    Plain,
+    /// Also where their programs are and what these are called, which costs tmux as much as all else.
+    WithPrograms,
 }
 
 /// An answer, whole.
@@ -44,8 +55,11 @@ pub struct Answer {
     pub snapshot: Snapshot,
     /// The version of the server, as it says.
     pub version: String,
-    /// What `show-hooks -g` printed, if it was asked for.
+    /// What `show-hooks -g`, and `show-options` for the hooks of windows, printed, if it was asked
+    /// for; and all global options where panes were.
     pub hooks: String,
+    /// The panes, if they were asked for: a row for each session that shows it.
+    pub panes: Vec<PaneRow>,
     /// The values of the options, in the order asked for.
     pub options: Vec<Vec<u8>>,
 }
@@ -57,6 +71,21 @@ pub fn new_mark() -> String {
     let random = random_uuid();
     let letter = |byte: &u8| char::from(ALPHABET[usize::from(byte & 63)]);
     std::iter::once('~').chain(random[8..].iter().map(letter)).collect()
+}
+
+/// Eight digits, so that what they are part of is another text each time.
+fn random_digits() -> String {
+    let random = random_uuid();
+    random[8..].iter().map(|byte| char::from(b'0' + byte % 10)).collect()
+}
+
+impl Panes {
+    fn section(self) -> Section {
+        match self {
+            Panes::Plain => ARRANGEMENT,
+            Panes::WithPrograms => ARRANGEMENT_WITH_PROGRAMS,
+        }
+    }
 }
 
 /// One kind of record in an answer.
@@ -104,6 +133,45 @@ const PANES: Section = Section {
 
 /// What `list-panes -s` lists is counted by nothing: the end says that it is whole.
 const PANES_OF_ONE: Section = Section { count: "", ..PANES };
+
+/// What `list-panes -a` lists. The text of a window stands with its active pane, once.
+const ARRANGEMENT: Section = Section {
+    tag: "w",
+    fields: &[
+        "session_id",
+        "window_id",
+        "window_index",
+        // One character each: see `flags_of`. From 3.2 on tmux tells a command in quotes.
+        "window_active}#{window_last_flag}#{window_zoomed_flag}#{pane_active}#{pane_dead}\
+         #{automatic-rename}#{allow-rename}#{synchronize-panes}\
+         #{?#{||:#{==:#{pane_start_command},#{default-command}},\
+         #{==:#{pane_start_command},\"#{default-command}\"}},0,1",
+        "pane_id",
+        "pane_pid",
+        "?pane_active,#{window_layout},",
+        "?pane_active,#{n:window_name},",
+        "?pane_active,#{window_name},",
+        "n:pane_title",
+        "pane_title",
+    ],
+    count: PANES.count,
+};
+
+const ARRANGEMENT_WITH_PROGRAMS: Section = Section {
+    fields: &{
+        let mut fields = [""; 14];
+        let mut at = 0;
+        while at < ARRANGEMENT.fields.len() {
+            fields[at] = ARRANGEMENT.fields[at];
+            at += 1;
+        }
+        fields[at] = "n:pane_current_path";
+        fields[at + 1] = "pane_current_path";
+        fields[at + 2] = "pane_current_command";
+        fields
+    },
+    ..ARRANGEMENT
+};
 
 /// The end of an answer: a tag that is no section's.
 const END: &str = "end";
@@ -220,17 +288,32 @@ pub fn args(query: Query<'_>) -> Vec<String> {
         Some(Mark::Environment) => {
             let random = query.mark.get(1..6).unwrap_or_default();
             call.command(&["set-environment", "-gh", "ROSTER_DUE", &format!("r{random}")]);
+            if query.panes.is_some() {
+                let random = random_digits();
+                call.command(&["set-environment", "-gh", "ROSTER_LATE", &format!("0.{random}")]);
+            }
         }
         Some(Mark::Option) => {
             // In this order: cut off between the two, there is one job too many, not one too few.
             call.command(&arm().each_ref().map(String::as_str));
             call.command(&["set-option", "-gu", "@roster_due"]);
+            if query.panes.is_some() {
+                let random = format!("r{}", random_digits());
+                call.command(&["set-option", "-g", "@roster_late_due", &random]);
+            }
         }
         None => {}
     }
     call.list(&["list-sessions"], &SESSIONS);
     if query.hooks {
         call.command(&["show-hooks", "-g"]);
+        // From 3.2 on those of windows stand with the options of windows; before, with the others.
+        call.command(&["show-options", "-gwH"]);
+    }
+    if let Some(panes) = query.panes {
+        // Those that are called by the names of programs.
+        call.command(&["show-options", "-g"]);
+        call.list(&["list-panes", "-a"], &panes.section());
     }
     let lengths: Vec<String> = query.options.iter().map(|option| format!("n:{option}")).collect();
     let mut once = ONCE.to_vec();
@@ -255,18 +338,30 @@ pub fn looks_whole(query: Query<'_>, output: &[u8]) -> bool {
 /// Reads the answer to [`args`]; `None` if it is not whole.
 pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
     let once = ONCE.len() + query.options.len() * 2;
-    let mut records = Records::new(query.mark, &[SESSIONS], once, output);
-    let (mut sessions, mut hooks) = (Vec::new(), Vec::new());
+    let sections: &'static [Section] = match query.panes {
+        None => &[SESSIONS],
+        Some(Panes::Plain) => &[SESSIONS, ARRANGEMENT],
+        Some(Panes::WithPrograms) => &[SESSIONS, ARRANGEMENT_WITH_PROGRAMS],
+    };
+    let mut records = Records::new(query.mark, sections, once, output);
+    let (mut sessions, mut panes, mut hooks) = (Vec::new(), Vec::new(), Vec::new());
     let end = loop {
         let fields = records.next()?;
         hooks.extend_from_slice(records.between);
         match fields.split_first()? {
             (&b"s", fields) => sessions.push(session(fields)?),
+            (&b"w", fields) => panes.push(pane(fields)?),
             (&b"end", _) => break fields,
             _ => return None,
         }
     };
-    let [_, count, pid, start, version, lost, options @ ..] = end.as_slice() else { return None };
+    let [_, count, rest @ ..] = end.as_slice() else { return None };
+    let rest = match (query.panes, rest) {
+        (None, rest) => rest,
+        (Some(_), [count, rest @ ..]) if count.len() == panes.len() => rest,
+        (Some(_), _) => return None,
+    };
+    let [pid, start, version, lost, options @ ..] = rest else { return None };
     if count.len() != sessions.len() {
         return None;
     }
@@ -281,6 +376,7 @@ pub fn parse(query: Query<'_>, output: &[u8]) -> Option<Answer> {
         },
         version: lossy(version),
         hooks: lossy(&hooks),
+        panes,
         options: options.chunks(2).map(|pair| exact(pair[0], pair[1])).collect(),
     })
 }
@@ -324,6 +420,104 @@ fn session(fields: &[&[u8]]) -> Option<LiveSession> {
         health: lossy(health),
         group: group.to_vec(),
         pane_dead: *dead == b"1",
+    })
+}
+
+/// A pane as a session shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PaneRow {
+    /// The session.
+    pub session: SessionId,
+    /// The number in the id of the window, `@3`.
+    pub window: u32,
+    /// The window's index in this session.
+    pub index: u32,
+    /// What is so or not.
+    pub flags: Flags,
+    /// The pane.
+    pub pane: PaneId,
+    /// The process that tmux started in it; 0 if there is none.
+    pub pid: u32,
+    /// The layout and the name of the window, if this is its active pane.
+    pub window_text: Option<(String, Vec<u8>)>,
+    /// The title.
+    pub title: Vec<u8>,
+    /// The directory and the name of the program in front, if they were asked for.
+    pub program: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What is so or not of a pane and its window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "tmux's own flags")]
+#[allow(missing_docs, reason = "tmux's own names")]
+pub struct Flags {
+    pub window_active: bool,
+    pub window_last: bool,
+    pub window_zoomed: bool,
+    pub pane_active: bool,
+    pub pane_dead: bool,
+    pub automatic_rename: bool,
+    pub allow_rename: bool,
+    pub synchronize_panes: bool,
+    /// It was made for a command of its own.
+    pub start_command: bool,
+}
+
+fn flags_of(field: &[u8]) -> Option<Flags> {
+    let mut flags = field.iter().map(|byte| match byte {
+        b'0' => Some(false),
+        b'1' => Some(true),
+        _ => None,
+    });
+    let mut next = || flags.next().flatten();
+    let found = Flags {
+        window_active: next()?,
+        window_last: next()?,
+        window_zoomed: next()?,
+        pane_active: next()?,
+        pane_dead: next()?,
+        automatic_rename: next()?,
+        allow_rename: next()?,
+        synchronize_panes: next()?,
+        start_command: next()?,
+    };
+    flags.next().is_none().then_some(found)
+}
+
+fn pane(fields: &[&[u8]]) -> Option<PaneRow> {
+    let [
+        session,
+        window,
+        index,
+        flags,
+        pane,
+        pid,
+        layout,
+        name_len,
+        name,
+        title_len,
+        title,
+        program @ ..,
+    ] = fields
+    else {
+        return None;
+    };
+    let text = |field| std::str::from_utf8(field).ok();
+    let flags = flags_of(flags)?;
+    Some(PaneRow {
+        session: SessionId::parse(text(session)?)?,
+        window: text(window)?.strip_prefix('@')?.parse().ok()?,
+        index: text(index)?.parse().ok()?,
+        pane: PaneId::parse(text(pane)?)?,
+        // A dead pane may have none.
+        pid: text(pid)?.parse().unwrap_or(0),
+        window_text: flags.pane_active.then(|| (lossy(layout), exact(name_len, name))),
+        title: exact(title_len, title),
+        program: match program {
+            [len, path, command] => Some((exact(len, path), command.to_vec())),
+            _ => None,
+        },
+        flags,
     })
 }
 
@@ -404,7 +598,8 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    const QUERY: Query<'_> = Query { mark: "~x~", clear: None, hooks: false, options: &["@o"] };
+    const QUERY: Query<'_> =
+        Query { mark: "~x~", clear: None, hooks: false, panes: None, options: &["@o"] };
     const END: &str = "~x~end~x~.~x~12~x~34~x~3.4~x~2~x~3~x~a$b~x~E\n";
 
     fn session(name: &str, name_len: &str, path: &str, path_len: &str) -> String {

@@ -18,15 +18,27 @@ use crate::tmux::{ANSWER_LIMIT, TmuxError, call};
 /// while one after another fails.
 const RETRY: (u32, u32) = (5, 600);
 
+/// What a look is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Sessions,
+    /// The windows of sessions, too.
+    Windows,
+}
+
 /// The command that takes another look after `delay`. Its timer does not delay tmux's exit.
-pub(super) fn look_line(delay: Duration) -> Vec<u8> {
+pub(super) fn look_line(kind: Kind, delay: Duration) -> Vec<u8> {
+    let job: &[u8] = match kind {
+        Kind::Sessions => b"#{@roster_run}",
+        Kind::Windows => b"#{@roster_late}",
+    };
     let delay = format!("{}.{:03}", delay.as_secs(), delay.subsec_millis());
-    line(&[b"run-shell", b"-b", b"-d", delay.as_bytes(), b"#{@roster_run}"])
+    line(&[b"run-shell", b"-b", b"-d", delay.as_bytes(), job])
 }
 
 /// The same before 3.2, where tmux has no such timer: a process of our own, which is no job of
 /// tmux's, since its exit would wait for that.
-pub(super) fn look_by_ourselves(place: &Place, server: ServerId, delay: Duration) {
+pub(super) fn look_by_ourselves(place: &Place, kind: Kind, server: ServerId, delay: Duration) {
     let Ok(program) = std::env::current_exe() else { return };
     let mut tmux = place.tmux.socket.clone().into_os_string();
     tmux.push(format!(",{},-1", server.pid));
@@ -35,6 +47,7 @@ pub(super) fn look_by_ourselves(place: &Place, server: ServerId, delay: Duration
         .arg(&place.dir)
         .arg("--tmux")
         .arg(&place.tmux.program)
+        .args((kind == Kind::Windows).then_some("--windows"))
         .env("TMUX", tmux)
         .env_remove("TMUX_PANE")
         .env_remove(RETRY_VARIABLE)

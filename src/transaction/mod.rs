@@ -3,7 +3,9 @@
 
 mod apart;
 pub mod look;
+pub mod pace;
 pub(crate) mod throttle;
+mod windows;
 mod world;
 
 use std::collections::{HashMap, HashSet};
@@ -12,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::config::{OPTIONS, Place, Settings};
+use crate::config::{LATE_OPTIONS, OPTIONS, Place, Settings};
 use crate::event_scripts::run_scripts;
 use crate::files::{Durability, FileError};
 use crate::health::{self, HEALTH_LIMIT};
@@ -33,10 +35,12 @@ use crate::tmux::query::{self, Answer, Mark, Query};
 use crate::tmux::server::{JobServer, job_server, pid_in};
 use crate::tmux::source::{self, Group, PIECE, SourceError};
 use crate::tmux::{ANSWER_LIMIT, TmuxError, Version};
-use crate::{directories, host};
+use crate::{directories, host, panes};
 
 pub use apart::{refuse_elsewhere, tell_servers_apart, without_socket};
+use look::Kind;
 use throttle::note_last_sign;
+pub(crate) use windows::Stopwatch;
 pub use world::{Offline, Sight, World};
 
 /// How long a job that a hook started may take in all.
@@ -129,6 +133,8 @@ pub enum Trigger {
         mark: Mark,
         /// When the job began.
         started: Instant,
+        /// Whether it looks at windows, too: a late look, which covers the mark of that as well.
+        windows: bool,
         /// The session of the event, whose directory the job runs in (before tmux 3.2 nothing
         /// else tells it).
         session: Option<SessionId>,
@@ -228,7 +234,11 @@ impl<'a> Transaction<'a> {
             Trigger::Person | Trigger::Reader => None,
         };
         let mark = query::new_mark();
-        let query = Query { mark: &mark, clear, hooks, options: &OPTIONS };
+        let (panes, options) = match trigger {
+            Trigger::Hook { windows: true, .. } => (Some(panes::to_ask()), &LATE_OPTIONS[..]),
+            _ => (None, &OPTIONS[..]),
+        };
+        let query = Query { mark: &mark, clear, hooks, panes, options };
         let running = if let JobServer::Ended = server {
             Err(TmuxError::NoServer { socket: place.tmux.socket.clone() })
         } else {
@@ -349,9 +359,10 @@ impl<'a> Transaction<'a> {
         self.hooks_asked = false;
         if let Some(delay) = plan.look {
             if self.version().delays_jobs() {
-                lines.push(look::look_line(delay));
+                lines.push(look::look_line(Kind::Sessions, delay));
             } else {
-                look::look_by_ourselves(self.place, self.answer.snapshot.server, delay);
+                let server = self.answer.snapshot.server;
+                look::look_by_ourselves(self.place, Kind::Sessions, server, delay);
             }
         }
         let effects = plan.effects.len();
@@ -703,6 +714,7 @@ fn empty_answer(
         },
         version: "3.1".into(),
         hooks: String::new(),
+        panes: Vec::new(),
         options: options.unwrap_or_default(),
     })
 }

@@ -153,7 +153,7 @@ proptest! {
         };
         let sessions: String = stamps.iter().enumerate().map(session).collect();
         let answer = sessions + "~x~end~x~..~x~12~x~34~x~3.4~x~~x~E\n";
-        let query = Query { mark: "~x~", clear: None, hooks: false, options: &[] };
+        let query = Query { mark: "~x~", clear: None, hooks: false, panes: None, options: &[] };
         let snapshot = query::parse(query, answer.as_bytes()).unwrap().snapshot;
         let now = Timestamp::from_unix(now).unwrap();
         for _ in 0..2 {
@@ -175,7 +175,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_an_answer_or_none(bytes in pieces(ANSWER), hooks: bool) {
-        let query = Query { mark: "~x~", clear: None, hooks, options: &["@o"] };
+        let query = Query { mark: "~x~", clear: None, hooks, panes: None, options: &["@o"] };
         let _ = query::parse(query, &bytes);
         let server = ServerId { pid: 12, start_time: 34 };
         let _ = query::oldest_panes("~x~", server, &bytes);

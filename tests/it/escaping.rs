@@ -78,7 +78,7 @@ fn call(server: &Server, words: &[&OsStr]) -> Option<Vec<u8>> {
 
 fn ask(server: &Server, options: &[&str]) -> Answer {
     let mark = query::new_mark();
-    let query = Query { mark: &mark, clear: None, hooks: false, options };
+    let query = Query { mark: &mark, clear: None, hooks: false, panes: None, options };
     let words: Vec<OsString> = query::args(query).into_iter().map(OsString::from).collect();
     let words: Vec<&OsStr> = words.iter().map(OsString::as_os_str).collect();
     query::parse(query, &call(server, &words).unwrap()).expect("a whole answer")

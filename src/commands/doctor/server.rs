@@ -7,7 +7,7 @@ use std::time::Instant;
 use tmux_roster::config::{OPTIONS, Place, REGISTRY, Settings};
 use tmux_roster::model::memory::Unreachable;
 use tmux_roster::options::{Reader, read_by};
-use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS, Hook};
+use tmux_roster::tmux::hooks::{HOOKS, Hook};
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{ANSWER_LIMIT, Running, Tmux, TmuxError, Version, call, program};
 use tmux_roster::{Store, Timestamp, host, persist, transaction};
@@ -273,7 +273,7 @@ pub fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, setting
                 well.push(hook);
                 continue;
             }
-            Some(false) => format!("{name}[{HOOK_INDEX}] holds a command that is not ours"),
+            Some(false) => format!("{name}[{}] holds a command that is not ours", hook.index),
             None => format!("{name} was wiped, as set-hook without an index does (in tmux.conf?)"),
         };
         exam.mendable("hooks", &found, Repair::Tell(format!("our hook {name}"), hook.set(version)));
@@ -292,14 +292,14 @@ pub fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, setting
         exam.mendable("hooks", &found, Repair::Tell(what, lines));
     }
     if well.len() == HOOKS.len() && shadows.is_empty() {
-        exam.ok("hooks", &format!("all {} are set at index {HOOK_INDEX}", HOOKS.len()));
+        exam.ok("hooks", &format!("all {} are set", HOOKS.len()));
     }
 }
 
 /// Sessions for which our hooks, which are there, do not show: id, name, hook.
 fn shadows(tmux: &Tmux, hooks: &[Hook]) -> Result<Vec<(String, String, Hook)>, TmuxError> {
     let flags: Vec<String> =
-        hooks.iter().map(|hook| format!("#{{?{}[{HOOK_INDEX}],1,0}}", hook.name)).collect();
+        hooks.iter().map(|hook| format!("#{{?{}[{}],1,0}}", hook.name, hook.index)).collect();
     let format = format!("#{{session_id}} {} #{{session_name}}", flags.concat());
     let args = ["list-sessions", "-F", &format];
     let printed = tmux.run(&args, Instant::now() + ANSWER_LIMIT)?;

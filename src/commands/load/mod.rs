@@ -121,22 +121,29 @@ fn commands(
 ) -> Vec<Vec<u8>> {
     let quoted = |path: &Path| quote_sh(path.as_os_str().as_bytes());
     let hidden = version.hides_environment();
-    let mut run = quoted(program);
-    run.extend_from_slice(b" sync --hook --dir ");
-    run.extend(quoted(&place.dir));
-    run.extend_from_slice(b" --tmux ");
-    run.extend(quoted(tmux));
-    if !hidden {
-        run.extend_from_slice(b" --old-mark");
-    }
-    // Nothing is shown to anyone, even if the program is gone by then.
-    run.extend_from_slice(b" >/dev/null 2>&1 || :");
+    let job = |what: &[u8]| {
+        let mut job = quoted(program);
+        job.extend_from_slice(what);
+        job.extend_from_slice(b" --dir ");
+        job.extend(quoted(&place.dir));
+        job.extend_from_slice(b" --tmux ");
+        job.extend(quoted(tmux));
+        if !hidden {
+            job.extend_from_slice(b" --old-mark");
+        }
+        // Nothing is shown to anyone, even if the program is gone by then.
+        job.extend_from_slice(b" >/dev/null 2>&1 || :");
+        job
+    };
     let option = |name: &str, value: &[u8]| line(&[b"set-option", b"-g", name.as_bytes(), value]);
     let variable =
         |name: &str, value: &[u8]| line(&[b"set-environment", b"-g", name.as_bytes(), value]);
     let mut lines = vec![
         option("@roster_clock", b"%H%M%S"),
-        option("@roster_run", &run),
+        option("@roster_seconds", b"%s"),
+        option("@roster_minute", b"%H%M"),
+        option("@roster_run", &job(b" sync --hook")),
+        option("@roster_late", &job(b" sync --hook --windows")),
         // Bindings and menus are the same text for everybody; tmux inserts the path unexpanded.
         option("@roster_program", &quoted(program)),
         option("@roster_from", key::FROM.as_bytes()),

@@ -21,13 +21,13 @@ pub const LOOK_AFTER: f64 = 10.0;
 
 /// How long a server must have outlived its last loss for that. It is less than [`LOOK_AFTER`] by
 /// what a timer may be early.
-const CLOSE_GRACE: f64 = LOOK_AFTER - TIMER_SLACK;
+pub(in crate::model) const CLOSE_GRACE: f64 = LOOK_AFTER - TIMER_SLACK;
 
-const TIMER_SLACK: f64 = 0.1;
+pub(in crate::model) const TIMER_SLACK: f64 = 0.1;
 
 /// No shutdown takes this long, in seconds: what the server has outlived by that was closed,
 /// whatever closes after it. Else who closes something every few seconds would close nothing.
-const LONGEST_SHUTDOWN: f64 = 600.0;
+pub(in crate::model) const LONGEST_SHUTDOWN: f64 = 600.0;
 
 impl<'a> Work<'a> {
     /// Closes that their server did not outlive were losses.

@@ -21,7 +21,7 @@ use crate::model::snapshot::{LiveSession, SessionId, Snapshot, Spellings};
 use crate::model::time::Timestamp;
 
 pub use identify::is_tracked;
-pub(super) use lost_and_closed::is_awaited;
+pub(super) use lost_and_closed::{CLOSE_GRACE, LONGEST_SHUTDOWN, TIMER_SLACK, is_awaited};
 pub use lost_and_closed::{LOOK_AFTER, end_with_server, is_outlived};
 use record::keep_exact;
 

@@ -1,0 +1,245 @@
+//! What sessions are made of: windows and panes as last seen, what vanished from them, and the
+//! windows that were closed (FORMAT.md, "Files beside it").
+
+mod note;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::layout::Layout;
+use super::memory::to_hex;
+use super::snapshot::{PaneId, ServerId};
+use super::time::Timestamp;
+
+pub use note::{Seen, SeenWindow, note};
+
+/// The version of the file.
+pub const WINDOWS_VERSION: u32 = 1;
+
+/// What the sessions of a registry are made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Windows {
+    /// The version of this file.
+    pub version: u32,
+    /// The server that was last asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerId>,
+    /// By UUID, what each session is made of.
+    #[serde(default)]
+    pub sessions: BTreeMap<String, Arrangement>,
+    /// When a pane, a window or a session of that server last vanished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_loss: Option<Timestamp>,
+    /// When the look is due by which losses are believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look_at: Option<Timestamp>,
+    /// The windows whose layout was not understood, by the numbers of their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<u32>,
+    /// The closed windows, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<ClosedWindow>,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Windows {
+            version: WINDOWS_VERSION,
+            server: None,
+            sessions: BTreeMap::new(),
+            last_loss: None,
+            look_at: None,
+            refused: Vec::new(),
+            closed: Vec::new(),
+        }
+    }
+}
+
+/// What one session is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Arrangement {
+    /// The server whose ids these are.
+    pub server: ServerId,
+    /// Whether the session was there when that server was last asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub here: bool,
+    /// Its windows, by index.
+    pub windows: Vec<Window>,
+    /// Windows that vanished, until the server has outlived that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vanished: Vec<Vanished>,
+}
+
+/// A window of a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// The number in its id, `@3`. Of a window that is in two sessions it is the same in both.
+    pub id: u32,
+    /// Its index in the session.
+    pub index: u32,
+    /// Its name, unless tmux names it by itself (`automatic-rename`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Bytes>,
+    /// How its panes are laid out; `None` if tmux's words for it were not understood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
+    /// Whether it is the session's current one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub active: bool,
+    /// Whether it was the current one before that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
+    /// Whether its active pane is zoomed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub zoomed: bool,
+    /// Whether what is typed goes to all its panes (`synchronize-panes`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub synchronized: bool,
+    /// Whether it was made for a command, and not for a shell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub command: bool,
+    /// When it was first seen.
+    pub since: Timestamp,
+    /// Its panes, in the order of the layout's cells.
+    pub panes: Vec<Pane>,
+    /// What it was before panes of it vanished, until the server has outlived that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuller: Option<Fuller>,
+}
+
+/// A pane of a window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pane {
+    /// Its id.
+    pub id: PaneId,
+    /// The directory of its shell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<Bytes>,
+    /// Its title, as last seen with a shell, or a program of the user's lists, in front.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<Bytes>,
+    /// Whether it is the window's active one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub active: bool,
+    /// The program in front, word by word, if the user's options name it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub program: Vec<Bytes>,
+}
+
+/// A window as it was before panes of it vanished.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fuller {
+    /// When they did.
+    pub vanished_at: Timestamp,
+    /// The layout then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
+    /// The panes then.
+    pub panes: Vec<Pane>,
+}
+
+/// A window that vanished.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Vanished {
+    /// When it did.
+    pub vanished_at: Timestamp,
+    /// What it was.
+    pub window: Window,
+}
+
+/// A window that was closed while its server and its session lived on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClosedWindow {
+    /// The UUID of its session.
+    pub session: String,
+    /// When it was closed.
+    pub closed_at: Timestamp,
+    /// The server that it was closed on.
+    pub server: ServerId,
+    /// What it was.
+    pub window: Window,
+}
+
+impl Arrangement {
+    /// The windows that come back with the session: those that it has, with all panes that were not
+    /// yet believed to be closed, and those that vanished like that, by index.
+    pub fn to_bring_back(&self) -> Vec<Window> {
+        let mut windows: Vec<Window> = self.windows.iter().map(Window::whole).collect();
+        for vanished in &self.vanished {
+            let mut window = vanished.window.whole();
+            if windows.iter().any(|other| other.id == window.id) {
+                continue;
+            }
+            window.active &= windows.iter().all(|other| !other.active);
+            window.last &= windows.iter().all(|other| !other.last);
+            // Another may have come in its place.
+            while windows.iter().any(|other| other.index == window.index) {
+                window.index += 1;
+            }
+            windows.push(window);
+        }
+        windows.sort_by_key(|window| window.index);
+        windows
+    }
+
+    /// Whether something of it is gone and not yet believed to be closed.
+    pub fn is_unproven(&self) -> bool {
+        !self.vanished.is_empty() || self.windows.iter().any(|window| window.fuller.is_some())
+    }
+}
+
+impl Window {
+    /// With the panes that vanished and are not yet believed to be closed.
+    pub fn whole(&self) -> Window {
+        let mut window = Window { fuller: None, ..self.clone() };
+        if let Some(fuller) = &self.fuller {
+            window.layout.clone_from(&fuller.layout);
+            window.panes.clone_from(&fuller.panes);
+        }
+        window
+    }
+}
+
+/// Text of tmux's, which may not be UTF-8: a string, or else `{"hex": "ff"}`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Bytes(pub Vec<u8>);
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl From<&[u8]> for Bytes {
+    fn from(bytes: &[u8]) -> Self {
+        Bytes(bytes.to_vec())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Text(String),
+    Hex { hex: String },
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => Written::Hex { hex: to_hex(&self.0) }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Written::deserialize(deserializer)? {
+            Written::Text(text) => Ok(Bytes(text.into_bytes())),
+            Written::Hex { hex } => super::memory::from_hex(&hex)
+                .map(Bytes)
+                .ok_or_else(|| de::Error::custom("not hexadecimal digits")),
+        }
+    }
+}

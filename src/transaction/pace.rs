@@ -1,0 +1,71 @@
+//! When a look at windows is taken: a second after the event, one for all that come meanwhile, and
+//! so that asking takes a fiftieth of tmux's time at most.
+//!
+//! A file of its own keeps the pace: who waits for the next look holds its lock, and its time of
+//! modification tells when that may begin. The mark in tmux only spares it jobs.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use file_lock::{FileLock, FileOptions};
+
+use crate::config::Place;
+use crate::files::{self, PRIVATE};
+use crate::tmux::server::{JobServer, job_server};
+
+/// How long after an event a look is taken.
+const LATE: Duration = Duration::from_secs(1);
+
+/// After a look that took tmux some time, so many times that time passes before the next.
+const SHARE: u32 = 50;
+
+/// Nobody waits longer than this.
+const LONGEST: Duration = Duration::from_secs(30);
+
+fn path(place: &Place) -> PathBuf {
+    place.dir.join("windows.lock")
+}
+
+/// Waits until a look at windows is to be taken. `false` if there is none to take: another job
+/// waits already, or the server has ended.
+pub fn wait_for_look(place: &Place) -> bool {
+    let path = path(place);
+    if !files::exists(&path) {
+        // Where the folder is gone nothing is recorded, and the lock says so.
+        let _ = files::create_new(&path, PRIVATE);
+    }
+    let Ok(turn) = FileLock::lock(&path, false, FileOptions::new().write(true)) else {
+        return !files::exists(&path);
+    };
+    let due = Instant::now() + LATE;
+    loop {
+        let left = due.saturating_duration_since(Instant::now()).max(until_next(&turn.file));
+        if left.is_zero() {
+            return true;
+        }
+        if job_server().is_some_and(|pid| matches!(JobServer::look(pid), JobServer::Ended)) {
+            return false;
+        }
+        std::thread::sleep(left.min(Duration::from_millis(500)));
+    }
+}
+
+/// How long it is until the next look may begin.
+fn until_next(file: &File) -> Duration {
+    let next = file.metadata().and_then(|found| found.modified());
+    let left = next.ok().and_then(|next| next.duration_since(SystemTime::now()).ok());
+    // A clock that was set back makes nobody wait.
+    left.filter(|left| *left <= LONGEST).unwrap_or_default()
+}
+
+/// Notes when the next look may begin after one that took tmux so long.
+pub fn note_look(place: &Place, took: Duration) {
+    let pause = (took * SHARE).clamp(LATE, LONGEST);
+    let path = path(place);
+    let is_file = fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
+    let file = File::options().write(true).open(&path).ok().filter(|_| is_file);
+    if let Some(file) = file {
+        let _ = file.set_modified(SystemTime::now() + pause);
+    }
+}
