@@ -301,6 +301,9 @@ pub struct Restore {
     /// also sessions of a server that cannot be reached, as new sessions
     #[argh(switch)]
     pub force: bool,
+    /// with one window each, whatever windows they had
+    #[argh(switch)]
+    pub bare: bool,
     /// sessions recorded for another host, which no longer runs them
     #[argh(option, arg_name = "host")]
     pub from: Option<String>,
@@ -322,6 +325,9 @@ pub struct Reopen {
     /// even if its server is still running but cannot be reached
     #[argh(switch)]
     pub force: bool,
+    /// with one window, whatever windows it had
+    #[argh(switch)]
+    pub bare: bool,
     /// the session
     #[argh(positional)]
     pub name: Option<String>,

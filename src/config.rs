@@ -305,9 +305,20 @@ impl Default for WindowPolicy {
 }
 
 /// What an option is called that tells how a program is started again, without the program's name.
-const RESUME: &str = "@roster-resume-";
+pub const RESUME: &str = "@roster-resume-";
 
 impl WindowPolicy {
+    /// By the values of `@roster-windows` and `@roster-programs`.
+    pub fn parse(windows: &str, programs: &str) -> WindowPolicy {
+        let mut policy = WindowPolicy { records: windows != "off", ..WindowPolicy::default() };
+        match programs.trim() {
+            "" => {}
+            "none" => policy.programs.clear(),
+            programs => policy.programs = words(programs),
+        }
+        policy
+    }
+
     /// The programs that the options name, of which these are all as `show-options` lists them.
     pub fn named(&self, listed: &str) -> HashSet<String> {
         let resumed =
@@ -395,13 +406,7 @@ impl Settings {
         if !matches!(restore.as_str(), "" | "on" | "off") {
             complaints.push(format!("@roster-restore is {restore:?}, not on or off: using off"));
         }
-        let mut windows =
-            WindowPolicy { records: text("@roster-windows") != "off", ..WindowPolicy::default() };
-        match text("@roster-programs").trim() {
-            "" => {}
-            "none" => windows.programs.clear(),
-            programs => windows.programs = words(programs),
-        }
+        let windows = WindowPolicy::parse(&text("@roster-windows"), &text("@roster-programs"));
         let default_mode = Some(text("@roster-default-mode").trim().to_owned());
         let dir = PathBuf::from(text("@roster_dir"));
         Settings {

@@ -6,7 +6,12 @@ mod commands;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = match std::env::args_os().map(|arg| arg.into_string()).collect() {
+    let args: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    // The words of a program may be any bytes.
+    if args.get(1).is_some_and(|verb| verb == commands::in_pane::VERB) {
+        return commands::in_pane::run(&args[2..]);
+    }
+    let args: Vec<String> = match args.into_iter().map(|arg| arg.into_string()).collect() {
         Ok(args) => args,
         Err(arg) => return fail(2, &format!("{} is not UTF-8", arg.to_string_lossy())),
     };

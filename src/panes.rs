@@ -68,6 +68,7 @@ fn window(rows: &[PaneRow], fronts: &HashMap<PaneId, Front>) -> SeenWindow {
             title: front.is_known.then(|| Bytes(by_id[pane].title.clone())),
             active: by_id[pane].flags.pane_active,
             program: front.words.clone(),
+            called: front.called.clone(),
         }
     });
     let first = &rows[0];
@@ -103,12 +104,14 @@ struct Front {
     directory: Option<Bytes>,
     /// The words of the program, if the options name it.
     words: Vec<Bytes>,
+    /// What they call it, if not by the first word.
+    called: Option<String>,
 }
 
 impl Front {
     fn of(row: &PaneRow, named: &HashSet<String>) -> Front {
         if row.flags.pane_dead || row.pid == 0 {
-            return Front { is_known: false, directory: None, words: Vec::new() };
+            return Front { is_known: false, directory: None, words: Vec::new(), called: None };
         }
         match &row.program {
             Some((directory, command)) => Front::as_told(directory, command, named),
@@ -125,6 +128,7 @@ impl Front {
             is_known: is_shell || is_named,
             directory: there(directory.to_vec()),
             words: if is_named { vec![Bytes(command.to_vec())] } else { Vec::new() },
+            called: None,
         }
     }
 
@@ -134,25 +138,30 @@ impl Front {
         let words = words_of(front);
         let borrowed: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         let is_shell = is_shell(&borrowed);
-        let is_named = !is_shell && is_named(named, &borrowed, front);
+        let called = if is_shell { None } else { called(named, &borrowed, front) };
         // A shell in a shell, as nix-shell starts one, is where people are.
         let directory = is_shell.then(|| directory_of(front)).flatten();
         Front {
-            is_known: is_shell || is_named,
+            is_known: is_shell || called.is_some(),
             directory: directory.or_else(|| directory_of(pid)),
-            words: if is_named { words.into_iter().map(Bytes).collect() } else { Vec::new() },
+            called: called.clone().filter(|called| {
+                borrowed.first().is_none_or(|first| base(first) != called.as_bytes())
+            }),
+            words: match called {
+                Some(_) => words.into_iter().map(Bytes).collect(),
+                None => Vec::new(),
+            },
         }
     }
 }
 
-/// Whether a program is one of `named`: by the name that it was started by, of a script that its
+/// Which of `named` a program is: by the name that it was started by, of a script that its
 /// interpreter runs by the script's, or by the name that the process gave itself.
-fn is_named(named: &HashSet<String>, words: &[&[u8]], pid: u32) -> bool {
-    let Some(first) = words.first() else { return false };
-    let name = base(first);
-    let has = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| named.contains(name));
-    if has(name) {
-        return true;
+fn called(named: &HashSet<String>, words: &[&[u8]], pid: u32) -> Option<String> {
+    let name = base(words.first()?);
+    let find = |name: &[u8]| named.get(std::str::from_utf8(name).ok()?).cloned();
+    if let Some(found) = find(name) {
+        return Some(found);
     }
     let is_interpreter = SHELLS.contains(&name)
         || [&b"python"[..], b"node", b"ruby", b"perl", b"bun", b"deno", b"lua"]
@@ -160,9 +169,11 @@ fn is_named(named: &HashSet<String>, words: &[&[u8]], pid: u32) -> bool {
             .any(|interpreter| name.starts_with(interpreter));
     // What stands behind options may be code.
     let script = words.get(1).filter(|word| !word.starts_with(b"-"));
-    is_interpreter && script.is_some_and(|script| has(base(script)))
-        || fs::read(format!("/proc/{pid}/comm"))
-            .is_ok_and(|comm| has(comm.strip_suffix(b"\n").unwrap_or(&comm)))
+    let by_script = script.filter(|_| is_interpreter).and_then(|script| find(base(script)));
+    by_script.or_else(|| {
+        let comm = fs::read(format!("/proc/{pid}/comm")).ok()?;
+        find(comm.strip_suffix(b"\n").unwrap_or(&comm))
+    })
 }
 
 const SHELLS: [&[u8]; 16] = [

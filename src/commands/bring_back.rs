@@ -9,7 +9,7 @@ use tmux_roster::model::memory::{ClosedSession, Exact, Memory};
 use tmux_roster::model::reconcile;
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
-use tmux_roster::restore::{self, Restored};
+use tmux_roster::restore::{self, Restored, Wanted};
 use tmux_roster::tmux::TmuxError;
 use tmux_roster::transaction::{Offline, SyncError, Transaction};
 use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
@@ -45,7 +45,7 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
             transaction.part_from_unreachable(names)?;
         }
         if args.all {
-            let mut done = restore::restore_all(transaction)?;
+            let mut done = restore::restore_all(transaction, args.bare)?;
             transaction.run_scripts(&done.events);
             done.warnings.extend(set_aside(transaction));
             let memory = &transaction.remembered.memory;
@@ -79,7 +79,7 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
             }
         }
         let changes = Changes { name: args.new_name.as_deref(), mode: None };
-        bring_back(transaction, records, changes, &[])
+        bring_back(transaction, records, changes, Wanted { bare: args.bare, command: &[] })
     })?;
     let done = match done {
         Some(done) => done,
@@ -145,9 +145,10 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
         };
         return Err(format!("no sessions are recorded for the host {host:?}, {known}").into());
     }
-    let (mut entries, mut is_there) = (Vec::new(), Vec::new());
+    let (mut entries, mut is_there, mut arrangements) = (Vec::new(), Vec::new(), Vec::new());
     for other in &places {
         let mut theirs = persist::peek(other)?;
+        let mut windows = persist::read_windows(other).unwrap_or_default();
         if let (true, Some(server)) =
             (host::runs_here(&theirs.memory, &host::here()), theirs.memory.server)
         {
@@ -163,6 +164,7 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
             sessions.filter(|session| args.names.is_empty() || args.names.contains(&session.name));
         for session in wanted {
             is_there.push(session.name.clone());
+            arrangements.extend(windows.sessions.remove_entry(&session.uuid));
             let exact = theirs.memory.exact.get(&session.uuid).cloned();
             entries.push((session, exact));
         }
@@ -185,10 +187,12 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
         }
         // They stand here before they leave the other folder.
         transaction.commit(next, None)?;
+        transaction.adopt_windows(arrangements)?;
         let mut done = Restored::default();
         for record in records {
             let name = record.name.clone();
-            match bring_back(transaction, vec![record], Changes::default(), &[]) {
+            let wanted = Wanted { bare: args.bare, command: &[] };
+            match bring_back(transaction, vec![record], Changes::default(), wanted) {
                 Ok(mut made) => {
                     done.sessions.append(&mut made.sessions);
                     done.warnings.append(&mut made.warnings);
@@ -248,10 +252,13 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
             if !args.force {
                 return Err(out_of_reach(transaction, &session));
             }
-            session.uuid = new_uuid();
+            let new = new_uuid();
+            let before = std::mem::replace(&mut session.uuid, new.clone());
+            transaction.copy_windows(&[(before, new)])?;
         }
         let changes = Changes { name: args.new_name.as_deref(), mode: None };
-        let done = bring_back(transaction, vec![session], changes, &[])?;
+        let wanted = Wanted { bare: args.bare, command: &[] };
+        let done = bring_back(transaction, vec![session], changes, wanted)?;
         let seat = done.sessions.first().map(|(id, _)| destination(transaction, *id));
         Ok((done, seat))
     })?;
@@ -279,7 +286,7 @@ pub fn bring_back(
     transaction: &mut Transaction<'_>,
     mut records: Vec<Session>,
     changes: Changes<'_>,
-    command: &[String],
+    wanted: Wanted<'_>,
 ) -> Result<Restored, Failure> {
     let mut before = records.clone();
     if let Some(name) = changes.name {
@@ -340,7 +347,7 @@ pub fn bring_back(
     let memory = next.memory.clone();
     transaction.commit(next, Some(&memory))?;
     let names: Vec<String> = records.iter().map(|record| record.name.clone()).collect();
-    let made = restore::make(transaction, records, command, health::RECREATED);
+    let made = restore::make(transaction, records, wanted);
     if let Err(error) = &made {
         if may_stand(transaction, &names) {
             let names = names.join(", ");

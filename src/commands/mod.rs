@@ -20,6 +20,7 @@ mod context;
 mod doctor;
 mod edit;
 mod end;
+pub mod in_pane;
 mod inspect;
 mod load;
 mod open;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tmux_roster::config::Place;
 use tmux_roster::model::session::new_uuid;
-use tmux_roster::restore::{self, Restored};
+use tmux_roster::restore::{self, Restored, Wanted};
 use tmux_roster::tmux::ANSWER_LIMIT;
 use tmux_roster::tmux::text::exact;
 use tmux_roster::transaction::Transaction;
@@ -79,7 +79,8 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
                 if args.directory.is_none() || is_directory_of(transaction, &lost, &workdir) =>
             {
                 let changes = Changes { name: None, mode: args.mode.as_deref() };
-                let done = bring_back(transaction, vec![lost], changes, command)?;
+                let done =
+                    bring_back(transaction, vec![lost], changes, Wanted { command, bare: false })?;
                 return first(transaction, &done);
             }
             // A lost one of another directory steps aside when the new one stands.
@@ -152,7 +153,7 @@ pub fn go(context: &Context, args: &cli::Go) -> Outcome {
             Found::Lost(session) => session,
             Found::Closed(entry) | Found::LeftAlone(entry, _) => entry.session,
         };
-        let done = bring_back(transaction, vec![record], Changes::default(), &[])?;
+        let done = bring_back(transaction, vec![record], Changes::default(), Wanted::default())?;
         first(transaction, &done)
     })?;
     go_to(context, &place, seat, args.client.as_deref())
@@ -185,7 +186,7 @@ pub fn last(context: &Context, args: &cli::Last) -> Outcome {
         if let Some(id) = memory.id_of(&before.uuid) {
             return Ok(destination(transaction, id));
         }
-        let done = bring_back(transaction, vec![before], Changes::default(), &[])?;
+        let done = bring_back(transaction, vec![before], Changes::default(), Wanted::default())?;
         first(transaction, &done)
     })?;
     go_to(context, &place, seat, args.client.as_deref())

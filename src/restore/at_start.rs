@@ -1,7 +1,6 @@
 //! Restoring by itself when a server starts: what was lost with the one before, each once.
 
-use super::{Blueprint, Restored, make};
-use crate::health;
+use super::{Blueprint, Restored, Wanted, make};
 use crate::log::log;
 use crate::model::memory::Memory;
 use crate::transaction::{Report, SyncError, Transaction};
@@ -58,7 +57,7 @@ fn restore_at_start(transaction: &mut Transaction<'_>) -> Result<Restored, SyncE
     // What is lost no more was made by somebody else, or forgotten.
     memory.to_restore = lost.iter().map(|session| session.uuid.clone()).collect();
     transaction.remember(memory)?;
-    make(transaction, lost, &[], health::RECREATED)
+    make(transaction, lost, Wanted::default())
 }
 
 /// Notes what is not to be tried again by itself. One of them that ends before the others are made

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::launch::{Profiles, launch_command};
+use super::windows::WindowPlan;
 use crate::health;
 use crate::model::memory::{Displaced, Exact};
 use crate::model::session::Session;
@@ -29,6 +30,8 @@ pub struct Blueprint {
     pub is_elsewhere: bool,
     /// The launch command; empty for tmux's default.
     pub command: Vec<String>,
+    /// Its windows; none for one as tmux makes it.
+    pub windows: Vec<WindowPlan>,
 }
 
 /// How a record is to be made: where, under which exact name, with which command.
@@ -97,7 +100,7 @@ pub(super) fn blueprint(
         ));
         Vec::new()
     });
-    Blueprint { name, workdir, displaced, is_elsewhere, command, record }
+    Blueprint { name, workdir, displaced, is_elsewhere, command, record, windows: Vec::new() }
 }
 
 /// The home folder, or the nearest one above that is there.
@@ -112,7 +115,7 @@ fn home() -> PathBuf {
 
 /// The nearest folder above a path that is there; those above one that does not answer are not
 /// waited for.
-fn nearest_directory(path: &[u8]) -> &Path {
+pub(super) fn nearest_directory(path: &[u8]) -> &Path {
     let above = Path::new(OsStr::from_bytes(path)).ancestors().skip(1);
     let looked = above.map(|path| (path, health::is_directory(path.as_os_str().as_bytes().into())));
     let mut answered = looked.take_while(|(_, found)| found.is_some());
@@ -123,6 +126,21 @@ fn nearest_directory(path: &[u8]) -> &Path {
 pub(super) fn made(line: &str) -> Option<(String, SessionId)> {
     let (uuid, id) = line.split_once(' ')?;
     Some((uuid.to_owned(), SessionId::parse(id)?))
+}
+
+/// The words that tmux is to start for the launch command of a session; none if it has none.
+pub(super) fn launch_words(blueprint: &Blueprint) -> Vec<Vec<u8>> {
+    let Some(first) = blueprint.command.first() else { return Vec::new() };
+    let pairs = blueprint.record.variables();
+    let pairs = pairs.iter().map(|(name, value)| format!("{name}={value}").into_bytes());
+    // More than one word is run without a shell, on every version.
+    let mut words: Vec<Vec<u8>> = std::iter::once(b"env".to_vec()).chain(pairs).collect();
+    if first.contains('=') {
+        // env would take it for one more variable; this sh gets it as an argument.
+        words.extend([b"sh".to_vec(), b"-c".to_vec(), br#"exec "$0" "$@""#.to_vec()]);
+    }
+    words.extend(blueprint.command.iter().map(|word| word.clone().into_bytes()));
+    words
 }
 
 /// The commands that make a session and print its UUID and id.
@@ -141,15 +159,10 @@ pub(super) fn new_session(blueprint: &Blueprint, version: Version) -> Group {
     if has_e {
         words.extend(pairs[..3].iter().flat_map(|pair| [&b"-e"[..], pair]));
     }
-    if !blueprint.command.is_empty() {
-        // More than one word is run without a shell, on every version.
-        words.extend([&b"--"[..], b"env"]);
-        words.extend(pairs.iter().map(Vec::as_slice));
-        if blueprint.command[0].contains('=') {
-            // env would take it for one more variable; this sh gets it as an argument.
-            words.extend([&b"sh"[..], b"-c", br#"exec "$0" "$@""#]);
-        }
-        words.extend(blueprint.command.iter().map(String::as_bytes));
+    let command = launch_words(blueprint);
+    if !command.is_empty() {
+        words.push(b"--");
+        words.extend(command.iter().map(Vec::as_slice));
     } else if !has_e {
         // The first pane inherits the global environment.
         for (name, value) in &record.variables()[..3] {

@@ -5,7 +5,9 @@
 
 pub mod at_start;
 mod blueprint;
+mod build;
 mod launch;
+mod windows;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use crate::health;
 use crate::model::memory::ClosedSession;
 use crate::model::reconcile::{Event, EventKind};
 use crate::model::remembered::Remembered;
-use crate::model::session::Session;
+use crate::model::session::{Session, new_uuid};
 use crate::model::snapshot::SessionId;
 use crate::model::time::Timestamp;
 use crate::tmux::text::line;
@@ -24,7 +26,10 @@ use crate::transaction::{SyncError, Transaction};
 
 pub use blueprint::Blueprint;
 use blueprint::{blueprint, made, new_session};
+use build::{Called, build, show_hook, whole};
 use launch::profiles;
+use windows::Recorded;
+pub use windows::{PaneStart, WindowPlan};
 
 /// What was made anew, and what was not.
 #[derive(Debug, Default)]
@@ -50,13 +55,13 @@ const AT_ONCE: usize = 10;
 ///
 /// # Errors
 /// A file or tmux fails.
-pub fn restore_all(transaction: &mut Transaction<'_>) -> Result<Restored, SyncError> {
+pub fn restore_all(transaction: &mut Transaction<'_>, bare: bool) -> Result<Restored, SyncError> {
     // Those would be made, and not be known as what came back.
     let lost = transaction.remembered.lost().into_iter();
     let (ignored, lost): (Vec<Session>, Vec<Session>) =
         lost.partition(|session| transaction.is_ignored(&session.name));
     let nothing_else = lost.is_empty();
-    let mut done = make(transaction, lost, &[], health::RECREATED)?;
+    let mut done = make(transaction, lost, Wanted { bare, command: &[] })?;
     if nothing_else && !ignored.is_empty() {
         let names: Vec<String> = ignored.iter().map(|s| format!("{:?}", s.name)).collect();
         let names = names.join(", ");
@@ -65,19 +70,26 @@ pub fn restore_all(transaction: &mut Transaction<'_>) -> Result<Restored, SyncEr
     Ok(done)
 }
 
-/// Makes these recorded sessions anew and brings everything into step; `command`, if it is not
-/// empty, instead of their modes' launch profiles.
+/// How sessions are to be made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// If it is not empty, instead of their modes' launch profiles.
+    pub command: &'a [String],
+    /// With one window each, whatever they had.
+    pub bare: bool,
+}
+
+/// Makes these recorded sessions anew and brings everything into step.
 ///
 /// # Errors
 /// A file or tmux fails.
 pub fn make(
     transaction: &mut Transaction<'_>,
     records: Vec<Session>,
-    command: &[String],
-    status: &str,
+    wanted: Wanted<'_>,
 ) -> Result<Restored, SyncError> {
     let mut done = Restored::default();
-    carry_out(transaction, records, command, status, &mut done)?;
+    carry_out(transaction, records, wanted, health::RECREATED, &mut done)?;
     for (_, session) in &done.sessions {
         let session = session.clone();
         done.events.push(Event { kind: EventKind::Restored, session, old_name: None });
@@ -95,7 +107,7 @@ pub fn make_new(
     command: &[String],
 ) -> Result<Restored, SyncError> {
     let mut done = Restored::default();
-    carry_out(transaction, vec![record], command, "", &mut done)?;
+    carry_out(transaction, vec![record], Wanted { command, bare: true }, "", &mut done)?;
     for (_, session) in &done.sessions {
         let session = session.clone();
         done.events.push(Event { kind: EventKind::Created, session, old_name: None });
@@ -106,7 +118,7 @@ pub fn make_new(
 fn carry_out(
     transaction: &mut Transaction<'_>,
     records: Vec<Session>,
-    command: &[String],
+    wanted: Wanted<'_>,
     status: &str,
     done: &mut Restored,
 ) -> Result<(), SyncError> {
@@ -114,6 +126,10 @@ fn carry_out(
         return Ok(());
     }
     let profiles = profiles(transaction, &records, &mut done.warnings)?;
+    let mut recorded = match wanted.bare {
+        true => Recorded::default(),
+        false => Recorded::load(transaction, &records, &mut done.warnings)?,
+    };
     let (mut blueprints, mut made) = (Vec::new(), Vec::new());
     let mut failure = None;
     let mut records = records.into_iter().peekable();
@@ -125,12 +141,13 @@ fn carry_out(
         {
             let Some(record) = records.next() else { break };
             let mut blueprint = blueprint(transaction, record, &profiles, &mut done.warnings);
-            if !command.is_empty() {
-                blueprint.command = command.to_vec();
+            if !wanted.command.is_empty() {
+                blueprint.command = wanted.command.to_vec();
             }
+            blueprint.windows = recorded.plan(&blueprint, &mut done.warnings);
             blueprints.push(blueprint);
         }
-        match create(transaction, &blueprints[from..]) {
+        match create(transaction, &blueprints[from..], &mut recorded, &mut done.warnings) {
             Ok(created) => made.extend(created),
             Err(error) if made.is_empty() => return Err(error),
             // Those that stand are told of all the same. Of these nobody knows whether tmux still
@@ -217,12 +234,22 @@ fn carry_out(
 fn create(
     transaction: &Transaction<'_>,
     blueprints: &[Blueprint],
+    recorded: &mut Recorded,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<(String, SessionId)>, SyncError> {
     let version = transaction.version();
-    let groups = blueprints.iter().map(|blueprint| new_session(blueprint, version)).collect();
+    let (with_windows, bare): (Vec<&Blueprint>, Vec<&Blueprint>) =
+        blueprints.iter().partition(|blueprint| !blueprint.windows.is_empty());
+    let groups = bare.iter().map(|blueprint| new_session(blueprint, version)).collect();
     let printed = transaction.run_groups(groups)?;
-    let made: Vec<(String, SessionId)> = printed.lines().filter_map(made).collect();
+    let mut made: Vec<(String, SessionId)> = printed.lines().filter_map(made).collect();
     let mut stamps = Vec::new();
+    for blueprint in with_windows {
+        if let Some(id) = create_whole(transaction, blueprint, recorded, warnings)? {
+            stamps.push(show_hook(id));
+            made.push((blueprint.record.uuid.clone(), id));
+        }
+    }
     for (uuid, id) in &made {
         let target = id.to_string();
         let mut set = |option: &[u8], value: &str| {
@@ -237,4 +264,44 @@ fn create(
     }
     transaction.run(&stamps)?;
     Ok(made)
+}
+
+/// Makes one session with all its windows, in one file: others get their turn between sessions.
+///
+/// # Errors
+/// tmux does not answer.
+fn create_whole(
+    transaction: &Transaction<'_>,
+    blueprint: &Blueprint,
+    recorded: &mut Recorded,
+    warnings: &mut Vec<String>,
+) -> Result<Option<SessionId>, SyncError> {
+    let version = transaction.version();
+    let run = |called: &Called, recorded: &Recorded| {
+        transaction.run_groups(vec![build(blueprint, called, version, &recorded.standing)])
+    };
+    let token = new_uuid().replace('-', "");
+    let printed = run(&Called::Name(format!("roster-{token}")), recorded)?;
+    let Some(id) = printed.lines().find_map(made).map(|(_, id)| id) else { return Ok(None) };
+    let mut panes = printed.lines().find_map(whole);
+    let again;
+    if panes.is_none() {
+        // A hook of the user's gave it another name at once.
+        again = run(&Called::Id(id), recorded)?;
+        panes = again.lines().find_map(whole);
+    }
+    recorded.note_made(&blueprint.record.uuid, id);
+    let wanted = blueprint.windows.iter().map(|window| window.panes.len());
+    let there = panes.map(|(_, panes)| panes).unwrap_or_default();
+    if !there.iter().copied().eq(wanted.clone()) {
+        warnings.push(format!(
+            "not all of {:?} came back: {} of {} windows, {} of {} panes",
+            blueprint.record.name,
+            there.len(),
+            wanted.len(),
+            there.iter().sum::<usize>(),
+            wanted.sum::<usize>()
+        ));
+    }
+    Ok(Some(id))
 }

@@ -111,6 +111,17 @@ pub fn unstored_name(name: &[u8], version: Version) -> Vec<u8> {
     given
 }
 
+/// What tmux is to be given so that it stores a window's name or a pane's title that it told: from
+/// 3.7 on it doubles every backslash, and refuses a window whose name has control characters or is
+/// not UTF-8.
+pub fn stored_text(text: &[u8], version: Version) -> Vec<u8> {
+    if !version.doubles_backslashes_alone() {
+        return text.to_vec();
+    }
+    let text = String::from_utf8_lossy(text).replace("\\\\", "\\");
+    text.replace(char::is_control, " ").into_bytes()
+}
+
 /// A name or a directory for `new-session` or `rename-session`, where it is a format: every `#` is
 /// doubled, but from 3.2 on not those right before a `[`, which all stay as they are.
 pub fn escape_name(text: &[u8], version: Version) -> Vec<u8> {

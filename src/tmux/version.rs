@@ -48,6 +48,11 @@ impl Version {
         self.at_least(3, 2)
     }
 
+    /// Whether `new-window -n` takes the name as a format.
+    pub fn expands_window_names(self) -> bool {
+        self.at_least(3, 1)
+    }
+
     /// Whether it can start a job after some time (`run-shell -d`).
     pub fn delays_jobs(self) -> bool {
         self.at_least(3, 2)

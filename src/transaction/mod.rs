@@ -497,6 +497,7 @@ impl<'a> Transaction<'a> {
     pub fn part_from_unreachable(&mut self, names: Option<&[String]>) -> Result<(), SyncError> {
         let now = Timestamp::now();
         let mut next = self.remembered.clone();
+        let mut parted = Vec::new();
         for record in next.registry.sessions.values_mut() {
             let is_wanted = names.is_none_or(|names| names.contains(&record.name));
             if !is_wanted || !next.memory.is_unreachable(&record.uuid) {
@@ -504,12 +505,14 @@ impl<'a> Transaction<'a> {
             }
             let lives = record.clone();
             record.uuid = new_uuid();
+            parted.push((lives.uuid.clone(), record.uuid.clone()));
             if let Some(exact) = next.memory.exact.get(&lives.uuid).cloned() {
                 next.memory.exact.insert(record.uuid.clone(), exact);
             }
             next.closed.push(ClosedSession::new(lives, now));
         }
         self.commit(next, None)?;
+        self.copy_windows(&parted)?;
         self.bring_into_step().map(drop)
     }
 

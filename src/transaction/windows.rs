@@ -8,7 +8,7 @@ use super::{SyncError, Transaction};
 use crate::log::log;
 use crate::model::snapshot::SessionId;
 use crate::model::time::Timestamp;
-use crate::model::windows::{Windows, note};
+use crate::model::windows::{Arrangement, Windows, note};
 use crate::panes;
 use crate::persist;
 use crate::tmux::server::{job_server, time_on_cpu};
@@ -75,6 +75,31 @@ impl Transaction<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Gives sessions the windows that others have: by the UUIDs of those and of these.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn copy_windows(&self, pairs: &[(String, String)]) -> Result<(), SyncError> {
+        let windows = self.load_windows()?.sessions;
+        let copy = |(from, to): &(String, String)| Some((to.clone(), windows.get(from)?.clone()));
+        self.adopt_windows(pairs.iter().filter_map(copy).collect())
+    }
+
+    /// Takes over the windows of sessions from elsewhere, by UUID.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn adopt_windows(&self, sessions: Vec<(String, Arrangement)>) -> Result<(), SyncError> {
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let mut windows = self.load_windows()?;
+        for (uuid, arrangement) in sessions {
+            windows.sessions.insert(uuid, Arrangement { here: false, ..arrangement });
+        }
+        Ok(persist::write_windows(self.place, &windows)?)
     }
 
     /// What was recorded; a damaged file is kept aside.

@@ -125,6 +125,20 @@ pub struct Pane {
     /// The program in front, word by word, if the user's options name it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub program: Vec<Bytes>,
+    /// What they call it, if not by the first word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
+}
+
+impl Pane {
+    /// What the user's options call the program in front.
+    pub fn called(&self) -> Option<String> {
+        self.called.clone().or_else(|| {
+            let first = &self.program.first()?.0;
+            let name = first.rsplit(|byte| *byte == b'/').next()?;
+            String::from_utf8(name.to_vec()).ok()
+        })
+    }
 }
 
 /// A window as it was before panes of it vanished.

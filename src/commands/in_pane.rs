@@ -1,0 +1,201 @@
+//! `roster run-in-pane`: runs a program in a pane so that a shell stays when it ends.
+//!
+//! As a shell does, it puts the program into a process group of its own, in front: so tmux shows the
+//! program's name, and Ctrl-C reaches nothing else. When the program ends, this process becomes the
+//! shell. A program that is stopped (Ctrl-Z) is no job of a shell that starts later: a shell is put
+//! in front, and when that ends the program goes on.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, kill_process_group, waitid};
+use rustix::stdio::stdin;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr, tcsetpgrp};
+
+/// The verb.
+pub const VERB: &str = "run-in-pane";
+
+/// Another process of ours in the program's group: waits until that is in front and becomes it.
+const BECOME: &str = "--become";
+
+/// Another one: gives the terminal to a group. Who is behind may not take it.
+const GIVE: &str = "--give";
+
+/// The words behind the verb: `[--then COMMAND] -- PROGRAM ...`.
+pub fn run(args: &[OsString]) -> ExitCode {
+    match args {
+        [stage, words @ ..] if stage == BECOME => become_program(words),
+        [give, group] if give == GIVE => give_terminal(group),
+        [then, command, dashes, words @ ..] if then == "--then" && dashes == "--" => {
+            run_and_stay(words, Some(command))
+        }
+        [dashes, words @ ..] if dashes == "--" => run_and_stay(words, None),
+        _ => ExitCode::from(2),
+    }
+}
+
+fn run_and_stay(words: &[OsString], then: Option<&OsStr>) -> ExitCode {
+    let Ok(found) = tcgetattr(stdin()) else {
+        // No terminal: nobody would see a shell.
+        return words.first().map_or(ExitCode::from(2), |_| exec(words));
+    };
+    if let Some(mut program) = InFront::start(words) {
+        while program.wait() == Ended::Stopped {
+            let name = words.first().map(|word| base(word)).unwrap_or_default();
+            program.step_back(&found);
+            println!("{name} is stopped; leave this shell to come back to it");
+            if let Some(mut shell) = InFront::start_shell(then) {
+                // A shell that somebody stops goes on at once.
+                while shell.wait() == Ended::Stopped {
+                    shell.go_on();
+                }
+                shell.step_back(&found);
+                shell.reap();
+            }
+            program.go_on();
+        }
+        program.step_back(&found);
+        program.reap();
+    }
+    let _ = shell(then).exec();
+    ExitCode::FAILURE
+}
+
+/// How a look at a program ended.
+#[derive(PartialEq)]
+enum Ended {
+    Stopped,
+    Exited,
+}
+
+/// A program in front.
+struct InFront {
+    group: Pid,
+    /// The terminal as the program left it when it was stopped.
+    left: Option<Termios>,
+}
+
+impl InFront {
+    fn start(words: &[OsString]) -> Option<InFront> {
+        InFront::spawn(Command::new(ourselves()?).args([VERB, BECOME, "-"]).args(words))
+    }
+
+    fn start_shell(then: Option<&OsStr>) -> Option<InFront> {
+        let mut command = Command::new(ourselves()?);
+        match then {
+            Some(then) => command.args([VERB, BECOME, "-"]).arg(shell_path()).arg("-c").arg(then),
+            None => command.args([VERB, BECOME, "login"]).arg(shell_path()),
+        };
+        InFront::spawn(&mut command)
+    }
+
+    fn spawn(command: &mut Command) -> Option<InFront> {
+        let child = command.process_group(0).spawn().ok()?;
+        let group = Pid::from_raw(child.id().try_into().ok()?)?;
+        tcsetpgrp(stdin(), group).ok()?;
+        Some(InFront { group, left: None })
+    }
+
+    /// Waits until it has ended or was stopped. It is not yet reaped: its group stays.
+    fn wait(&self) -> Ended {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+        loop {
+            match waitid(WaitId::Pid(self.group), options) {
+                Ok(Some(status)) if status.stopped() => {
+                    // So that the same stop is not told again.
+                    let _ = waitid(WaitId::Pid(self.group), WaitIdOptions::STOPPED);
+                    return Ended::Stopped;
+                }
+                Err(rustix::io::Errno::INTR) | Ok(None) => {}
+                Ok(Some(_)) | Err(_) => return Ended::Exited,
+            }
+        }
+    }
+
+    /// Takes the terminal from it, and puts that as it was.
+    fn step_back(&mut self, found: &Termios) {
+        self.left = tcgetattr(stdin()).ok();
+        let ours = getpgrp().as_raw_nonzero().get().to_string();
+        let given = ourselves().and_then(|program| {
+            let mut give = Command::new(program);
+            give.args([VERB, GIVE, &ours]).process_group(self.group.as_raw_nonzero().get());
+            give.status().ok()
+        });
+        if !given.is_some_and(|status| status.success()) {
+            let _ = tcsetpgrp(stdin(), getpgrp());
+        }
+        let _ = tcsetattr(stdin(), OptionalActions::Drain, found);
+    }
+
+    /// Puts it in front again.
+    fn go_on(&mut self) {
+        let _ = tcsetpgrp(stdin(), self.group);
+        if let Some(left) = self.left.take() {
+            let _ = tcsetattr(stdin(), OptionalActions::Drain, &left);
+        }
+        let _ = kill_process_group(self.group, Signal::CONT);
+    }
+
+    fn reap(self) {
+        let _ = waitid(WaitId::Pid(self.group), WaitIdOptions::EXITED);
+    }
+}
+
+/// Waits for its group to be in front, and becomes the program.
+fn become_program(words: &[OsString]) -> ExitCode {
+    let [how, words @ ..] = words else { return ExitCode::from(2) };
+    for _ in 0..1000 {
+        if tcgetpgrp(stdin()).is_ok_and(|front| front == getpgrp()) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if how == "login" {
+        let _ = shell(None).exec();
+        return ExitCode::FAILURE;
+    }
+    exec(words)
+}
+
+fn give_terminal(group: &OsStr) -> ExitCode {
+    let group = group.to_str().and_then(|group| Pid::from_raw(group.parse().ok()?));
+    let given = group.is_some_and(|group| tcsetpgrp(stdin(), group).is_ok());
+    if given { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn exec(words: &[OsString]) -> ExitCode {
+    let [program, args @ ..] = words else { return ExitCode::from(2) };
+    let error = Command::new(program).args(args).exec();
+    eprintln!("{}: {error}", program.to_string_lossy());
+    ExitCode::from(127)
+}
+
+/// What tmux starts in a pane by itself: its default-command by the shell, or a login shell.
+fn shell(then: Option<&OsStr>) -> Command {
+    let path = shell_path();
+    let mut command = Command::new(&path);
+    match then {
+        Some(then) => drop(command.arg("-c").arg(then)),
+        None => drop(command.arg0(format!("-{}", base(&path)))),
+    }
+    command.stdin(Stdio::inherit());
+    command
+}
+
+/// tmux sets it to its default-shell.
+fn shell_path() -> OsString {
+    std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into())
+}
+
+fn base(path: &OsStr) -> String {
+    let name = Path::new(path).file_name().unwrap_or(path);
+    String::from_utf8_lossy(name.as_bytes()).into_owned()
+}
+
+fn ourselves() -> Option<OsString> {
+    std::env::current_exe().ok().map(Into::into)
+}

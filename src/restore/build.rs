@@ -1,0 +1,187 @@
+//! The commands that make a session whole: its windows, their panes, layouts, names and programs.
+//!
+//! All of them go in one file, which tmux works through before it answers anybody or runs a job of a
+//! hook: nobody sees the session before it is whole. It is made under a name of ours, with a window
+//! that is taken away at the end, and gets its own name last. Hooks of the user's that make
+//! something are hidden from it meanwhile. See FACTS.md, "Rebuilding".
+
+use super::blueprint::Blueprint;
+use super::windows::{Was, WindowPlan};
+use crate::model::snapshot::SessionId;
+use crate::tmux::Version;
+use crate::tmux::source::Group;
+use crate::tmux::text::{escape_name, line, stored_text, unstored_name};
+use std::collections::HashMap;
+
+/// The user's hooks that may make or rename something in what is being made. The first one runs only
+/// after all of it.
+const HIDDEN: [&str; 3] = ["session-created", "after-new-window", "after-split-window"];
+
+/// How the session is called while it is made.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Called {
+    /// By a name that nobody else has.
+    Name(String),
+    /// It stands already, but a hook of the user's gave it another name.
+    Id(SessionId),
+}
+
+impl Called {
+    fn target(&self, rest: &str) -> Vec<u8> {
+        match self {
+            Called::Name(name) => format!("={name}:{rest}"),
+            Called::Id(id) => format!("{id}:{rest}"),
+        }
+        .into_bytes()
+    }
+}
+
+/// The commands that make the session of a blueprint that has windows. They print its UUID and id
+/// when it stands, and [`whole`] what there is at the end.
+pub(super) fn build(
+    blueprint: &Blueprint,
+    called: &Called,
+    version: Version,
+    standing: &HashMap<Was, (SessionId, u32)>,
+) -> Group {
+    let record = &blueprint.record;
+    let mut lines = Vec::new();
+    let all = called.target("");
+    if let Called::Name(name) = called {
+        let print = format!("{} #{{session_id}}", record.uuid);
+        let workdir = escape_name(&blueprint.workdir, version);
+        lines.push(line(&[
+            b"new-session",
+            b"-d",
+            b"-P",
+            b"-F",
+            print.as_bytes(),
+            b"-s",
+            name.as_bytes(),
+            b"-c",
+            &workdir,
+            b"--",
+            b"cat",
+            b"-",
+        ]));
+    }
+    let mut set = |command: &[u8], name: &str, value: &str| {
+        lines.push(line(&[command, b"-t", &all, name.as_bytes(), value.as_bytes()]));
+    };
+    for hook in HIDDEN {
+        set(b"set-hook", hook, "");
+    }
+    set(b"set-option", "@roster_uuid", &record.uuid);
+    set(b"set-option", "@roster_mode", &record.mode);
+    for (name, value) in &record.variables()[..3] {
+        set(b"set-environment", name, value);
+    }
+    // Else the windows would move together when the first one goes.
+    set(b"set-option", "renumber-windows", "off");
+    let aside = blueprint.windows.iter().map(|window| window.index).max().unwrap_or(0) + 1;
+    let aside = called.target(&aside.to_string());
+    lines.push(line(&[b"move-window", b"-d", b"-s", &all, b"-t", &aside]));
+    lines.push(line(&[b"kill-window", b"-a", b"-t", &aside]));
+    let mut here: HashMap<Was, u32> = HashMap::new();
+    for window in &blueprint.windows {
+        let elsewhere = standing.get(&window.was);
+        let source = match (here.get(&window.was), elsewhere) {
+            (Some(index), _) => Some(called.target(&index.to_string())),
+            (None, Some((session, index))) => Some(format!("{session}:{index}").into_bytes()),
+            (None, None) => None,
+        };
+        here.entry(window.was).or_insert(window.index);
+        let target = called.target(&window.index.to_string());
+        match source {
+            Some(source) => {
+                lines.push(line(&[b"link-window", b"-d", b"-s", &source, b"-t", &target]));
+            }
+            None => lines.extend(build_window(window, called, version)),
+        }
+    }
+    for window in blueprint.windows.iter().filter(|window| window.last) {
+        lines.push(line(&[b"select-window", b"-t", &called.target(&window.index.to_string())]));
+    }
+    let active = blueprint.windows.iter().find(|window| window.active);
+    if let Some(window) = active.or(blueprint.windows.first()) {
+        lines.push(line(&[b"select-window", b"-t", &called.target(&window.index.to_string())]));
+    }
+    lines.push(line(&[b"kill-window", b"-t", &aside]));
+    lines.push(line(&[b"set-option", b"-u", b"-t", &all, b"renumber-windows"]));
+    for hook in &HIDDEN[1..] {
+        lines.push(line(&[b"set-hook", b"-u", b"-t", &all, hook.as_bytes()]));
+    }
+    let print = format!("{} whole #{{W:#{{window_panes}}.}}", record.uuid);
+    lines.push(line(&[b"display-message", b"-p", b"-t", &all, print.as_bytes()]));
+    let name = escape_name(&unstored_name(&blueprint.name, version), version);
+    lines.push(line(&[b"rename-session", b"-t", &all, b"--", &name]));
+    lines
+}
+
+/// What is to follow once the hooks of the session's making have run.
+pub(super) fn show_hook(id: SessionId) -> Vec<u8> {
+    line(&[b"set-hook", b"-u", b"-t", id.to_string().as_bytes(), HIDDEN[0].as_bytes()])
+}
+
+/// Reads what [`build`] prints at the end: the UUID, and how many panes each window has.
+pub(super) fn whole(line: &str) -> Option<(&str, Vec<usize>)> {
+    let (uuid, panes) = line.split_once(" whole ")?;
+    let panes = panes.split_terminator('.').map(|count| count.parse().ok());
+    Some((uuid, panes.collect::<Option<Vec<usize>>>()?))
+}
+
+fn build_window(window: &WindowPlan, called: &Called, version: Version) -> Group {
+    let target = called.target(&window.index.to_string());
+    let mut lines = Vec::new();
+    for (at, pane) in window.panes.iter().enumerate() {
+        let directory = escape_name(&pane.directory, version);
+        let mut words: Vec<&[u8]> = Vec::new();
+        let name = window.name.as_deref().map(|name| window_name(name, version));
+        if at == 0 {
+            words.extend([&b"new-window"[..], b"-d", b"-t", &target]);
+            if let Some(name) = &name {
+                words.extend([&b"-n"[..], name]);
+            }
+        } else {
+            // Each splits the one before, which is the active one: so the order is kept.
+            words.extend([&b"split-window"[..], b"-t", &target]);
+        }
+        words.extend([&b"-c"[..], &directory]);
+        if !pane.words.is_empty() {
+            words.push(b"--");
+            words.extend(pane.words.iter().map(Vec::as_slice));
+        }
+        lines.push(line(&words));
+        if at > 0 {
+            // Makes space for the next.
+            lines.push(line(&[b"select-layout", b"-t", &target, b"tiled"]));
+        }
+        if let Some(title) = &pane.title {
+            let title = escape_name(&stored_text(title, version), version);
+            lines.push(line(&[b"select-pane", b"-t", &target, b"-T", &title]));
+        }
+    }
+    if let Some(layout) = &window.layout {
+        let layout = layout.to_string();
+        lines.push(line(&[b"select-layout", b"-t", &target, layout.as_bytes()]));
+    }
+    let active = window.panes.iter().position(|pane| pane.active);
+    if let Some(active) = active.filter(|_| window.panes.len() > 1) {
+        // From the last, however the panes are numbered.
+        let target = called.target(&format!("{}.+{}", window.index, active + 1));
+        lines.push(line(&[b"select-pane", b"-t", &target]));
+    }
+    if window.zoomed {
+        lines.push(line(&[b"resize-pane", b"-Z", b"-t", &target]));
+    }
+    if window.synchronized {
+        lines.push(line(&[b"set-option", b"-w", b"-t", &target, b"synchronize-panes", b"on"]));
+    }
+    lines
+}
+
+/// A window's name as `new-window -n` is to be given it.
+fn window_name(name: &[u8], version: Version) -> Vec<u8> {
+    let name = stored_text(name, version);
+    if version.expands_window_names() { escape_name(&name, version) } else { name }
+}

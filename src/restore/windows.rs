@@ -1,0 +1,231 @@
+//! What a session's windows are to be, of what is recorded of them: where each pane starts, and with
+//! which program.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::blueprint::{Blueprint, launch_words, nearest_directory};
+use super::launch::launch_command;
+use crate::config::{RESUME, WindowPolicy};
+use crate::health;
+use crate::model::layout::Layout;
+use crate::model::session::Session;
+use crate::model::snapshot::{ServerId, SessionId};
+use crate::model::windows::{Arrangement, Pane, Window, Windows};
+use crate::persist;
+use crate::tmux::call;
+use crate::transaction::{SyncError, Transaction};
+
+/// A window of a server that has ended, or where it was closed.
+pub type Was = (u32, i64, u32);
+
+/// A window to be made.
+#[derive(Debug, Clone)]
+pub struct WindowPlan {
+    /// Its index.
+    pub index: u32,
+    /// Its name; `None` where tmux names it.
+    pub name: Option<Vec<u8>>,
+    /// Its layout; `None` for one that tmux makes.
+    pub layout: Option<Layout>,
+    /// Whether it is the current one.
+    pub active: bool,
+    /// Whether it was the current one before.
+    pub last: bool,
+    /// Whether its active pane is zoomed.
+    pub zoomed: bool,
+    /// Whether its panes are synchronized.
+    pub synchronized: bool,
+    /// Which window it was: one that is in several sessions is made once.
+    pub was: Was,
+    /// Its panes.
+    pub panes: Vec<PaneStart>,
+}
+
+/// A pane to be made.
+#[derive(Debug, Clone)]
+pub struct PaneStart {
+    /// The directory.
+    pub directory: Vec<u8>,
+    /// The title; `None` for tmux's.
+    pub title: Option<Vec<u8>>,
+    /// Whether it is the active one of its window.
+    pub active: bool,
+    /// What tmux is to start in it; nothing for what it starts by itself.
+    pub words: Vec<Vec<u8>>,
+}
+
+/// What is recorded of windows, and what may be started in them.
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    windows: Windows,
+    programs: HashSet<String>,
+    /// What starts a program again, by its name.
+    resume: HashMap<String, Vec<String>>,
+    /// The user's default-command.
+    default_command: Vec<u8>,
+    /// Where windows stand that were made: another session may have had them, too.
+    pub(super) standing: HashMap<Was, (SessionId, u32)>,
+    /// What of it lives.
+    living: HashSet<u32>,
+    server: Option<ServerId>,
+}
+
+impl Recorded {
+    /// Reads it, for the windows of these records.
+    ///
+    /// # Errors
+    /// The file is newer or cannot be read, or tmux does not tell the options.
+    pub(super) fn load(
+        transaction: &Transaction<'_>,
+        records: &[Session],
+        warnings: &mut Vec<String>,
+    ) -> Result<Recorded, SyncError> {
+        let place = transaction.place();
+        let windows = persist::load_windows(place)?;
+        let arrangements = records.iter().filter_map(|record| windows.sessions.get(&record.uuid));
+        let panes = arrangements.flat_map(Arrangement::to_bring_back).flat_map(|w| w.panes);
+        let names: BTreeSet<String> = panes.filter_map(|pane| pane.called()).collect();
+        let resumes: Vec<String> = names.iter().map(|name| format!("{RESUME}{name}")).collect();
+        let options = ["@roster-windows", "@roster-programs", "default-command"];
+        let names: Vec<&str> =
+            options.into_iter().chain(resumes.iter().map(String::as_str)).collect();
+        let mut values = Vec::new();
+        for some in names.chunks(50) {
+            values.extend(call::options(&place.tmux, some, transaction.deadline())?);
+        }
+        let text = |at: usize| String::from_utf8_lossy(&values[at]).into_owned();
+        let policy = WindowPolicy::parse(&text(0), &text(1));
+        if !policy.records {
+            return Ok(Recorded::default());
+        }
+        let mut resume = HashMap::new();
+        for (option, value) in resumes.iter().zip(&values[options.len()..]) {
+            match shell_words::split(&String::from_utf8_lossy(value)) {
+                Ok(words) if words.is_empty() => {}
+                Ok(words) => drop(resume.insert(option[RESUME.len()..].to_owned(), words)),
+                Err(error) => {
+                    warnings.push(format!("{option} cannot be split into words ({error})"));
+                }
+            }
+        }
+        Ok(Recorded {
+            windows,
+            programs: policy.named(""),
+            resume,
+            default_command: values[2].clone(),
+            ..Recorded::default()
+        })
+    }
+
+    /// The windows of a session that is to be made.
+    pub(super) fn plan(
+        &self,
+        blueprint: &Blueprint,
+        warnings: &mut Vec<String>,
+    ) -> Vec<WindowPlan> {
+        let Some(arrangement) = self.windows.sessions.get(&blueprint.record.uuid) else {
+            return Vec::new();
+        };
+        let mut windows = arrangement.to_bring_back();
+        // What lives in another session is there.
+        let is_there = |window: &Window| {
+            Some(arrangement.server) == self.server && self.living.contains(&window.id)
+        };
+        windows.retain(|window| !is_there(window) && !window.panes.is_empty());
+        // The pane that the session began with has its launch command.
+        let panes = windows.iter().flat_map(|window| &window.panes);
+        let first = panes.map(|pane| pane.id).min().filter(|_| !blueprint.command.is_empty());
+        let mut missing = BTreeSet::new();
+        let plans = windows.into_iter().map(|window| {
+            let panes = window.panes.iter().map(|pane| {
+                let words = match first {
+                    Some(first) if first == pane.id => launch_words(blueprint),
+                    _ => self.program(pane, &blueprint.record),
+                };
+                PaneStart {
+                    directory: directory(pane, blueprint, &mut missing),
+                    title: pane.title.as_ref().map(|title| title.0.clone()),
+                    active: pane.active,
+                    words,
+                }
+            });
+            let panes: Vec<PaneStart> = panes.collect();
+            WindowPlan {
+                index: window.index,
+                name: window.name.map(|name| name.0),
+                layout: window.layout.filter(|layout| layout.cells() == panes.len()),
+                active: window.active,
+                last: window.last,
+                zoomed: window.zoomed,
+                synchronized: window.synchronized,
+                was: was(arrangement.server, window.id),
+                panes,
+            }
+        });
+        let plans = plans.collect();
+        for path in missing {
+            let path = String::from_utf8_lossy(&path).into_owned();
+            let name = &blueprint.record.name;
+            warnings.push(format!(
+                "the directory {path} of a pane of {name:?} is gone: started nearby"
+            ));
+        }
+        plans
+    }
+
+    /// Notes where the windows of a session stand now.
+    pub(super) fn note_made(&mut self, uuid: &str, id: SessionId) {
+        let Some(arrangement) = self.windows.sessions.get(uuid) else { return };
+        for window in arrangement.to_bring_back() {
+            let was = was(arrangement.server, window.id);
+            self.standing.entry(was).or_insert((id, window.index));
+        }
+    }
+
+    /// What is to be started in a pane for the program that was in front there.
+    fn program(&self, pane: &Pane, record: &Session) -> Vec<Vec<u8>> {
+        let Some(name) = pane.called() else { return Vec::new() };
+        let words: Vec<Vec<u8>> = match self.resume.get(&name) {
+            Some(words) => match launch_command(words, record) {
+                Ok(words) => words.into_iter().map(String::into_bytes).collect(),
+                Err(_) => return Vec::new(),
+            },
+            None if self.programs.contains(&name) => {
+                pane.program.iter().map(|word| word.0.clone()).collect()
+            }
+            None => return Vec::new(),
+        };
+        self.in_pane(&words)
+    }
+
+    /// The words that run a program in a pane so that a shell stays when it ends: by our own
+    /// program, where it can be called.
+    fn in_pane(&self, words: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let Ok(program) = std::env::current_exe() else { return Vec::new() };
+        let mut all = vec![program.into_os_string().into_vec(), b"run-in-pane".to_vec()];
+        if !self.default_command.is_empty() {
+            all.extend([b"--then".to_vec(), self.default_command.clone()]);
+        }
+        all.push(b"--".to_vec());
+        all.extend(words.iter().cloned());
+        all
+    }
+}
+
+fn was(server: ServerId, id: u32) -> Was {
+    (server.pid, server.start_time, id)
+}
+
+/// Where a pane is to start: its directory, or the nearest one above that is there.
+fn directory(pane: &Pane, blueprint: &Blueprint, missing: &mut BTreeSet<Vec<u8>>) -> Vec<u8> {
+    let Some(directory) = &pane.directory else { return blueprint.workdir.clone() };
+    match health::is_directory(directory.0.clone()) {
+        Some(false) => {
+            missing.insert(directory.0.clone());
+            nearest_directory(&directory.0).as_os_str().as_bytes().to_vec()
+        }
+        // It may only be slow.
+        Some(true) | None => directory.0.clone(),
+    }
+}
