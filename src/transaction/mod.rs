@@ -704,6 +704,9 @@ fn empty_answer(
     let server = memory.server.filter(|server| server.pid == pid).or_else(|| {
         (!matches!(trigger, Trigger::Hook { .. })).then_some(ServerId { pid, start_time: 0 })
     })?;
+    // Nor does it say which version: the program does.
+    let version = place.tmux.run(&["-V"], trigger.deadline()).ok();
+    let version = version.map(|printed| String::from_utf8_lossy(&printed).into_owned());
     // A job does without the user's options: tmux may be waiting for it to exit.
     let options = matches!(trigger, Trigger::Person)
         .then(|| call::options(&place.tmux, &OPTIONS, trigger.deadline()).ok())
@@ -715,7 +718,7 @@ fn empty_answer(
             lost_shown: String::new(),
             same_directories: Vec::new(),
         },
-        version: "3.1".into(),
+        version: version.map_or_else(|| "3.1".into(), |version| version.trim().to_owned()),
         hooks: String::new(),
         panes: Vec::new(),
         options: options.unwrap_or_default(),
