@@ -125,8 +125,13 @@ pub(super) fn made(line: &str) -> Option<(String, SessionId)> {
     Some((uuid.to_owned(), SessionId::parse(id)?))
 }
 
-/// The commands that make a session and print its UUID and id.
-pub(super) fn new_session(blueprint: &Blueprint, version: Version) -> Group {
+/// Where a group has tmux spare the session that it makes. A hook, since a name is no sure target and
+/// the id is not known yet; the first client that leaves, ours for one, would be the session's end.
+const SPARING: &[u8] = b"after-new-session[4242]";
+
+/// The commands that make a session and print its UUID and id; with `spare` one that tmux does not
+/// end for want of a client.
+pub(super) fn new_session(blueprint: &Blueprint, version: Version, spare: bool) -> Group {
     let record = &blueprint.record;
     let pairs: Vec<Vec<u8>> = (record.variables().iter())
         .map(|(name, value)| format!("{name}={value}").into_bytes())
@@ -156,7 +161,13 @@ pub(super) fn new_session(blueprint: &Blueprint, version: Version) -> Group {
             lines.push(line(&[b"set-environment", b"-g", name.as_bytes(), value.as_bytes()]));
         }
     }
+    if spare {
+        lines.push(line(&[b"set-hook", b"-g", SPARING, b"set-option destroy-unattached off"]));
+    }
     lines.push(line(&words));
+    if spare {
+        lines.push(line(&[b"set-hook", b"-gu", SPARING]));
+    }
     if blueprint.command.is_empty() && !has_e {
         for (name, _) in &record.variables()[..3] {
             lines.push(line(&[b"set-environment", b"-gu", name.as_bytes()]));

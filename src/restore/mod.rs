@@ -19,6 +19,7 @@ use crate::model::remembered::Remembered;
 use crate::model::session::Session;
 use crate::model::snapshot::SessionId;
 use crate::model::time::Timestamp;
+use crate::tmux::call::{self, Ends};
 use crate::tmux::text::line;
 use crate::transaction::{SyncError, Transaction};
 
@@ -37,6 +38,8 @@ pub struct Restored {
     pub warnings: Vec<String>,
     /// Whether one of them does not live.
     pub failed: bool,
+    /// When tmux will end them by itself, in words.
+    pub end: Option<String>,
 }
 
 /// How long a launch command gets to show whether it can be started.
@@ -114,6 +117,7 @@ fn carry_out(
         return Ok(());
     }
     let profiles = profiles(transaction, &records, &mut done.warnings)?;
+    let ends = call::ends(&transaction.place().tmux, transaction.deadline())?;
     let (mut blueprints, mut made) = (Vec::new(), Vec::new());
     let mut failure = None;
     let mut records = records.into_iter().peekable();
@@ -130,7 +134,7 @@ fn carry_out(
             }
             blueprints.push(blueprint);
         }
-        match create(transaction, &blueprints[from..]) {
+        match create(transaction, &blueprints[from..], ends.session.is_some()) {
             Ok(created) => made.extend(created),
             Err(error) if made.is_empty() => return Err(error),
             // Those that stand are told of all the same. Of these nobody knows whether tmux still
@@ -184,6 +188,9 @@ fn carry_out(
     transaction.bring_into_step()?;
     let made: HashSet<&String> = made.iter().map(|(uuid, _)| uuid).collect();
     let mut lives = HashSet::new();
+    if ends.session.is_some() {
+        spare(transaction, &made)?;
+    }
     let Remembered { registry, memory, closed: _ } = &transaction.remembered;
     for (id, known) in memory.sessions.iter().filter(|(_, known)| made.contains(&known.uuid)) {
         if let Some(session) = registry.by_uuid(&known.uuid) {
@@ -191,6 +198,7 @@ fn carry_out(
             done.sessions.push((*id, session.clone()));
         }
     }
+    done.end = end(&ends).filter(|_| !lives.is_empty());
     for blueprint in blueprints.iter().filter(|b| !lives.contains(&b.record.uuid)) {
         let what = match blueprint.command.as_slice() {
             [] => "its shell".to_owned(),
@@ -209,6 +217,31 @@ fn carry_out(
     Ok(())
 }
 
+/// Notes which sessions are spared until a client has been there.
+///
+/// # Errors
+/// The memory cannot be written.
+fn spare(transaction: &mut Transaction<'_>, made: &HashSet<&String>) -> Result<(), SyncError> {
+    let mut memory = transaction.remembered.memory.clone();
+    for known in memory.sessions.values_mut().filter(|known| made.contains(&known.uuid)) {
+        known.spared = true;
+    }
+    transaction.remember(memory)
+}
+
+/// What tmux will end by itself, in words.
+fn end(ends: &Ends) -> Option<String> {
+    if ends.server {
+        return Some(
+            "exit-unattached is on and no client is attached: the tmux server exits, with all \
+             sessions"
+                .into(),
+        );
+    }
+    let value = ends.session?;
+    Some(format!("destroy-unattached is {value}: a session ends once its last client leaves it"))
+}
+
 /// Makes the sessions of one piece, detached, and stamps them at once: were we cut off later, each
 /// is known by its stamp. Returns the ids by UUID; one that tmux refuses is absent.
 ///
@@ -217,9 +250,11 @@ fn carry_out(
 fn create(
     transaction: &Transaction<'_>,
     blueprints: &[Blueprint],
+    spare: bool,
 ) -> Result<Vec<(String, SessionId)>, SyncError> {
     let version = transaction.version();
-    let groups = blueprints.iter().map(|blueprint| new_session(blueprint, version)).collect();
+    let groups =
+        blueprints.iter().map(|blueprint| new_session(blueprint, version, spare)).collect();
     let printed = transaction.run_groups(groups)?;
     let made: Vec<(String, SessionId)> = printed.lines().filter_map(made).collect();
     let mut stamps = Vec::new();

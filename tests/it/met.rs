@@ -369,3 +369,71 @@ fn without_a_server_all_that_was_lost_comes_back_wherever_it_is_recorded() {
         assert_eq!(server.roster(&["restore", "--all"]), "restored two\n", "{text:?}");
     }
 }
+
+/// Starts tmux on a terminal of its own, in a session of this name.
+fn begin<'a>(server: &'a Server, session: &str) -> Client<'a> {
+    let tmux = tmux_program().display().to_string();
+    let config = server.dir("tmux.conf");
+    let command = format!("exec {tmux} -u -L s -f '{config}' new-session -s {session}");
+    let client = Client::start(server, &command);
+    client.wait_to_see(&format!("[{session}]"));
+    server.wait_for_name(session);
+    client
+}
+
+#[test]
+fn what_is_made_lives_until_a_client_has_left_it() {
+    let config = "set -g destroy-unattached on\nset -g @roster-command-yolo 'sleep 1000'\n";
+    let server = Server::with_plugin(config);
+    // What runs by now, after the end of each of our own calls of tmux.
+    let live = || {
+        server.wait_until_idle();
+        let listed = server.tmux(&["list-sessions", "-F", "#{session_name}"]);
+        let mut names: Vec<String> = listed.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    let is_told = |words: &[&str]| {
+        let output = server.try_roster(words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{words:?}: {said}");
+        let told =
+            "roster: destroy-unattached is on: a session ends once its last client leaves it";
+        assert_eq!(said.trim_end(), told, "{words:?}");
+    };
+    let _client = begin(&server, "one");
+    let mut monitor = ControlClient::attach(&server, "=one");
+    is_told(&["new", "-d", "two"]);
+    is_told(&["new", "-d", "-m", "yolo", "three"]);
+    assert_eq!(monitor.ask("display-message -p still"), "still");
+    monitor.leave();
+    assert_eq!(live(), ["one", "three", "two"]);
+    server.roster(&["kill", "two"]);
+    is_told(&["reopen", "two"]);
+    server.crash();
+
+    let client = begin(&server, "one");
+    is_told(&["restore", "--all"]);
+    assert_eq!(live(), ["one", "three", "two"]);
+    // Once a client has been there, it ends as all do.
+    server.roster(&["go", "two", "--client", &client.name()]);
+    assert_eq!(live(), ["three", "two"]);
+    assert_eq!(server.tmux(&["show-options", "-t", "=two:", "destroy-unattached"]), "");
+    server.roster(&["go", "three", "--client", &client.name()]);
+    assert_eq!(live(), ["three"]);
+    let said = server.roster(&["doctor"]);
+    assert!(said.contains("note     options      destroy-unattached is on: "), "{said}");
+
+    // What comes back by itself does so, too.
+    server.crash();
+    server.write_config(&format!("set -g @roster-restore on\n{}", server.config()));
+    let _client = begin(&server, "one");
+    // (What ended just before its server is lost, too.)
+    server.wait_for_names(&["one", "three", "two"]);
+    assert_eq!(live(), ["one", "three", "two"]);
+    assert!(!server.tmux(&["show-hooks", "-g"]).contains("after-new-session["));
+    // Where tmux ends none, nothing is done.
+    server.tmux(&["set-option", "-g", "destroy-unattached", "off"]);
+    assert!(server.try_roster(&["new", "-d", "four"]).stderr.is_empty());
+    assert_eq!(server.tmux(&["show-options", "-t", "=four:", "destroy-unattached"]), "");
+}

@@ -379,6 +379,19 @@ pub fn check_options(
     if exam.findings.len() == before {
         exam.ok("options", "all values are valid");
     }
+    if let Some(value) = call::ending_value(&listed) {
+        let found = format!(
+            "destroy-unattached is {value}: a session ends once its last client leaves it (what \
+             roster creates waits for its first one)"
+        );
+        exam.note("options", &found, "to keep sessions: set -g destroy-unattached off");
+    }
+    let exits = show(&["show-options", "-s", "exit-unattached"]);
+    if exits.is_ok_and(|line| line.trim_end() == call::EXITS) {
+        let found = "exit-unattached is on: the server exits once no client is attached, and its \
+                     sessions are lost";
+        exam.note("options", found, "to keep them running: set -s exit-unattached off");
+    }
     for glob in &settings.policy.ignore {
         let sessions = answer.snapshot.sessions.iter();
         let names = sessions.map(|live| String::from_utf8_lossy(&live.name).into_owned());
