@@ -13,6 +13,7 @@ pub mod program;
 pub mod query;
 pub mod server;
 pub mod source;
+pub mod status;
 pub mod text;
 pub mod version;
 

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::hooks::arm;
+use super::status::STATUS;
 use super::text::exact;
 use crate::model::session::random_uuid;
 use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
@@ -31,7 +32,7 @@ pub struct Query<'a> {
     pub mark: &'a str,
     /// The mark that the answer covers and so takes away.
     pub clear: Option<Mark>,
-    /// Whether to ask for the hooks.
+    /// Whether to ask for the hooks and the status line.
     pub hooks: bool,
     /// Global options whose values are wanted.
     pub options: &'a [&'a str],
@@ -44,7 +45,7 @@ pub struct Answer {
     pub snapshot: Snapshot,
     /// The version of the server, as it says.
     pub version: String,
-    /// What `show-hooks -g` printed, if it was asked for.
+    /// What `show-hooks -g` and the options of the status line printed, if they were asked for.
     pub hooks: String,
     /// The values of the options, in the order asked for.
     pub options: Vec<Vec<u8>>,
@@ -231,6 +232,9 @@ pub fn args(query: Query<'_>) -> Vec<String> {
     call.list(&["list-sessions"], &SESSIONS);
     if query.hooks {
         call.command(&["show-hooks", "-g"]);
+        for option in STATUS {
+            call.command(&["show-options", "-gq", option]);
+        }
     }
     let lengths: Vec<String> = query.options.iter().map(|option| format!("n:{option}")).collect();
     let mut once = ONCE.to_vec();

@@ -437,3 +437,39 @@ fn what_is_made_lives_until_a_client_has_left_it() {
     assert!(server.try_roster(&["new", "-d", "four"]).stderr.is_empty());
     assert_eq!(server.tmux(&["show-options", "-t", "=four:", "destroy-unattached"]), "");
 }
+
+#[test]
+fn a_status_line_that_is_set_later_shows_what_it_is_to_show() {
+    let server = started("");
+    let client = server.attach("=one");
+    // What the first client that comes has put back is past.
+    let hooks = || server.tmux(&["show-hooks", "-g"]);
+    wait_for(|| (!hooks().contains("[4244]")).then_some(()), hooks);
+    server.wait_for_end_of(" load --status");
+    server.wait_until_idle();
+    let set = |value: &str| server.tmux(&["set-option", "-g", "status-right", value]);
+    set("theme #{roster_mode}|#{?@roster_lost,x,} $HOME");
+    let said = server.try_roster(&["doctor"]).stdout;
+    let said = String::from_utf8_lossy(&said);
+    let found = "PROBLEM  status       status-right was set after the plugin was loaded: ";
+    assert!(said.contains(found), "{said}");
+    server.roster(&["sync"]);
+    client.wait_to_see("theme safe|");
+    let value = server.tmux(&["show-options", "-gqv", "status-right"]);
+    assert_eq!(value.replace("\\$", "$"), "theme #{@roster_mode}|#{?@roster_lost,x,} $HOME");
+    // A hook's sync looks once a minute: the lock file's time of access says when it did.
+    set("other #{roster_mode}|");
+    let lock = server.registry_path().with_file_name("sessions.json.lock");
+    let lock = std::fs::File::options().write(true).open(lock).unwrap();
+    lock.set_times(std::fs::FileTimes::new().set_accessed(std::time::UNIX_EPOCH)).unwrap();
+    server.tmux(&["rename-session", "-t", &server.id("one"), "uno"]);
+    client.wait_to_see("other safe|");
+    set("#{?roster_lost,x,}");
+    server.tmux(&["set-option", "-g", "set-titles-string", "#{roster_mode}"]);
+    let said = server.roster(&["doctor", "--fix"]);
+    for (name, option) in [("roster_lost", "status-right"), ("roster_mode", "set-titles-string")] {
+        let found =
+            format!("note     status       {name} in {option} is blank: tmux knows it as @");
+        assert!(said.contains(&found), "{said}");
+    }
+}

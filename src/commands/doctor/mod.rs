@@ -17,7 +17,7 @@ use crate::commands::doctor::files::{
 use crate::commands::doctor::repair::mend;
 use crate::commands::doctor::server::{
     check_folder, check_hooks, check_hosts, check_keys, check_options, check_plugin, check_program,
-    check_server, check_socket,
+    check_server, check_socket, check_status,
 };
 use crate::commands::output::{count, cut_inside, json, print, terminal_columns, visible};
 
@@ -156,6 +156,7 @@ fn examine(context: &Context) -> Examination {
     if let (Some(answer), Some(settings)) = (&asked, &settings) {
         check_plugin(&mut exam, answer, settings);
         check_hooks(&mut exam, &tmux, answer, settings);
+        check_status(&mut exam, answer, settings);
         check_options(&mut exam, context, &tmux, answer, settings);
         check_keys(&mut exam, &tmux, answer, settings);
     }

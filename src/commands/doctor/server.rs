@@ -9,6 +9,7 @@ use tmux_roster::model::memory::Unreachable;
 use tmux_roster::options::{Reader, read_by};
 use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS, Hook};
 use tmux_roster::tmux::query::Answer;
+use tmux_roster::tmux::status::with_placeholders;
 use tmux_roster::tmux::{ANSWER_LIMIT, Running, Tmux, TmuxError, Version, call, program};
 use tmux_roster::{Store, Timestamp, host, persist, transaction};
 
@@ -296,6 +297,17 @@ pub fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, setting
     }
 }
 
+/// Whether a status line that was set after us has placeholders that show nothing.
+pub fn check_status(exam: &mut Examination, answer: &Answer, settings: &Settings) {
+    let blank = with_placeholders(&answer.hooks).filter(|_| settings.plugin_is_loaded);
+    if let Some(option) = blank {
+        let found = format!(
+            "{option} was set after the plugin was loaded: #{{roster_mode}} and the like are blank"
+        );
+        exam.mendable("status", &found, Repair::Load);
+    }
+}
+
 /// Sessions for which our hooks, which are there, do not show: id, name, hook.
 fn shadows(tmux: &Tmux, hooks: &[Hook]) -> Result<Vec<(String, String, Hook)>, TmuxError> {
     let flags: Vec<String> =
@@ -378,6 +390,10 @@ pub fn check_options(
     }
     if exam.findings.len() == before {
         exam.ok("options", "all values are valid");
+    }
+    let of_windows = show(&["show-options", "-gw"]).unwrap_or_default();
+    for (found, remedy) in listed.lines().chain(of_windows.lines()).filter_map(options::blank) {
+        exam.note("status", &found, &remedy);
     }
     if let Some(value) = call::ending_value(&listed) {
         let found = format!(
