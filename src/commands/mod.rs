@@ -24,6 +24,7 @@ mod inspect;
 mod load;
 mod open;
 mod output;
+mod start_in;
 mod store;
 mod sync;
 mod target;
@@ -31,6 +32,7 @@ mod ui;
 
 pub use context::Failure;
 pub use output::warn;
+pub use start_in::start_in;
 
 /// Runs a whole command line, program name first.
 pub fn run(args: &[String]) -> Outcome {

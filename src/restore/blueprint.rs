@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::conditions::Conditions;
 use super::launch::{Profiles, launch_command};
 use crate::health;
 use crate::model::memory::{Displaced, Exact};
@@ -129,9 +130,12 @@ pub(super) fn made(line: &str) -> Option<(String, SessionId)> {
 /// the id is not known yet; the first client that leaves, ours for one, would be the session's end.
 const SPARING: &[u8] = b"after-new-session[4242]";
 
-/// The commands that make a session and print its UUID and id; with `spare` one that tmux does not
-/// end for want of a client.
-pub(super) fn new_session(blueprint: &Blueprint, version: Version, spare: bool) -> Group {
+/// The commands that make a session, as the server's conditions want it, and print its UUID and id.
+pub(super) fn new_session(
+    blueprint: &Blueprint,
+    version: Version,
+    conditions: &Conditions,
+) -> Group {
     let record = &blueprint.record;
     let pairs: Vec<Vec<u8>> = (record.variables().iter())
         .map(|(name, value)| format!("{name}={value}").into_bytes())
@@ -146,9 +150,14 @@ pub(super) fn new_session(blueprint: &Blueprint, version: Version, spare: bool) 
     if has_e {
         words.extend(pairs[..3].iter().flat_map(|pair| [&b"-e"[..], pair]));
     }
+    // More than one word is run without a shell, on every version.
+    let start = conditions.start_in(&blueprint.workdir);
+    if !start.is_empty() || !blueprint.command.is_empty() {
+        words.push(b"--");
+        words.extend(start);
+    }
     if !blueprint.command.is_empty() {
-        // More than one word is run without a shell, on every version.
-        words.extend([&b"--"[..], b"env"]);
+        words.push(b"env");
         words.extend(pairs.iter().map(Vec::as_slice));
         if blueprint.command[0].contains('=') {
             // env would take it for one more variable; this sh gets it as an argument.
@@ -161,11 +170,11 @@ pub(super) fn new_session(blueprint: &Blueprint, version: Version, spare: bool) 
             lines.push(line(&[b"set-environment", b"-g", name.as_bytes(), value.as_bytes()]));
         }
     }
-    if spare {
+    if conditions.spares() {
         lines.push(line(&[b"set-hook", b"-g", SPARING, b"set-option destroy-unattached off"]));
     }
     lines.push(line(&words));
-    if spare {
+    if conditions.spares() {
         lines.push(line(&[b"set-hook", b"-gu", SPARING]));
     }
     if blueprint.command.is_empty() && !has_e {

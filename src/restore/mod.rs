@@ -5,6 +5,7 @@
 
 pub mod at_start;
 mod blueprint;
+mod conditions;
 mod launch;
 
 use std::collections::HashSet;
@@ -19,12 +20,13 @@ use crate::model::remembered::Remembered;
 use crate::model::session::Session;
 use crate::model::snapshot::SessionId;
 use crate::model::time::Timestamp;
-use crate::tmux::call::{self, Ends};
 use crate::tmux::text::line;
 use crate::transaction::{SyncError, Transaction};
 
 pub use blueprint::Blueprint;
 use blueprint::{blueprint, made, new_session};
+use conditions::Conditions;
+pub use conditions::START_IN;
 use launch::profiles;
 
 /// What was made anew, and what was not.
@@ -38,8 +40,8 @@ pub struct Restored {
     pub warnings: Vec<String>,
     /// Whether one of them does not live.
     pub failed: bool,
-    /// When tmux will end them by itself, in words.
-    pub end: Option<String>,
+    /// What tmux will do to them by itself, for who asked for them.
+    pub notes: Vec<String>,
 }
 
 /// How long a launch command gets to show whether it can be started.
@@ -117,7 +119,7 @@ fn carry_out(
         return Ok(());
     }
     let profiles = profiles(transaction, &records, &mut done.warnings)?;
-    let ends = call::ends(&transaction.place().tmux, transaction.deadline())?;
+    let conditions = Conditions::ask(transaction)?;
     let (mut blueprints, mut made) = (Vec::new(), Vec::new());
     let mut failure = None;
     let mut records = records.into_iter().peekable();
@@ -134,7 +136,7 @@ fn carry_out(
             }
             blueprints.push(blueprint);
         }
-        match create(transaction, &blueprints[from..], ends.session.is_some()) {
+        match create(transaction, &blueprints[from..], &conditions) {
             Ok(created) => made.extend(created),
             Err(error) if made.is_empty() => return Err(error),
             // Those that stand are told of all the same. Of these nobody knows whether tmux still
@@ -188,7 +190,7 @@ fn carry_out(
     transaction.bring_into_step()?;
     let made: HashSet<&String> = made.iter().map(|(uuid, _)| uuid).collect();
     let mut lives = HashSet::new();
-    if ends.session.is_some() {
+    if conditions.spares() {
         spare(transaction, &made)?;
     }
     let Remembered { registry, memory, closed: _ } = &transaction.remembered;
@@ -198,7 +200,9 @@ fn carry_out(
             done.sessions.push((*id, session.clone()));
         }
     }
-    done.end = end(&ends).filter(|_| !lives.is_empty());
+    if !lives.is_empty() {
+        done.notes.extend(conditions.notes());
+    }
     for blueprint in blueprints.iter().filter(|b| !lives.contains(&b.record.uuid)) {
         let what = match blueprint.command.as_slice() {
             [] => "its shell".to_owned(),
@@ -229,19 +233,6 @@ fn spare(transaction: &mut Transaction<'_>, made: &HashSet<&String>) -> Result<(
     transaction.remember(memory)
 }
 
-/// What tmux will end by itself, in words.
-fn end(ends: &Ends) -> Option<String> {
-    if ends.server {
-        return Some(
-            "exit-unattached is on and no client is attached: the tmux server exits, with all \
-             sessions"
-                .into(),
-        );
-    }
-    let value = ends.session?;
-    Some(format!("destroy-unattached is {value}: a session ends once its last client leaves it"))
-}
-
 /// Makes the sessions of one piece, detached, and stamps them at once: were we cut off later, each
 /// is known by its stamp. Returns the ids by UUID; one that tmux refuses is absent.
 ///
@@ -250,11 +241,11 @@ fn end(ends: &Ends) -> Option<String> {
 fn create(
     transaction: &Transaction<'_>,
     blueprints: &[Blueprint],
-    spare: bool,
+    conditions: &Conditions,
 ) -> Result<Vec<(String, SessionId)>, SyncError> {
     let version = transaction.version();
     let groups =
-        blueprints.iter().map(|blueprint| new_session(blueprint, version, spare)).collect();
+        blueprints.iter().map(|blueprint| new_session(blueprint, version, conditions)).collect();
     let printed = transaction.run_groups(groups)?;
     let made: Vec<(String, SessionId)> = printed.lines().filter_map(made).collect();
     let mut stamps = Vec::new();

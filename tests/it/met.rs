@@ -1,5 +1,9 @@
 //! Faults that people met, each with a small input and the right answer.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
 use crate::env::{Client, ControlClient, Server, tmux_program, version, wait_for};
 
 fn started(config: &str) -> Server {
@@ -472,4 +476,79 @@ fn a_status_line_that_is_set_later_shows_what_it_is_to_show() {
             format!("note     status       {name} in {option} is blank: tmux knows it as @");
         assert!(said.contains(&found), "{said}");
     }
+}
+
+#[test]
+fn what_is_made_stands_in_its_directory_where_the_servers_own_is_gone() {
+    if !Path::new("/proc/self/cwd").exists() {
+        return;
+    }
+    let server = Server::with_plugin("set -g @roster-command-yolo 'sleep 1000'\n");
+    let gone = server.path("gone");
+    std::fs::create_dir(&gone).unwrap();
+    let mut start = server.command(tmux_program());
+    start.args(["-L", "s", "-f"]).arg(server.path("tmux.conf")).current_dir(&gone);
+    let started = start.args(["new-session", "-d", "-s", "one", "-c"]).arg(server.path("b"));
+    assert!(started.status().unwrap().success());
+    server.wait_for_names(&["one"]);
+    std::fs::remove_dir(&gone).unwrap();
+    let is_adrift = version().clings_to_its_directory();
+
+    let in_b = |name: &[u8]| OsString::from_vec([server.dir("b").as_bytes(), name].concat());
+    let odd = in_b(b"/it's #{x} \xff");
+    std::fs::create_dir(&odd).unwrap();
+    let link = server.path("link");
+    std::os::unix::fs::symlink(server.path("b"), &link).unwrap();
+    let stands_in = |name: &str, directory: &Path| {
+        let pid = server.tmux(&["list-panes", "-t", &server.id(name), "-F", "#{pane_pid}"]);
+        let own = format!("/proc/{pid}/cwd");
+        let is_there = || std::fs::read_link(&own).is_ok_and(|found| found == directory);
+        wait_for(|| is_there().then_some(()), || format!("{name} in {}", directory.display()));
+    };
+    let told = format!(
+        "roster: the directory that the tmux server was started in is gone ({}): it starts later \
+         windows and panes there, not in their own; restart it when convenient\n",
+        gone.display()
+    );
+    let make = |words: &[&str]| {
+        let output = server.try_roster(words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{words:?}: {said}");
+        assert_eq!(said, if is_adrift { told.as_str() } else { "" }, "{words:?}");
+    };
+    // A login shell, by the path as it was given.
+    make(&["new", "-d", "two", "-c", &link.display().to_string()]);
+    stands_in("two", &server.path("b"));
+    let two = server.id("two");
+    server.tmux(&["send-keys", "-t", &two, "-l", "echo \"<$0 $PWD $ROSTER_SESSION>\""]);
+    server.tmux(&["send-keys", "-t", &two, "Enter"]);
+    // Before 3.3 tmux says no PWD.
+    let shown = match is_adrift {
+        true => format!("<-sh {} two>", link.display()),
+        false => "<-sh ".to_owned(),
+    };
+    let screen = || server.screen(&two).replace('\n', "");
+    wait_for(|| screen().contains(&shown).then_some(()), screen);
+    // A program.
+    make(&["new", "-d", "-m", "yolo", "three", "-c", &server.dir("c")]);
+    stands_in("three", &server.path("c"));
+    // What tmux runs for a shell.
+    server.tmux(&["set-option", "-g", "default-command", "ROSTER_X='a b' exec sleep 1000"]);
+    make(&["new", "-d", "four", "-c", &server.dir("c")]);
+    stands_in("four", &server.path("c"));
+    let pid = server.tmux(&["list-panes", "-t", &server.id("four"), "-F", "#{pane_pid}"]);
+    let words = || std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    wait_for(|| (words() == b"sleep\x001000\0").then_some(()), || format!("{:?}", words()));
+    // Any bytes.
+    // To tmux it is a format.
+    let escaped = in_b(b"/it's ##{x} \xff");
+    let words = ["new-session", "-d", "-s", "odd", "-c"].map(OsStr::new);
+    server.tmux(&[&words[..], &[&escaped]].concat());
+    server.wait_for_name("odd");
+    server.roster(&["kill", "odd"]);
+    make(&["reopen", "odd"]);
+    stands_in("odd", Path::new(&odd));
+    let said = String::from_utf8_lossy(&server.try_roster(&["doctor"]).stdout).into_owned();
+    let found = "PROBLEM  server       the directory that the server was started in is gone (";
+    assert_eq!(said.contains(found), is_adrift, "{said}");
 }

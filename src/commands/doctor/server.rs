@@ -9,6 +9,7 @@ use tmux_roster::model::memory::Unreachable;
 use tmux_roster::options::{Reader, read_by};
 use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS, Hook};
 use tmux_roster::tmux::query::Answer;
+use tmux_roster::tmux::server::lost_directory;
 use tmux_roster::tmux::status::with_placeholders;
 use tmux_roster::tmux::{ANSWER_LIMIT, Running, Tmux, TmuxError, Version, call, program};
 use tmux_roster::{Store, Timestamp, host, persist, transaction};
@@ -121,6 +122,22 @@ pub fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Optio
         );
     }
     Some(answer)
+}
+
+/// Whether the server still has the directory that it was started in, where its version needs it.
+pub fn check_directory(exam: &mut Examination, answer: &Answer) {
+    let clings = Version::parse(&answer.version).clings_to_its_directory();
+    let lost = clings.then(|| lost_directory(answer.snapshot.server.pid)).flatten();
+    if let Some(directory) = lost {
+        let found = format!(
+            "the directory that the server was started in is gone ({}): it starts new windows and \
+             panes there, not in their own",
+            directory.display()
+        );
+        let remedy = "restart the server when convenient: its sessions are then lost and can be \
+                      restored";
+        exam.problem("server", &found, remedy);
+    }
 }
 
 /// Whether a server runs that nobody reaches: its socket was removed, by a cleaner of /tmp say.
