@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use crate::env::{Client, ControlClient, Server, tmux_program, version, wait_for};
+use crate::env::{Client, ControlClient, Lack, Server, skip, tmux_program, version, wait_for};
 
 fn started(config: &str) -> Server {
     let server = Server::with_plugin(config);
@@ -551,4 +551,54 @@ fn what_is_made_stands_in_its_directory_where_the_servers_own_is_gone() {
     let said = String::from_utf8_lossy(&server.try_roster(&["doctor"]).stdout).into_owned();
     let found = "PROBLEM  server       the directory that the server was started in is gone (";
     assert_eq!(said.contains(found), is_adrift, "{said}");
+}
+
+#[test]
+fn a_server_whose_tmux_has_another_folder_for_sockets_is_found_from_outside() {
+    let usual = Path::new("/tmp").join(tmux_roster::tmux::socket_folder_name()).join("s");
+    if usual.symlink_metadata().is_ok() {
+        return skip("another folder for sockets", Lack::Permission, "somebody uses the usual one");
+    }
+    // Such a tmux knows its folder by itself, not by its environment.
+    let server = Server::with_config("");
+    let plugin = Server::with_plugin("").config().to_owned();
+    server.write_config(&format!("set-environment -gu TMUX_TMPDIR\n{plugin}"));
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    let outside = |words: &[&str]| {
+        let mut command = server.command(crate::env::ROSTER);
+        command.env_remove("TMUX_TMPDIR").args(["-L", "s"]).args(words);
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    assert!(outside(&["list"]).contains("two   live"), "{}", outside(&["list"]));
+    assert_eq!(outside(&["path"]).trim_end(), server.registry_path().display().to_string());
+    server.crash();
+    // As a reboot does.
+    std::fs::remove_dir_all(server.socket().parent().unwrap()).unwrap();
+    assert!(outside(&["list"]).contains("two   lost"), "{}", outside(&["list"]));
+    assert_eq!(outside(&["restore", "--all"]), "restored one, two\n");
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "one\ntwo");
+    server.kill_server();
+    // What the environment says counts first, and a folder that is not there says nothing.
+    let asked = |folder: &Path| {
+        let mut command = server.command(crate::env::ROSTER);
+        command.env("TMUX_TMPDIR", folder).args(["-L", "s", "sync"]);
+        String::from_utf8_lossy(&command.output().unwrap().stderr).into_owned()
+    };
+    let other = server.path("b");
+    let in_other = other.join(tmux_roster::tmux::socket_folder_name()).join("s");
+    assert!(asked(&other).contains(&in_other.display().to_string()), "{}", asked(&other));
+    let missing = server.path("missing");
+    assert!(
+        asked(&missing).contains(&server.socket().display().to_string()),
+        "{}",
+        asked(&missing)
+    );
+    // Nor is it noted where a server was only told.
+    let told = started("");
+    let notes = told.registry_path().parent().unwrap().with_file_name(".sockets");
+    assert!(!notes.exists());
 }

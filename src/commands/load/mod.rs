@@ -48,6 +48,11 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
         // tmux and TPM show nobody what is said here.
         log(&place, &format!("load: {error}"));
     }
+    if !args.status {
+        if let Err(error) = context.environment.note_socket(&place.tmux.socket) {
+            log(&place, &format!("load: {error}"));
+        }
+    }
     loaded.map(|()| ExitCode::SUCCESS)
 }
 
