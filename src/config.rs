@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::files::{self, FileError};
 use crate::model::glob::Glob;
 use crate::model::policy::Policy;
 use crate::model::reconcile::EventKind;
@@ -14,10 +16,14 @@ use crate::model::snapshot::ServerId;
 use crate::options::default;
 use crate::tmux::query::Answer;
 use crate::tmux::source::{self, SourceError};
-use crate::tmux::{Tmux, TmuxError, call, program, socket_folder};
+use crate::tmux::{Tmux, TmuxError, call, program, socket_folder, socket_folder_name};
 
 /// The registry's name in its folder.
 pub const REGISTRY: &str = "sessions.json";
+
+/// The folder of [notes](Environment::note_socket) among those of servers, none of which begins with a
+/// dot.
+const SOCKETS: &str = ".sockets";
 
 /// A server and where its registry is.
 #[derive(Debug, Clone)]
@@ -126,10 +132,68 @@ impl Environment {
     pub fn socket(&self, path: Option<&str>, name: Option<&str>) -> PathBuf {
         match (path, name, &self.tmux) {
             (Some(path), ..) => absolute(Path::new(path)),
-            (None, Some(name), _) => socket_folder(self.tmux_tmpdir.as_deref()).join(name),
             (None, None, Some((socket, _))) => socket.clone(),
-            (None, None, None) => socket_folder(self.tmux_tmpdir.as_deref()).join("default"),
+            (None, name, _) => self.socket_named(name.unwrap_or("default")),
         }
+    }
+
+    /// The socket of this name: in tmux's usual folder, or where there is nothing of that name, in the
+    /// one that a server with a tmux built for another [told](Self::note_socket).
+    fn socket_named(&self, name: &str) -> PathBuf {
+        let named = self.named_folder();
+        let usual = socket_folder(named).join(name);
+        if named.is_some() {
+            return usual;
+        }
+        let told = self.note_of(&usual).and_then(|note| std::fs::read_link(note).ok());
+        let is_nowhere = || {
+            let is_there = |path: &Path| path.symlink_metadata().is_ok();
+            !is_there(&usual) && !self.own_dir(&usual).is_some_and(|dir| is_there(&dir))
+        };
+        told.filter(|socket| socket.is_absolute() && is_nowhere()).unwrap_or(usual)
+    }
+
+    /// What TMUX_TMPDIR names, if that is there.
+    fn named_folder(&self) -> Option<&Path> {
+        self.tmux_tmpdir.as_deref().filter(|folder| folder.exists())
+    }
+
+    /// Notes where the socket of a server is, in whose environment we are, for those who are outside of
+    /// it: its tmux may have been built with another folder for sockets than others have. It is noted
+    /// as a link, which is made anew in one step, and which nobody follows.
+    ///
+    /// # Errors
+    /// The file system.
+    pub fn note_socket(&self, socket: &Path) -> Result<(), FileError> {
+        let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
+            return Ok(());
+        };
+        let usual = socket_folder(None).join(name);
+        let Some(note) = self.note_of(&usual) else { return Ok(()) };
+        // By its environment it would be found only by those who have the same.
+        if self.named_folder().is_some() || !folder.ends_with(socket_folder_name()) {
+            return Ok(());
+        }
+        let is_usual = one_spelling(socket) == one_spelling(&usual);
+        let wanted = Some(socket).filter(|_| !is_usual);
+        if std::fs::read_link(&note).ok().as_deref() == wanted {
+            return Ok(());
+        }
+        let Some(socket) = wanted else {
+            return std::fs::remove_file(&note).map_err(files::io_error("remove", &note));
+        };
+        note.parent().map_or(Ok(()), files::make_folder)?;
+        let new = files::with_suffix(&note, &format!(".{}", std::process::id()));
+        let _ = std::fs::remove_file(&new);
+        symlink(socket, &new)
+            .and_then(|()| std::fs::rename(&new, &note))
+            .map_err(files::io_error("make", &note))
+    }
+
+    /// Where it is noted for the socket of a name that tmux has it elsewhere.
+    fn note_of(&self, usual: &Path) -> Option<PathBuf> {
+        let dir = self.own_dir(usual)?;
+        Some(dir.parent()?.join(SOCKETS).join(dir.file_name()?))
     }
 
     /// Where the plugin of this server said that its files are, if it told our environment.

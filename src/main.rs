@@ -3,15 +3,20 @@
 mod cli;
 mod commands;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use tmux_roster::restore::{RUN_IN_PANE, START_IN};
+
 fn main() -> ExitCode {
-    let args: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    // The words of a program may be any bytes.
-    if args.get(1).is_some_and(|verb| verb == commands::in_pane::VERB) {
-        return commands::in_pane::run(&args[2..]);
+    let args: Vec<OsString> = std::env::args_os().collect();
+    // A directory, or the words of a program, may be any bytes.
+    match args.get(1) {
+        Some(verb) if verb == START_IN => return commands::start_in(&args[2..]),
+        Some(verb) if verb == RUN_IN_PANE => return commands::run_in_pane(&args[2..]),
+        _ => {}
     }
-    let args: Vec<String> = match args.into_iter().map(|arg| arg.into_string()).collect() {
+    let args: Vec<String> = match args.into_iter().map(OsString::into_string).collect() {
         Ok(args) => args,
         Err(arg) => return fail(2, &format!("{} is not UTF-8", arg.to_string_lossy())),
     };

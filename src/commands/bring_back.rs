@@ -401,7 +401,7 @@ fn may_stand(transaction: &mut Transaction<'_>, names: &[String]) -> bool {
 }
 
 fn report(done: &Restored, verb: &str) -> Outcome {
-    for warning in &done.warnings {
+    for warning in done.warnings.iter().chain(&done.notes) {
         warn(warning);
     }
     let names: Vec<String> =

@@ -15,9 +15,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, kill_process_group, waitid};
 use rustix::stdio::stdin;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr, tcsetpgrp};
-
-/// The verb.
-pub const VERB: &str = "run-in-pane";
+use tmux_roster::restore::RUN_IN_PANE;
 
 /// Another process of ours in the program's group: waits until that is in front and becomes it.
 const BECOME: &str = "--become";
@@ -26,7 +24,7 @@ const BECOME: &str = "--become";
 const GIVE: &str = "--give";
 
 /// The words behind the verb: `[--then COMMAND] -- PROGRAM ...`.
-pub fn run(args: &[OsString]) -> ExitCode {
+pub fn run_in_pane(args: &[OsString]) -> ExitCode {
     match args {
         [stage, words @ ..] if stage == BECOME => become_program(words),
         [give, group] if give == GIVE => give_terminal(group),
@@ -81,14 +79,16 @@ struct InFront {
 
 impl InFront {
     fn start(words: &[OsString]) -> Option<InFront> {
-        InFront::spawn(Command::new(ourselves()?).args([VERB, BECOME, "-"]).args(words))
+        InFront::spawn(Command::new(ourselves()?).args([RUN_IN_PANE, BECOME, "-"]).args(words))
     }
 
     fn start_shell(then: Option<&OsStr>) -> Option<InFront> {
         let mut command = Command::new(ourselves()?);
         match then {
-            Some(then) => command.args([VERB, BECOME, "-"]).arg(shell_path()).arg("-c").arg(then),
-            None => command.args([VERB, BECOME, "login"]).arg(shell_path()),
+            Some(then) => {
+                command.args([RUN_IN_PANE, BECOME, "-"]).arg(shell_path()).arg("-c").arg(then)
+            }
+            None => command.args([RUN_IN_PANE, BECOME, "login"]).arg(shell_path()),
         };
         InFront::spawn(&mut command)
     }
@@ -122,7 +122,7 @@ impl InFront {
         let ours = getpgrp().as_raw_nonzero().get().to_string();
         let given = ourselves().and_then(|program| {
             let mut give = Command::new(program);
-            give.args([VERB, GIVE, &ours]).process_group(self.group.as_raw_nonzero().get());
+            give.args([RUN_IN_PANE, GIVE, &ours]).process_group(self.group.as_raw_nonzero().get());
             give.status().ok()
         });
         if !given.is_some_and(|status| status.success()) {

@@ -20,18 +20,21 @@ mod context;
 mod doctor;
 mod edit;
 mod end;
-pub mod in_pane;
+mod in_pane;
 mod inspect;
 mod load;
 mod open;
 mod output;
+mod start_in;
 mod store;
 mod sync;
 mod target;
 mod ui;
 
 pub use context::Failure;
+pub use in_pane::run_in_pane;
 pub use output::warn;
+pub use start_in::start_in;
 
 /// Runs a whole command line, program name first.
 pub fn run(args: &[String]) -> Outcome {

@@ -121,7 +121,7 @@ fn first(transaction: &Transaction<'_>, done: &Restored) -> Result<Destination, 
         (None, Some((why, others))) => (why.as_str(), others),
         _ => ("tmux did not create the session", done.warnings.as_slice()),
     };
-    for warning in warnings {
+    for warning in warnings.iter().chain(&done.notes) {
         warn(warning);
     }
     made.ok_or_else(|| why.into())

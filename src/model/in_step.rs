@@ -105,6 +105,7 @@ fn is_same(live: &LiveSession, known: &Known, record: &Session) -> bool {
         && !says_not_live(&record.last_health_status)
         && known.stamps > 0
         && !known.clone
+        && !(known.spared && live.last_attached.is_some())
         && live.group.is_empty()
         && !record.created_at.is_zero()
         && live.last_attached.is_none_or(|at| at <= record.last_attached_at)

@@ -182,6 +182,10 @@ pub struct Known {
     /// pane option masks it, and stamping once more would not help.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stamped_over: String,
+    /// Whether its own `destroy-unattached` is off until a client has been there: tmux would end what
+    /// we made before anybody could come to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spared: bool,
 }
 
 /// The names of a session that tmux had numbered.

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::conditions::Conditions;
 use super::launch::{Profiles, launch_command};
 use super::windows::WindowPlan;
 use crate::health;
@@ -143,8 +144,21 @@ pub(super) fn launch_words(blueprint: &Blueprint) -> Vec<Vec<u8>> {
     words
 }
 
-/// The commands that make a session and print its UUID and id.
-pub(super) fn new_session(blueprint: &Blueprint, version: Version) -> Group {
+/// Where a group has tmux spare the session that it makes. A hook, since a name is no sure target and
+/// the id is not known yet; the first client that leaves, ours for one, would be the session's end.
+pub(super) const SPARING: &[u8] = b"after-new-session[4242]";
+
+/// The command that has tmux spare the session that is made next.
+pub(super) fn spare() -> Vec<u8> {
+    line(&[b"set-hook", b"-g", SPARING, b"set-option destroy-unattached off"])
+}
+
+/// The commands that make a session, as the server's conditions want it, and print its UUID and id.
+pub(super) fn new_session(
+    blueprint: &Blueprint,
+    version: Version,
+    conditions: &Conditions,
+) -> Group {
     let record = &blueprint.record;
     let pairs: Vec<Vec<u8>> = (record.variables().iter())
         .map(|(name, value)| format!("{name}={value}").into_bytes())
@@ -159,9 +173,14 @@ pub(super) fn new_session(blueprint: &Blueprint, version: Version) -> Group {
     if has_e {
         words.extend(pairs[..3].iter().flat_map(|pair| [&b"-e"[..], pair]));
     }
+    // More than one word is run without a shell, on every version.
+    let start = conditions.start_in(&blueprint.workdir);
     let command = launch_words(blueprint);
-    if !command.is_empty() {
+    if !start.is_empty() || !command.is_empty() {
         words.push(b"--");
+        words.extend(start);
+    }
+    if !command.is_empty() {
         words.extend(command.iter().map(Vec::as_slice));
     } else if !has_e {
         // The first pane inherits the global environment.
@@ -169,7 +188,13 @@ pub(super) fn new_session(blueprint: &Blueprint, version: Version) -> Group {
             lines.push(line(&[b"set-environment", b"-g", name.as_bytes(), value.as_bytes()]));
         }
     }
+    if conditions.spares() {
+        lines.push(spare());
+    }
     lines.push(line(&words));
+    if conditions.spares() {
+        lines.push(line(&[b"set-hook", b"-gu", SPARING]));
+    }
     if blueprint.command.is_empty() && !has_e {
         for (name, _) in &record.variables()[..3] {
             lines.push(line(&[b"set-environment", b"-gu", name.as_bytes()]));

@@ -5,7 +5,8 @@
 //! that is taken away at the end, and gets its own name last. Hooks of the user's that make
 //! something are hidden from it meanwhile. See FACTS.md, "Rebuilding".
 
-use super::blueprint::Blueprint;
+use super::blueprint::{Blueprint, SPARING, spare};
+use super::conditions::Conditions;
 use super::windows::{Was, WindowPlan};
 use crate::model::snapshot::SessionId;
 use crate::tmux::Version;
@@ -42,6 +43,7 @@ pub(super) fn build(
     blueprint: &Blueprint,
     called: &Called,
     version: Version,
+    conditions: &Conditions,
     standing: &HashMap<Was, (SessionId, u32)>,
 ) -> Group {
     let record = &blueprint.record;
@@ -50,6 +52,9 @@ pub(super) fn build(
     if let Called::Name(name) = called {
         let print = format!("{} #{{session_id}}", record.uuid);
         let workdir = escape_name(&blueprint.workdir, version);
+        if conditions.spares() {
+            lines.push(spare());
+        }
         lines.push(line(&[
             b"new-session",
             b"-d",
@@ -64,6 +69,9 @@ pub(super) fn build(
             b"cat",
             b"-",
         ]));
+        if conditions.spares() {
+            lines.push(line(&[b"set-hook", b"-gu", SPARING]));
+        }
     }
     let mut set = |command: &[u8], name: &str, value: &str| {
         lines.push(line(&[command, b"-t", &all, name.as_bytes(), value.as_bytes()]));
@@ -96,7 +104,7 @@ pub(super) fn build(
             Some(source) => {
                 lines.push(line(&[b"link-window", b"-d", b"-s", &source, b"-t", &target]));
             }
-            None => lines.extend(build_window(window, called, version)),
+            None => lines.extend(build_window(window, called, version, conditions)),
         }
     }
     for window in blueprint.windows.iter().filter(|window| window.last) {
@@ -130,7 +138,12 @@ pub(super) fn whole(line: &str) -> Option<(&str, Vec<usize>)> {
     Some((uuid, panes.collect::<Option<Vec<usize>>>()?))
 }
 
-fn build_window(window: &WindowPlan, called: &Called, version: Version) -> Group {
+fn build_window(
+    window: &WindowPlan,
+    called: &Called,
+    version: Version,
+    conditions: &Conditions,
+) -> Group {
     let target = called.target(&window.index.to_string());
     let mut lines = Vec::new();
     for (at, pane) in window.panes.iter().enumerate() {
@@ -147,8 +160,10 @@ fn build_window(window: &WindowPlan, called: &Called, version: Version) -> Group
             words.extend([&b"split-window"[..], b"-t", &target]);
         }
         words.extend([&b"-c"[..], &directory]);
-        if !pane.words.is_empty() {
+        let start = conditions.start_in(&pane.directory);
+        if !start.is_empty() || !pane.words.is_empty() {
             words.push(b"--");
+            words.extend(start);
             words.extend(pane.words.iter().map(Vec::as_slice));
         }
         lines.push(line(&words));

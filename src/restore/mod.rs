@@ -6,6 +6,7 @@
 pub mod at_start;
 mod blueprint;
 mod build;
+mod conditions;
 mod launch;
 mod windows;
 
@@ -27,9 +28,11 @@ use crate::transaction::{SyncError, Transaction};
 pub use blueprint::Blueprint;
 use blueprint::{blueprint, made, new_session};
 use build::{Called, build, show_hook, whole};
+use conditions::Conditions;
+pub use conditions::START_IN;
 use launch::profiles;
 use windows::Recorded;
-pub use windows::{PaneStart, WindowPlan};
+pub use windows::{PaneStart, RUN_IN_PANE, WindowPlan};
 
 /// What was made anew, and what was not.
 #[derive(Debug, Default)]
@@ -42,6 +45,8 @@ pub struct Restored {
     pub warnings: Vec<String>,
     /// Whether one of them does not live.
     pub failed: bool,
+    /// What tmux will do to them by itself, for who asked for them.
+    pub notes: Vec<String>,
 }
 
 /// How long a launch command gets to show whether it can be started.
@@ -130,6 +135,7 @@ fn carry_out(
         true => Recorded::default(),
         false => Recorded::load(transaction, &records, &mut done.warnings)?,
     };
+    let conditions = Conditions::ask(transaction)?;
     let (mut blueprints, mut made) = (Vec::new(), Vec::new());
     let mut failure = None;
     let mut records = records.into_iter().peekable();
@@ -147,7 +153,8 @@ fn carry_out(
             blueprint.windows = recorded.plan(&blueprint, &mut done.warnings);
             blueprints.push(blueprint);
         }
-        match create(transaction, &blueprints[from..], &mut recorded, &mut done.warnings) {
+        let with = With { conditions: &conditions, recorded: &mut recorded };
+        match create(transaction, &blueprints[from..], with, &mut done.warnings) {
             Ok(created) => made.extend(created),
             Err(error) if made.is_empty() => return Err(error),
             // Those that stand are told of all the same. Of these nobody knows whether tmux still
@@ -201,12 +208,18 @@ fn carry_out(
     transaction.bring_into_step()?;
     let made: HashSet<&String> = made.iter().map(|(uuid, _)| uuid).collect();
     let mut lives = HashSet::new();
+    if conditions.spares() {
+        spare(transaction, &made)?;
+    }
     let Remembered { registry, memory, closed: _ } = &transaction.remembered;
     for (id, known) in memory.sessions.iter().filter(|(_, known)| made.contains(&known.uuid)) {
         if let Some(session) = registry.by_uuid(&known.uuid) {
             lives.insert(&known.uuid);
             done.sessions.push((*id, session.clone()));
         }
+    }
+    if !lives.is_empty() {
+        done.notes.extend(conditions.notes());
     }
     for blueprint in blueprints.iter().filter(|b| !lives.contains(&b.record.uuid)) {
         let what = match blueprint.command.as_slice() {
@@ -226,6 +239,24 @@ fn carry_out(
     Ok(())
 }
 
+/// Notes which sessions are spared until a client has been there.
+///
+/// # Errors
+/// The memory cannot be written.
+fn spare(transaction: &mut Transaction<'_>, made: &HashSet<&String>) -> Result<(), SyncError> {
+    let mut memory = transaction.remembered.memory.clone();
+    for known in memory.sessions.values_mut().filter(|known| made.contains(&known.uuid)) {
+        known.spared = true;
+    }
+    transaction.remember(memory)
+}
+
+/// What sessions are made with.
+struct With<'a> {
+    conditions: &'a Conditions,
+    recorded: &'a mut Recorded,
+}
+
 /// Makes the sessions of one piece, detached, and stamps them at once: were we cut off later, each
 /// is known by its stamp. Returns the ids by UUID; one that tmux refuses is absent.
 ///
@@ -234,18 +265,19 @@ fn carry_out(
 fn create(
     transaction: &Transaction<'_>,
     blueprints: &[Blueprint],
-    recorded: &mut Recorded,
+    mut with: With<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<(String, SessionId)>, SyncError> {
     let version = transaction.version();
     let (with_windows, bare): (Vec<&Blueprint>, Vec<&Blueprint>) =
         blueprints.iter().partition(|blueprint| !blueprint.windows.is_empty());
-    let groups = bare.iter().map(|blueprint| new_session(blueprint, version)).collect();
+    let groups =
+        bare.iter().map(|blueprint| new_session(blueprint, version, with.conditions)).collect();
     let printed = transaction.run_groups(groups)?;
     let mut made: Vec<(String, SessionId)> = printed.lines().filter_map(made).collect();
     let mut stamps = Vec::new();
     for blueprint in with_windows {
-        if let Some(id) = create_whole(transaction, blueprint, recorded, warnings)? {
+        if let Some(id) = create_whole(transaction, blueprint, &mut with, warnings)? {
             stamps.push(show_hook(id));
             made.push((blueprint.record.uuid.clone(), id));
         }
@@ -273,24 +305,25 @@ fn create(
 fn create_whole(
     transaction: &Transaction<'_>,
     blueprint: &Blueprint,
-    recorded: &mut Recorded,
+    with: &mut With<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Option<SessionId>, SyncError> {
     let version = transaction.version();
-    let run = |called: &Called, recorded: &Recorded| {
-        transaction.run_groups(vec![build(blueprint, called, version, &recorded.standing)])
+    let run = |called: &Called, with: &With<'_>| {
+        let standing = &with.recorded.standing;
+        transaction.run_groups(vec![build(blueprint, called, version, with.conditions, standing)])
     };
     let token = new_uuid().replace('-', "");
-    let printed = run(&Called::Name(format!("roster-{token}")), recorded)?;
+    let printed = run(&Called::Name(format!("roster-{token}")), with)?;
     let Some(id) = printed.lines().find_map(made).map(|(_, id)| id) else { return Ok(None) };
     let mut panes = printed.lines().find_map(whole);
     let again;
     if panes.is_none() {
         // A hook of the user's gave it another name at once.
-        again = run(&Called::Id(id), recorded)?;
+        again = run(&Called::Id(id), with)?;
         panes = again.lines().find_map(whole);
     }
-    recorded.note_made(&blueprint.record.uuid, id);
+    with.recorded.note_made(&blueprint.record.uuid, id);
     let wanted = blueprint.windows.iter().map(|window| window.panes.len());
     let there = panes.map(|(_, panes)| panes).unwrap_or_default();
     if !there.iter().copied().eq(wanted.clone()) {

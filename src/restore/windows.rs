@@ -16,6 +16,9 @@ use crate::persist;
 use crate::tmux::call;
 use crate::transaction::{SyncError, Transaction};
 
+/// The verb by which our program runs another one in a pane.
+pub const RUN_IN_PANE: &str = "run-in-pane";
+
 /// A window of a server that has ended, or where it was closed.
 pub type Was = (u32, i64, u32);
 
@@ -203,7 +206,7 @@ impl Recorded {
     /// program, where it can be called.
     fn in_pane(&self, words: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let Ok(program) = std::env::current_exe() else { return Vec::new() };
-        let mut all = vec![program.into_os_string().into_vec(), b"run-in-pane".to_vec()];
+        let mut all = vec![program.into_os_string().into_vec(), RUN_IN_PANE.into()];
         if !self.default_command.is_empty() {
             all.extend([b"--then".to_vec(), self.default_command.clone()]);
         }

@@ -43,6 +43,40 @@ pub(crate) fn incomplete(tmux: &Tmux, output: &Output) -> TmuxError {
     }
 }
 
+/// What `show-options -s` says where the server does not stay without clients.
+pub const EXITS: &str = "exit-unattached on";
+
+/// What tmux itself will end, and when, of what is made now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// The value of `destroy-unattached` that ends a session where no client is.
+    pub session: Option<&'static str>,
+    /// Whether the server exits now: `exit-unattached` is on, and there is no client.
+    pub server: bool,
+}
+
+/// Asks what tmux will end by itself. By no format: that would show the value of some session.
+///
+/// # Errors
+/// tmux fails.
+pub fn ends(tmux: &Tmux, deadline: Instant) -> Result<Ends, TmuxError> {
+    let show = ["show-options", "-g", "destroy-unattached", ";"];
+    let show_server = ["show-options", "-s", "exit-unattached"];
+    let printed = tmux.run(&[&show[..], &show_server].concat(), deadline)?;
+    let printed = String::from_utf8_lossy(&printed);
+    let exits = printed.lines().any(|line| line == EXITS);
+    // Where there is no session, it fails.
+    let clients = || tmux.run(&["list-clients", "-F", "x"], deadline).unwrap_or_default();
+    Ok(Ends { session: ending_value(&printed), server: exits && clients().is_empty() })
+}
+
+/// The value of `destroy-unattached` in a list of global options, if it ends a session that is in no
+/// group.
+pub fn ending_value(listed: &str) -> Option<&'static str> {
+    let value = listed.lines().find_map(|line| line.strip_prefix("destroy-unattached "))?;
+    ["on", "keep-group"].into_iter().find(|ends| *ends == value)
+}
+
 /// The values of global options, byte for byte; empty for those that are not set.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ pub mod program;
 pub mod query;
 pub mod server;
 pub mod source;
+pub mod status;
 pub mod text;
 pub mod version;
 
@@ -245,7 +246,7 @@ pub fn is_exiting(message: &str) -> bool {
 
 /// Where the sockets of `tmux -L` are: `tmux-<uid>` in `$TMUX_TMPDIR`, else in /tmp.
 pub fn socket_folder(tmux_tmpdir: Option<&Path>) -> PathBuf {
-    let base = tmux_tmpdir.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("/tmp"));
+    let base = tmux_tmpdir.unwrap_or(Path::new("/tmp"));
     let base = base.canonicalize().unwrap_or_else(|_| base.to_owned());
     base.join(socket_folder_name())
 }

@@ -57,12 +57,12 @@ fn running(pid: u32) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/exe"))
 }
 
-fn without_mark(link: &Path) -> Option<&Path> {
+pub(super) fn without_mark(link: &Path) -> Option<&Path> {
     let path = link.as_os_str().as_bytes().strip_suffix(DELETED)?;
     Some(Path::new(OsStr::from_bytes(path)))
 }
 
-fn is_same_file(a: &Path, b: &Path) -> bool {
+pub(super) fn is_same_file(a: &Path, b: &Path) -> bool {
     let identity = |path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
     matches!((identity(a), identity(b)), (Ok(a), Ok(b)) if a == b)
 }

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::hooks::arm;
+use super::status::STATUS;
 use super::text::exact;
 use crate::model::session::random_uuid;
 use crate::model::snapshot::{LiveSession, PaneId, ServerId, SessionId, Snapshot, Workdir};
@@ -31,7 +32,7 @@ pub struct Query<'a> {
     pub mark: &'a str,
     /// The mark that the answer covers and so takes away.
     pub clear: Option<Mark>,
-    /// Whether to ask for the hooks.
+    /// Whether to ask for the hooks and the status line.
     pub hooks: bool,
     /// What to ask of panes, if they are asked for.
     pub panes: Option<Panes>,
@@ -55,8 +56,8 @@ pub struct Answer {
     pub snapshot: Snapshot,
     /// The version of the server, as it says.
     pub version: String,
-    /// What `show-hooks -g`, and `show-options` for the hooks of windows, printed, if it was asked
-    /// for; and all global options where panes were.
+    /// What `show-hooks -g`, `show-options` for the hooks of windows, and the options of the status
+    /// line printed, if they were asked for; and all global options where panes were.
     pub hooks: String,
     /// The panes, if they were asked for: a row for each session that shows it.
     pub panes: Vec<PaneRow>,
@@ -309,6 +310,9 @@ pub fn args(query: Query<'_>) -> Vec<String> {
         call.command(&["show-hooks", "-g"]);
         // From 3.2 on those of windows stand with the options of windows; before, with the others.
         call.command(&["show-options", "-gwH"]);
+        for option in STATUS {
+            call.command(&["show-options", "-gq", option]);
+        }
     }
     if let Some(panes) = query.panes {
         // Those that are called by the names of programs.

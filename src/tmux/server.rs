@@ -73,6 +73,14 @@ pub(crate) fn time_on_cpu(pid: u32) -> Option<Duration> {
     text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
+/// The directory that a server was started in, if that is known to be gone.
+pub fn lost_directory(pid: u32) -> Option<PathBuf> {
+    let own = PathBuf::from(format!("/proc/{pid}/cwd"));
+    let link = fs::read_link(&own).ok().filter(|_| program::is_our_proc())?;
+    let before = program::without_mark(&link)?;
+    (!program::is_same_file(&link, &own)).then(|| before.to_owned())
+}
+
 /// Starts a server that has no sessions and stays for a moment, so that its configuration is
 /// loaded before the first session is made. Tells whether it is to end by itself again when it
 /// has none, as is tmux's default: then [`let_end`] is to follow.

@@ -39,6 +39,7 @@ pub fn effect(effect: &Effect) -> Vec<u8> {
     let mut words: Vec<&[u8]> = vec![match effect.kind {
         EffectKind::Option => b"set-option",
         EffectKind::Environment => b"set-environment",
+        EffectKind::Inherited => b"set-option",
     }];
     if effect.only_if_unset {
         words.push(b"-oq");
@@ -47,7 +48,10 @@ pub fn effect(effect: &Effect) -> Vec<u8> {
         Some(target) => words.extend([b"-t", target.as_bytes()]),
         None => words.push(b"-g"),
     }
-    words.extend([effect.name.as_bytes(), effect.value.as_bytes()]);
+    match effect.kind {
+        EffectKind::Inherited => words.extend([b"-u", effect.name.as_bytes()]),
+        _ => words.extend([effect.name.as_bytes(), effect.value.as_bytes()]),
+    }
     line(&words)
 }
 

@@ -94,6 +94,12 @@ impl Version {
         self.at_least(3, 2)
     }
 
+    /// Whether it starts everything in its own directory, whatever directory it is told, once that
+    /// is gone.
+    pub fn clings_to_its_directory(self) -> bool {
+        self.at_least(3, 7)
+    }
+
     /// Whether it prints control bytes, and what is no UTF-8, as `\177` and the like.
     pub fn escapes_output(self) -> bool {
         matches!((self.major, self.minor), (3, 4 | 5))

@@ -34,6 +34,7 @@ use crate::tmux::hooks::HOOKS;
 use crate::tmux::query::{self, Answer, Mark, Query};
 use crate::tmux::server::{JobServer, job_server, pid_in};
 use crate::tmux::source::{self, Group, PIECE, SourceError};
+use crate::tmux::status::{PUT_BACK, with_placeholders};
 use crate::tmux::{ANSWER_LIMIT, TmuxError, Version};
 use crate::{directories, host, panes};
 
@@ -356,6 +357,7 @@ impl<'a> Transaction<'a> {
 
         let mut lines: Vec<Vec<u8>> = plan.effects.iter().map(source::effect).collect();
         lines.extend(self.missing_hooks());
+        lines.extend(self.blank_status());
         self.hooks_asked = false;
         if let Some(delay) = plan.look {
             if self.version().delays_jobs() {
@@ -604,6 +606,14 @@ impl<'a> Transaction<'a> {
             lines.extend(hook.set(version));
         }
         lines
+    }
+
+    /// What makes the placeholders of a status line that was set after us show something, if it was
+    /// asked for.
+    fn blank_status(&self) -> Option<Vec<u8>> {
+        let is_known = self.hooks_asked && self.settings.plugin_is_loaded;
+        let put_back = || [PUT_BACK.as_bytes(), b"\n"].concat();
+        (is_known && with_placeholders(&self.answer.hooks).is_some()).then(put_back)
     }
 
     /// Before 3.2 tmux does not tell a session's directory, but a hook's job runs in that of the

@@ -1,6 +1,10 @@
 //! Faults that people met, each with a small input and the right answer.
 
-use crate::env::{Client, ControlClient, Server, tmux_program, version, wait_for};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use crate::env::{Client, ControlClient, Lack, Server, skip, tmux_program, version, wait_for};
 
 fn started(config: &str) -> Server {
     let server = Server::with_plugin(config);
@@ -368,4 +372,233 @@ fn without_a_server_all_that_was_lost_comes_back_wherever_it_is_recorded() {
         }
         assert_eq!(server.roster(&["restore", "--all"]), "restored two\n", "{text:?}");
     }
+}
+
+/// Starts tmux on a terminal of its own, in a session of this name.
+fn begin<'a>(server: &'a Server, session: &str) -> Client<'a> {
+    let tmux = tmux_program().display().to_string();
+    let config = server.dir("tmux.conf");
+    let command = format!("exec {tmux} -u -L s -f '{config}' new-session -s {session}");
+    let client = Client::start(server, &command);
+    client.wait_to_see(&format!("[{session}]"));
+    server.wait_for_name(session);
+    client
+}
+
+#[test]
+fn what_is_made_lives_until_a_client_has_left_it() {
+    let config = "set -g destroy-unattached on\nset -g @roster-command-yolo 'sleep 1000'\n";
+    let server = Server::with_plugin(config);
+    // What runs by now, after the end of each of our own calls of tmux.
+    let live = || {
+        server.wait_until_idle();
+        let listed = server.tmux(&["list-sessions", "-F", "#{session_name}"]);
+        let mut names: Vec<String> = listed.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    let is_told = |words: &[&str]| {
+        let output = server.try_roster(words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{words:?}: {said}");
+        let told =
+            "roster: destroy-unattached is on: a session ends once its last client leaves it";
+        assert_eq!(said.trim_end(), told, "{words:?}");
+    };
+    let _client = begin(&server, "one");
+    let mut monitor = ControlClient::attach(&server, "=one");
+    is_told(&["new", "-d", "two"]);
+    is_told(&["new", "-d", "-m", "yolo", "three"]);
+    assert_eq!(monitor.ask("display-message -p still"), "still");
+    monitor.leave();
+    assert_eq!(live(), ["one", "three", "two"]);
+    server.roster(&["kill", "two"]);
+    is_told(&["reopen", "two"]);
+    server.crash();
+
+    let client = begin(&server, "one");
+    is_told(&["restore", "--all"]);
+    assert_eq!(live(), ["one", "three", "two"]);
+    // Once a client has been there, it ends as all do.
+    server.roster(&["go", "two", "--client", &client.name()]);
+    assert_eq!(live(), ["three", "two"]);
+    assert_eq!(server.tmux(&["show-options", "-t", "=two:", "destroy-unattached"]), "");
+    server.roster(&["go", "three", "--client", &client.name()]);
+    assert_eq!(live(), ["three"]);
+    let said = server.roster(&["doctor"]);
+    assert!(said.contains("note     options      destroy-unattached is on: "), "{said}");
+
+    // What comes back by itself does so, too.
+    server.crash();
+    server.write_config(&format!("set -g @roster-restore on\n{}", server.config()));
+    let _client = begin(&server, "one");
+    // (What ended just before its server is lost, too.)
+    server.wait_for_names(&["one", "three", "two"]);
+    assert_eq!(live(), ["one", "three", "two"]);
+    assert!(!server.tmux(&["show-hooks", "-g"]).contains("after-new-session["));
+    // Where tmux ends none, nothing is done.
+    server.tmux(&["set-option", "-g", "destroy-unattached", "off"]);
+    assert!(server.try_roster(&["new", "-d", "four"]).stderr.is_empty());
+    assert_eq!(server.tmux(&["show-options", "-t", "=four:", "destroy-unattached"]), "");
+}
+
+#[test]
+fn a_status_line_that_is_set_later_shows_what_it_is_to_show() {
+    let server = started("");
+    let client = server.attach("=one");
+    // What the first client that comes has put back is past.
+    let hooks = || server.tmux(&["show-hooks", "-g"]);
+    wait_for(|| (!hooks().contains("[4244]")).then_some(()), hooks);
+    server.wait_for_end_of(" load --status");
+    server.wait_until_idle();
+    let set = |value: &str| server.tmux(&["set-option", "-g", "status-right", value]);
+    set("theme #{roster_mode}|#{?@roster_lost,x,} $HOME");
+    let said = server.try_roster(&["doctor"]).stdout;
+    let said = String::from_utf8_lossy(&said);
+    let found = "PROBLEM  status       status-right was set after the plugin was loaded: ";
+    assert!(said.contains(found), "{said}");
+    server.roster(&["sync"]);
+    client.wait_to_see("theme safe|");
+    let value = server.tmux(&["show-options", "-gqv", "status-right"]);
+    assert_eq!(value.replace("\\$", "$"), "theme #{@roster_mode}|#{?@roster_lost,x,} $HOME");
+    // A hook's sync looks once a minute: the lock file's time of access says when it did.
+    set("other #{roster_mode}|");
+    let lock = server.registry_path().with_file_name("sessions.json.lock");
+    let lock = std::fs::File::options().write(true).open(lock).unwrap();
+    lock.set_times(std::fs::FileTimes::new().set_accessed(std::time::UNIX_EPOCH)).unwrap();
+    server.tmux(&["rename-session", "-t", &server.id("one"), "uno"]);
+    client.wait_to_see("other safe|");
+    set("#{?roster_lost,x,}");
+    server.tmux(&["set-option", "-g", "set-titles-string", "#{roster_mode}"]);
+    let said = server.roster(&["doctor", "--fix"]);
+    for (name, option) in [("roster_lost", "status-right"), ("roster_mode", "set-titles-string")] {
+        let found =
+            format!("note     status       {name} in {option} is blank: tmux knows it as @");
+        assert!(said.contains(&found), "{said}");
+    }
+}
+
+#[test]
+fn what_is_made_stands_in_its_directory_where_the_servers_own_is_gone() {
+    if !Path::new("/proc/self/cwd").exists() {
+        return;
+    }
+    let server = Server::with_plugin("set -g @roster-command-yolo 'sleep 1000'\n");
+    let gone = server.path("gone");
+    std::fs::create_dir(&gone).unwrap();
+    let mut start = server.command(tmux_program());
+    start.args(["-L", "s", "-f"]).arg(server.path("tmux.conf")).current_dir(&gone);
+    let started = start.args(["new-session", "-d", "-s", "one", "-c"]).arg(server.path("b"));
+    assert!(started.status().unwrap().success());
+    server.wait_for_names(&["one"]);
+    std::fs::remove_dir(&gone).unwrap();
+    let is_adrift = version().clings_to_its_directory();
+
+    let in_b = |name: &[u8]| OsString::from_vec([server.dir("b").as_bytes(), name].concat());
+    let odd = in_b(b"/it's #{x} \xff");
+    std::fs::create_dir(&odd).unwrap();
+    let link = server.path("link");
+    std::os::unix::fs::symlink(server.path("b"), &link).unwrap();
+    let stands_in = |name: &str, directory: &Path| {
+        let pid = server.tmux(&["list-panes", "-t", &server.id(name), "-F", "#{pane_pid}"]);
+        let own = format!("/proc/{pid}/cwd");
+        let is_there = || std::fs::read_link(&own).is_ok_and(|found| found == directory);
+        wait_for(|| is_there().then_some(()), || format!("{name} in {}", directory.display()));
+    };
+    let told = format!(
+        "roster: the directory that the tmux server was started in is gone ({}): it starts later \
+         windows and panes there, not in their own; restart it when convenient\n",
+        gone.display()
+    );
+    let make = |words: &[&str]| {
+        let output = server.try_roster(words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{words:?}: {said}");
+        assert_eq!(said, if is_adrift { told.as_str() } else { "" }, "{words:?}");
+    };
+    // A login shell, by the path as it was given.
+    make(&["new", "-d", "two", "-c", &link.display().to_string()]);
+    stands_in("two", &server.path("b"));
+    let two = server.id("two");
+    server.tmux(&["send-keys", "-t", &two, "-l", "echo \"<$0 $PWD $ROSTER_SESSION>\""]);
+    server.tmux(&["send-keys", "-t", &two, "Enter"]);
+    // Before 3.3 tmux says no PWD.
+    let shown = match is_adrift {
+        true => format!("<-sh {} two>", link.display()),
+        false => "<-sh ".to_owned(),
+    };
+    let screen = || server.screen(&two).replace('\n', "");
+    wait_for(|| screen().contains(&shown).then_some(()), screen);
+    // A program.
+    make(&["new", "-d", "-m", "yolo", "three", "-c", &server.dir("c")]);
+    stands_in("three", &server.path("c"));
+    // What tmux runs for a shell.
+    server.tmux(&["set-option", "-g", "default-command", "ROSTER_X='a b' exec sleep 1000"]);
+    make(&["new", "-d", "four", "-c", &server.dir("c")]);
+    stands_in("four", &server.path("c"));
+    let pid = server.tmux(&["list-panes", "-t", &server.id("four"), "-F", "#{pane_pid}"]);
+    let words = || std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    wait_for(|| (words() == b"sleep\x001000\0").then_some(()), || format!("{:?}", words()));
+    // Any bytes.
+    // To tmux it is a format.
+    let escaped = in_b(b"/it's ##{x} \xff");
+    let words = ["new-session", "-d", "-s", "odd", "-c"].map(OsStr::new);
+    server.tmux(&[&words[..], &[&escaped]].concat());
+    server.wait_for_name("odd");
+    server.roster(&["kill", "odd"]);
+    make(&["reopen", "odd"]);
+    stands_in("odd", Path::new(&odd));
+    let said = String::from_utf8_lossy(&server.try_roster(&["doctor"]).stdout).into_owned();
+    let found = "PROBLEM  server       the directory that the server was started in is gone (";
+    assert_eq!(said.contains(found), is_adrift, "{said}");
+}
+
+#[test]
+fn a_server_whose_tmux_has_another_folder_for_sockets_is_found_from_outside() {
+    let usual = Path::new("/tmp").join(tmux_roster::tmux::socket_folder_name()).join("s");
+    if usual.symlink_metadata().is_ok() {
+        return skip("another folder for sockets", Lack::Permission, "somebody uses the usual one");
+    }
+    // Such a tmux knows its folder by itself, not by its environment.
+    let server = Server::with_config("");
+    let plugin = Server::with_plugin("").config().to_owned();
+    server.write_config(&format!("set-environment -gu TMUX_TMPDIR\n{plugin}"));
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    let outside = |words: &[&str]| {
+        let mut command = server.command(crate::env::ROSTER);
+        command.env_remove("TMUX_TMPDIR").args(["-L", "s"]).args(words);
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    assert!(outside(&["list"]).contains("two   live"), "{}", outside(&["list"]));
+    assert_eq!(outside(&["path"]).trim_end(), server.registry_path().display().to_string());
+    server.crash();
+    // As a reboot does.
+    std::fs::remove_dir_all(server.socket().parent().unwrap()).unwrap();
+    assert!(outside(&["list"]).contains("two   lost"), "{}", outside(&["list"]));
+    assert_eq!(outside(&["restore", "--all"]), "restored one, two\n");
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "one\ntwo");
+    server.kill_server();
+    // What the environment says counts first, and a folder that is not there says nothing.
+    let asked = |folder: &Path| {
+        let mut command = server.command(crate::env::ROSTER);
+        command.env("TMUX_TMPDIR", folder).args(["-L", "s", "sync"]);
+        String::from_utf8_lossy(&command.output().unwrap().stderr).into_owned()
+    };
+    let other = server.path("b");
+    let in_other = other.join(tmux_roster::tmux::socket_folder_name()).join("s");
+    assert!(asked(&other).contains(&in_other.display().to_string()), "{}", asked(&other));
+    let missing = server.path("missing");
+    assert!(
+        asked(&missing).contains(&server.socket().display().to_string()),
+        "{}",
+        asked(&missing)
+    );
+    // Nor is it noted where a server was only told.
+    let told = started("");
+    let notes = told.registry_path().parent().unwrap().with_file_name(".sockets");
+    assert!(!notes.exists());
 }

@@ -133,7 +133,7 @@ impl World {
                 "@roster_mode" => &mut session.mode,
                 "@roster_health" => &mut session.health,
                 _ => {
-                    assert_eq!(effect.kind, EffectKind::Environment);
+                    assert_ne!(effect.kind, EffectKind::Option);
                     continue;
                 }
             };
@@ -926,7 +926,7 @@ prop_compose! {
         records in prop::collection::vec(any_record(), 0..6),
         closed in prop::collection::vec((any_record(), 0..100_i64, 0..3_usize), 0..4),
         server in prop::option::of(prop_oneof![Just(SERVER), Just(NEXT_SERVER)]),
-        known in prop::collection::vec((0..8_u32, any_uuid(), "[a-c]{0,2}", any_mode(), 0..2_u8, any::<bool>()), 0..5),
+        known in prop::collection::vec((0..8_u32, any_uuid(), "[a-c]{0,2}", any_mode(), 0..2_u8, any::<(bool, bool)>()), 0..5),
     ) -> Remembered {
         let mut remembered = Remembered::default();
         for record in records {
@@ -939,10 +939,10 @@ prop_compose! {
             }
         }
         remembered.memory.server = server;
-        for (id, uuid, name, mode, stamps, clone) in known {
+        for (id, uuid, name, mode, stamps, (clone, spared)) in known {
             if !uuid.is_empty() {
                 let stamped_over = String::new();
-                let known = Known { uuid, name, mode, health: String::new(), clone, stamps, stamped_over };
+                let known = Known { uuid, name, mode, health: String::new(), clone, stamps, stamped_over, spared };
                 remembered.memory.sessions.insert(SessionId(id), known);
             }
         }

@@ -16,8 +16,8 @@ use crate::commands::doctor::files::{
 };
 use crate::commands::doctor::repair::mend;
 use crate::commands::doctor::server::{
-    check_folder, check_hooks, check_hosts, check_keys, check_options, check_plugin, check_program,
-    check_server, check_socket,
+    check_directory, check_folder, check_hooks, check_hosts, check_keys, check_options,
+    check_plugin, check_program, check_server, check_socket, check_status,
 };
 use crate::commands::output::{count, cut_inside, json, print, terminal_columns, visible};
 
@@ -154,8 +154,10 @@ fn examine(context: &Context) -> Examination {
     let settings = asked.as_ref().map(|answer| Settings::parse(&answer.options));
     let place = check_folder(&mut exam, context, &tmux, settings.as_ref());
     if let (Some(answer), Some(settings)) = (&asked, &settings) {
+        check_directory(&mut exam, answer);
         check_plugin(&mut exam, answer, settings);
         check_hooks(&mut exam, &tmux, answer, settings);
+        check_status(&mut exam, answer, settings);
         check_options(&mut exam, context, &tmux, answer, settings);
         check_keys(&mut exam, &tmux, answer, settings);
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tmux_roster::config::{OPTIONS, is_program};
 use tmux_roster::options::{Reader, TABLE};
+use tmux_roster::tmux::status::{STATUS, bare_name, replace};
 
 use crate::commands::output::to_paste;
 use crate::commands::target::distance;
@@ -61,6 +62,15 @@ fn known() -> impl Iterator<Item = &'static str> {
     let ours = TABLE.iter().filter(|option| option.reader != Reader::Restore);
     // What a sync asks for of other plugins' is no option of ours, and no mistake either.
     ours.map(|option| option.name).chain(OPTIONS)
+}
+
+/// A format of tmux's own in which a name of ours has lost its `@`, in a line of `show-options -g`.
+pub fn blank(line: &str) -> Option<Complaint> {
+    let (option, value) = line.split_once(' ').filter(|(option, _)| !option.starts_with('@'))?;
+    let is_mended = STATUS.contains(&option);
+    let name = bare_name(&if is_mended { replace(value) } else { value.to_owned() })?;
+    let found = format!("{name} in {option} is blank: tmux knows it as @{name}");
+    Some((found, format!("write @{name} there")))
 }
 
 /// A value that only scripts read and that cannot work.

@@ -9,6 +9,8 @@ use tmux_roster::model::memory::Unreachable;
 use tmux_roster::options::{Reader, read_by};
 use tmux_roster::tmux::hooks::{HOOKS, Hook};
 use tmux_roster::tmux::query::Answer;
+use tmux_roster::tmux::server::lost_directory;
+use tmux_roster::tmux::status::with_placeholders;
 use tmux_roster::tmux::{ANSWER_LIMIT, Running, Tmux, TmuxError, Version, call, program};
 use tmux_roster::{Store, Timestamp, host, persist, transaction};
 
@@ -120,6 +122,22 @@ pub fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Optio
         );
     }
     Some(answer)
+}
+
+/// Whether the server still has the directory that it was started in, where its version needs it.
+pub fn check_directory(exam: &mut Examination, answer: &Answer) {
+    let clings = Version::parse(&answer.version).clings_to_its_directory();
+    let lost = clings.then(|| lost_directory(answer.snapshot.server.pid)).flatten();
+    if let Some(directory) = lost {
+        let found = format!(
+            "the directory that the server was started in is gone ({}): it starts new windows and \
+             panes there, not in their own",
+            directory.display()
+        );
+        let remedy = "restart the server when convenient: its sessions are then lost and can be \
+                      restored";
+        exam.problem("server", &found, remedy);
+    }
 }
 
 /// Whether a server runs that nobody reaches: its socket was removed, by a cleaner of /tmp say.
@@ -296,6 +314,17 @@ pub fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, setting
     }
 }
 
+/// Whether a status line that was set after us has placeholders that show nothing.
+pub fn check_status(exam: &mut Examination, answer: &Answer, settings: &Settings) {
+    let blank = with_placeholders(&answer.hooks).filter(|_| settings.plugin_is_loaded);
+    if let Some(option) = blank {
+        let found = format!(
+            "{option} was set after the plugin was loaded: #{{roster_mode}} and the like are blank"
+        );
+        exam.mendable("status", &found, Repair::Load);
+    }
+}
+
 /// Sessions for which our hooks, which are there, do not show: id, name, hook.
 fn shadows(tmux: &Tmux, hooks: &[Hook]) -> Result<Vec<(String, String, Hook)>, TmuxError> {
     let flags: Vec<String> =
@@ -378,6 +407,23 @@ pub fn check_options(
     }
     if exam.findings.len() == before {
         exam.ok("options", "all values are valid");
+    }
+    let of_windows = show(&["show-options", "-gw"]).unwrap_or_default();
+    for (found, remedy) in listed.lines().chain(of_windows.lines()).filter_map(options::blank) {
+        exam.note("status", &found, &remedy);
+    }
+    if let Some(value) = call::ending_value(&listed) {
+        let found = format!(
+            "destroy-unattached is {value}: a session ends once its last client leaves it (what \
+             roster creates waits for its first one)"
+        );
+        exam.note("options", &found, "to keep sessions: set -g destroy-unattached off");
+    }
+    let exits = show(&["show-options", "-s", "exit-unattached"]);
+    if exits.is_ok_and(|line| line.trim_end() == call::EXITS) {
+        let found = "exit-unattached is on: the server exits once no client is attached, and its \
+                     sessions are lost";
+        exam.note("options", found, "to keep them running: set -s exit-unattached off");
     }
     for glob in &settings.policy.ignore {
         let sessions = answer.snapshot.sessions.iter();

@@ -13,6 +13,7 @@ use tmux_roster::log::log;
 use tmux_roster::options;
 use tmux_roster::tmux::hooks::{HOOKS, LOAD_INDEX};
 use tmux_roster::tmux::program::on_disk;
+use tmux_roster::tmux::status::{PUT_BACK, STATUS, replace};
 use tmux_roster::tmux::text::{line, quote_sh};
 use tmux_roster::tmux::{Tmux, Version, call, query};
 use tmux_roster::{files, host};
@@ -46,6 +47,11 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
     if let Err(Failure::Error(error)) = &loaded {
         // tmux and TPM show nobody what is said here.
         log(&place, &format!("load: {error}"));
+    }
+    if !args.status {
+        if let Err(error) = context.environment.note_socket(&place.tmux.socket) {
+            log(&place, &format!("load: {error}"));
+        }
     }
     loaded.map(|()| ExitCode::SUCCESS)
 }
@@ -168,9 +174,7 @@ fn commands(
     // Whatever sets the status line after us, another plugin say, or wipes our hooks: the first
     // client that comes (or switches) finds it mended.
     let hook = format!("client-session-changed[{LOAD_INDEX}]");
-    let again = format!(
-        "set-hook -gu '{hook}' ; run-shell -b \"#{{@roster_program}} load --status >/dev/null 2>&1 || :\""
-    );
+    let again = format!("set-hook -gu '{hook}' ; {PUT_BACK}");
     lines.push(line(&[b"set-hook", b"-g", hook.as_bytes(), again.as_bytes()]));
     // Not in our own folder: before 3.2 a job's directory is taken for its session's.
     lines.push(line(&[b"run-shell", b"-b", b"cd 2>/dev/null; #{@roster_run}"]));
@@ -180,9 +184,6 @@ fn commands(
 fn hooks(version: Version) -> Vec<Vec<u8>> {
     HOOKS.iter().flat_map(|hook| hook.set(version)).collect()
 }
-
-/// The options of tmux in which `#{roster_mode}` and the like are replaced.
-const STATUS: [&str; 2] = ["status-left", "status-right"];
 
 /// What loading depends on.
 pub struct Asked {
@@ -224,17 +225,11 @@ pub fn ask(tmux: &Tmux, deadline: Instant) -> Result<Asked, Failure> {
     })
 }
 
-/// `#{roster_mode}` and the like inside the status line, as TPM plugins offer it: replaced by
-/// the options that sessions carry, so that showing them starts no process. For example
-/// `set -g status-right '#{?#{==:#{roster_mode},yolo},#[fg=red],#[fg=green]}#{roster_mode}#[default]'`
+/// What replaces `#{roster_mode}` and the like in the status line.
 fn placeholders(asked: &Asked, version: Version) -> Vec<Vec<u8>> {
     let mut lines = Vec::new();
     for (option, value) in STATUS.iter().zip(&asked.status) {
-        let mut replaced = value.clone();
-        for name in ["mode", "health", "uuid", "lost"] {
-            let ours = format!("#{{@roster_{name}}}");
-            replaced = replaced.replace(&format!("#{{roster_{name}}}"), &ours);
-        }
+        let mut replaced = replace(value);
         if replaced == *value {
             continue;
         }

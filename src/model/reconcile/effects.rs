@@ -25,6 +25,7 @@ impl<'a> Work<'a> {
             clone,
             stamps: was.stamps.max(1),
             stamped_over: was.stamped_over.clone(),
+            spared: was.spared && live.last_attached.is_none(),
         };
         let mut add = |kind, name, value: &str, only_if_unset| {
             let value = value.to_owned();
@@ -67,6 +68,9 @@ impl<'a> Work<'a> {
             if !told_before || now != then {
                 add(EffectKind::Environment, name, now, false);
             }
+        }
+        if was.spared && !told.spared {
+            add(EffectKind::Inherited, "destroy-unattached", "", false);
         }
         told
     }

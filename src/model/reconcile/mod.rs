@@ -47,6 +47,8 @@ pub enum EffectKind {
     Option,
     /// A variable of the session's environment.
     Environment,
+    /// An option of tmux's that the session no longer has of its own.
+    Inherited,
 }
 
 /// What happened to a session, for the user's own scripts and for the summary.
