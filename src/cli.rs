@@ -328,6 +328,9 @@ pub struct Reopen {
     /// with one window, whatever windows it had
     #[argh(switch)]
     pub bare: bool,
+    /// the last closed window, of the session if one is named
+    #[argh(switch)]
+    pub window: bool,
     /// the session
     #[argh(positional)]
     pub name: Option<String>,

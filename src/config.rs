@@ -60,7 +60,7 @@ impl Place {
     /// # Errors
     /// tmux fails.
     pub fn ask(&self, deadline: Instant) -> Result<Answer, TmuxError> {
-        call::ask(&self.tmux, false, &OPTIONS, deadline)
+        call::ask(&self.tmux, call::With::default(), &OPTIONS, deadline)
     }
 
     /// Sends commands to tmux by file, each on its own: one that fails stops no other. See
@@ -358,13 +358,19 @@ pub struct Settings {
 pub struct WindowPolicy {
     /// Whether anything is.
     pub records: bool,
+    /// Whether closed windows are kept.
+    pub keeps_closed: bool,
     /// The programs whose words are.
     programs: Vec<String>,
 }
 
 impl Default for WindowPolicy {
     fn default() -> Self {
-        WindowPolicy { records: true, programs: words(default("@roster-programs")) }
+        WindowPolicy {
+            records: true,
+            keeps_closed: true,
+            programs: words(default("@roster-programs")),
+        }
     }
 }
 
@@ -372,9 +378,10 @@ impl Default for WindowPolicy {
 pub const RESUME: &str = "@roster-resume-";
 
 impl WindowPolicy {
-    /// By the values of `@roster-windows` and `@roster-programs`.
-    pub fn parse(windows: &str, programs: &str) -> WindowPolicy {
-        let mut policy = WindowPolicy { records: windows != "off", ..WindowPolicy::default() };
+    /// By the values of `@roster-windows`, `@roster-programs` and `@roster-closed-windows`.
+    pub fn parse(windows: &str, programs: &str, closed: &str) -> WindowPolicy {
+        let (records, keeps_closed) = (windows != "off", closed != "off");
+        let mut policy = WindowPolicy { records, keeps_closed, ..WindowPolicy::default() };
         match programs.trim() {
             "" => {}
             "none" => policy.programs.clear(),
@@ -392,8 +399,8 @@ impl WindowPolicy {
 }
 
 /// The options that a look at windows asks for: first those that each sync does.
-pub const LATE_OPTIONS: [&str; OPTIONS.len() + 2] = {
-    let mut options = [""; OPTIONS.len() + 2];
+pub const LATE_OPTIONS: [&str; OPTIONS.len() + 3] = {
+    let mut options = [""; OPTIONS.len() + 3];
     let mut at = 0;
     while at < OPTIONS.len() {
         options[at] = OPTIONS[at];
@@ -401,6 +408,7 @@ pub const LATE_OPTIONS: [&str; OPTIONS.len() + 2] = {
     }
     options[at] = "@roster-windows";
     options[at + 1] = "@roster-programs";
+    options[at + 2] = "@roster-closed-windows";
     options
 };
 
@@ -470,7 +478,11 @@ impl Settings {
         if !matches!(restore.as_str(), "" | "on" | "off") {
             complaints.push(format!("@roster-restore is {restore:?}, not on or off: using off"));
         }
-        let windows = WindowPolicy::parse(&text("@roster-windows"), &text("@roster-programs"));
+        let windows = WindowPolicy::parse(
+            &text("@roster-windows"),
+            &text("@roster-programs"),
+            &text("@roster-closed-windows"),
+        );
         let default_mode = Some(text("@roster-default-mode").trim().to_owned());
         let dir = PathBuf::from(text("@roster_dir"));
         Settings {

@@ -27,7 +27,7 @@ pub struct UserOption {
 }
 
 /// All of them.
-pub const TABLE: [UserOption; 23] = [
+pub const TABLE: [UserOption; 24] = [
     row("@roster-binary", "", Reader::Scripts),
     row("@roster-install", "download", Reader::Scripts),
     row("@roster-release-url", "", Reader::Scripts),
@@ -37,6 +37,7 @@ pub const TABLE: [UserOption; 23] = [
     row("@roster-ignore", "", Reader::Sync),
     row("@roster-restore", "off", Reader::Sync),
     row("@roster-windows", "on", Reader::Windows),
+    row("@roster-closed-windows", "on", Reader::Windows),
     row("@roster-programs", "vi vim nvim emacs nano less more man tail top htop", Reader::Windows),
     row("@roster-resume-", "", Reader::Restore),
     row("@roster-lost-days", "30", Reader::Sync),

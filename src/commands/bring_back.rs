@@ -9,12 +9,13 @@ use tmux_roster::model::memory::{ClosedSession, Exact, Memory};
 use tmux_roster::model::reconcile;
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
+use tmux_roster::model::windows::ClosedWindow;
 use tmux_roster::restore::{self, Restored, Wanted};
 use tmux_roster::tmux::TmuxError;
 use tmux_roster::transaction::{Offline, SyncError, Transaction};
 use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
 
-use super::begin::{need_names, with_any_server, with_server};
+use super::begin::{begin, need_names, with_any_server, with_server};
 use super::client::{destination, go_to};
 use super::context::{Context, Failure, Outcome, store_of};
 use super::output::{count, print, to_paste, visible, warn};
@@ -219,6 +220,15 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
 
 pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
     let place = context.place()?;
+    if args.window && args.new_name.is_some() {
+        return Err(Failure::Usage("--as is for sessions, not for a window".into()));
+    }
+    if args.window {
+        return reopen_window(context, &place, args);
+    }
+    if args.name.is_none() && last_closed_is_a_window(&place)? {
+        return reopen_window(context, &place, args);
+    }
     let nothing = "there is no closed session to reopen";
     let need = |there: &Remembered| match &args.name {
         None => Ok(!there.closed.closed.is_empty()),
@@ -267,6 +277,72 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
         go_to(context, &place, seat, args.client.as_deref())?;
     }
     report(&done, "reopened")
+}
+
+/// Whether what was closed last is a window that people miss, and not a session.
+fn last_closed_is_a_window(place: &Place) -> Result<bool, Failure> {
+    let store = store_of(place);
+    // Without a server there is none to bring it back into.
+    let Ok(mut transaction) = begin(place, &store) else { return Ok(false) };
+    let windows = transaction.look_at_windows()?;
+    let last = windows.all_closed().into_iter().find(ClosedWindow::is_missed);
+    let sessions = transaction.remembered.closed.closed.iter();
+    let session = sessions.filter(|entry| !entry.is_passing()).map(|entry| entry.closed_at).max();
+    Ok(last.is_some_and(|window| session.is_none_or(|session| session < window.closed_at)))
+}
+
+/// Brings a closed window back into its session, and the session if that is gone as well.
+fn reopen_window(context: &Context, place: &Place, args: &cli::Reopen) -> Outcome {
+    let nothing = || match &args.name {
+        Some(name) => format!("no window of {name:?} was closed"),
+        None => "no window was closed".to_owned(),
+    };
+    let need = |_: &Remembered| Ok(!persist::read_windows(place)?.all_closed().is_empty());
+    let done = with_any_server(place, need, args.force, |transaction| {
+        let windows = transaction.look_at_windows()?;
+        let wanted = match &args.name {
+            Some(name) => Some(find(transaction, name)?.session().clone()),
+            None => None,
+        };
+        let is_wanted = |entry: &ClosedWindow| {
+            wanted.as_ref().is_none_or(|session| session.uuid == entry.session)
+                && (args.name.is_some() || args.window || entry.is_missed())
+        };
+        let closed = windows.all_closed().into_iter().find(is_wanted).ok_or_else(nothing)?;
+        let mut warnings = Vec::new();
+        let uuid = &closed.session;
+        if transaction.remembered.memory.id_of(uuid).is_none() {
+            let recorded = transaction.remembered.registry.by_uuid(uuid).cloned();
+            let entries = transaction.remembered.closed.closed.iter();
+            let entry = entries.map(|entry| &entry.session).find(|session| session.uuid == *uuid);
+            let Some(session) = recorded.or(entry.cloned()) else { return Err(nothing().into()) };
+            let wanted = Wanted { bare: args.bare, command: &[] };
+            let done = bring_back(transaction, vec![session], Changes::default(), wanted)?;
+            warnings.extend(done.warnings);
+            transaction.look_at_windows()?;
+        }
+        let id = transaction.remembered.memory.id_of(uuid);
+        let record = transaction.remembered.registry.by_uuid(uuid).cloned();
+        let (Some(id), Some(record)) = (id, record) else {
+            return Err("its session could not be brought back".into());
+        };
+        let made = restore::reopen_window(transaction, id, &record, &closed)?;
+        let (index, more) = made.ok_or("tmux did not create the window")?;
+        warnings.extend(more);
+        let name = closed.window.name.as_ref().map(|name| String::from_utf8_lossy(&name.0));
+        let name = name.map_or_else(String::new, |name| format!(" ({})", visible(&name)));
+        let said = format!("reopened window {index}{name} of {}", visible(&record.name));
+        Ok((said, warnings, destination(transaction, id)))
+    })?;
+    let (said, warnings, seat) = done.ok_or_else(nothing)?;
+    for warning in &warnings {
+        warn(warning);
+    }
+    if args.client.is_some() {
+        go_to(context, place, seat, args.client.as_deref())?;
+    }
+    print(&format!("{said}\n"))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 pub fn ignored(name: &str) -> Failure {

@@ -94,12 +94,17 @@ pub enum Found {
 }
 
 impl Found {
+    /// Its record.
+    pub fn session(&self) -> &Session {
+        match self {
+            Found::Live(_, session) | Found::Lost(session) => session,
+            Found::Closed(entry) | Found::LeftAlone(entry, _) => &entry.session,
+        }
+    }
+
     /// What people call it, even where a key gave its UUID.
     pub fn name(&self) -> &str {
-        match self {
-            Found::Live(_, session) | Found::Lost(session) => &session.name,
-            Found::Closed(entry) | Found::LeftAlone(entry, _) => &entry.session.name,
-        }
+        &self.session().name
     }
 }
 

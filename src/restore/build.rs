@@ -131,6 +131,44 @@ pub(super) fn show_hook(id: SessionId) -> Vec<u8> {
     line(&[b"set-hook", b"-u", b"-t", id.to_string().as_bytes(), HIDDEN[0].as_bytes()])
 }
 
+/// The commands that make a window in a session that lives, go to it, and print [`made_window`].
+/// `hides` says whether hooks of the user's can be hidden from it: the session has none of its own.
+pub(super) fn build_in(
+    id: SessionId,
+    window: &WindowPlan,
+    hides: bool,
+    version: Version,
+    conditions: &Conditions,
+) -> Group {
+    let called = Called::Id(id);
+    let all = called.target("");
+    let target = called.target(&window.index.to_string());
+    let mut lines = Vec::new();
+    let hidden = if hides { &HIDDEN[1..] } else { &[] };
+    for hook in hidden {
+        lines.push(line(&[b"set-hook", b"-t", &all, hook.as_bytes(), b""]));
+    }
+    lines.extend(build_window(window, &called, version, conditions));
+    for hook in hidden {
+        lines.push(line(&[b"set-hook", b"-u", b"-t", &all, hook.as_bytes()]));
+    }
+    lines.push(line(&[b"select-window", b"-t", &target]));
+    let print = b"made #{window_index} #{window_panes}";
+    lines.push(line(&[b"display-message", b"-p", b"-t", &target, print]));
+    lines
+}
+
+/// Whether these hooks of a session, as `show-hooks` prints them, are others than we hide.
+pub(super) fn can_hide(shown: &str) -> bool {
+    !HIDDEN[1..].iter().any(|hook| shown.lines().any(|line| line.starts_with(hook)))
+}
+
+/// Reads what [`build_in`] prints: the index, and how many panes there are.
+pub(super) fn made_window(line: &str) -> Option<(u32, usize)> {
+    let (index, panes) = line.strip_prefix("made ")?.split_once(' ')?;
+    Some((index.parse().ok()?, panes.parse().ok()?))
+}
+
 /// Reads what [`build`] prints at the end: the UUID, and how many panes each window has.
 pub(super) fn whole(line: &str) -> Option<(&str, Vec<usize>)> {
     let (uuid, panes) = line.split_once(" whole ")?;

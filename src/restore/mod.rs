@@ -22,17 +22,18 @@ use crate::model::remembered::Remembered;
 use crate::model::session::{Session, new_uuid};
 use crate::model::snapshot::SessionId;
 use crate::model::time::Timestamp;
+use crate::model::windows::ClosedWindow;
 use crate::tmux::text::line;
 use crate::transaction::{SyncError, Transaction};
 
 pub use blueprint::Blueprint;
 use blueprint::{blueprint, made, new_session};
-use build::{Called, build, show_hook, whole};
+use build::{Called, build, build_in, can_hide, made_window, show_hook, whole};
 use conditions::Conditions;
 pub use conditions::START_IN;
 use launch::profiles;
-use windows::Recorded;
 pub use windows::{PaneStart, RUN_IN_PANE, WindowPlan};
+use windows::{Recorded, plan_closed};
 
 /// What was made anew, and what was not.
 #[derive(Debug, Default)]
@@ -337,4 +338,36 @@ fn create_whole(
         ));
     }
     Ok(Some(id))
+}
+
+/// Makes a closed window again in a session that lives, at its index if that is free, and goes to it.
+/// Returns the index, and what the user should know.
+///
+/// # Errors
+/// A file or tmux fails, or tmux does not make it: then nothing is returned.
+pub fn reopen_window(
+    transaction: &Transaction<'_>,
+    id: SessionId,
+    record: &Session,
+    closed: &ClosedWindow,
+) -> Result<Option<(u32, Vec<String>)>, SyncError> {
+    let conditions = Conditions::ask(transaction)?;
+    let rows = transaction.answer.panes.iter().filter(|row| row.session == id);
+    let taken: HashSet<u32> = rows.map(|row| row.index).collect();
+    let mut indexes = closed.window.index..=u32::from(u16::MAX);
+    let index = indexes.find(|index| !taken.contains(index)).unwrap_or(closed.window.index);
+    let mut warnings = Vec::new();
+    let window = plan_closed(transaction, closed, record, index, &mut warnings)?;
+    let target = id.to_string();
+    let shown =
+        transaction.run_groups(vec![vec![line(&[b"show-hooks", b"-t", target.as_bytes()])]])?;
+    let hides = can_hide(&shown);
+    let group = build_in(id, &window, hides, transaction.version(), &conditions);
+    let printed = transaction.run_groups(vec![group])?;
+    let Some((index, panes)) = printed.lines().find_map(made_window) else { return Ok(None) };
+    if panes != window.panes.len() {
+        warnings.push(format!("not all of it came back: {panes} of {} panes", window.panes.len()));
+    }
+    transaction.forget_closed_window(closed)?;
+    Ok(Some((index, warnings)))
 }

@@ -10,9 +10,10 @@ use crate::config::{RESUME, WindowPolicy};
 use crate::health;
 use crate::model::layout::Layout;
 use crate::model::session::Session;
-use crate::model::snapshot::{ServerId, SessionId};
-use crate::model::windows::{Arrangement, Pane, Window, Windows};
+use crate::model::snapshot::{PaneId, ServerId, SessionId};
+use crate::model::windows::{Arrangement, ClosedWindow, Pane, Window, Windows};
 use crate::persist;
+use crate::store::StoreError;
 use crate::tmux::call;
 use crate::transaction::{SyncError, Transaction};
 
@@ -62,63 +63,49 @@ pub struct PaneStart {
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     windows: Windows,
-    programs: HashSet<String>,
-    /// What starts a program again, by its name.
-    resume: HashMap<String, Vec<String>>,
-    /// The user's default-command.
-    default_command: Vec<u8>,
+    programs: Programs,
     /// Where windows stand that were made: another session may have had them, too.
     pub(super) standing: HashMap<Was, (SessionId, u32)>,
-    /// What of it lives.
-    living: HashSet<u32>,
-    server: Option<ServerId>,
+    /// The server, and the windows that live on it.
+    living: Option<(ServerId, HashSet<u32>)>,
 }
 
 impl Recorded {
     /// Reads it, for the windows of these records.
     ///
     /// # Errors
-    /// The file is newer or cannot be read, or tmux does not tell the options.
+    /// The file is newer or cannot be read, or tmux does not tell.
     pub(super) fn load(
         transaction: &Transaction<'_>,
         records: &[Session],
         warnings: &mut Vec<String>,
     ) -> Result<Recorded, SyncError> {
-        let place = transaction.place();
-        let windows = persist::load_windows(place)?;
-        let arrangements = records.iter().filter_map(|record| windows.sessions.get(&record.uuid));
-        let panes = arrangements.flat_map(Arrangement::to_bring_back).flat_map(|w| w.panes);
-        let names: BTreeSet<String> = panes.filter_map(|pane| pane.called()).collect();
-        let resumes: Vec<String> = names.iter().map(|name| format!("{RESUME}{name}")).collect();
-        let options = ["@roster-windows", "@roster-programs", "default-command"];
-        let names: Vec<&str> =
-            options.into_iter().chain(resumes.iter().map(String::as_str)).collect();
-        let mut values = Vec::new();
-        for some in names.chunks(50) {
-            values.extend(call::options(&place.tmux, some, transaction.deadline())?);
-        }
-        let text = |at: usize| String::from_utf8_lossy(&values[at]).into_owned();
-        let policy = WindowPolicy::parse(&text(0), &text(1));
-        if !policy.records {
+        let windows = match persist::load_windows(transaction.place()) {
+            Ok(windows) => windows,
+            // Of another version: the sessions come back all the same.
+            Err(error @ StoreError::Newer { .. }) => {
+                warnings.push(format!("{error}: one window each"));
+                return Ok(Recorded::default());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let arrangements: Vec<&Arrangement> =
+            records.iter().filter_map(|record| windows.sessions.get(&record.uuid)).collect();
+        if arrangements.is_empty() {
             return Ok(Recorded::default());
         }
-        let mut resume = HashMap::new();
-        for (option, value) in resumes.iter().zip(&values[options.len()..]) {
-            match shell_words::split(&String::from_utf8_lossy(value)) {
-                Ok(words) if words.is_empty() => {}
-                Ok(words) => drop(resume.insert(option[RESUME.len()..].to_owned(), words)),
-                Err(error) => {
-                    warnings.push(format!("{option} cannot be split into words ({error})"));
-                }
-            }
-        }
-        Ok(Recorded {
-            windows,
-            programs: policy.named(""),
-            resume,
-            default_command: values[2].clone(),
-            ..Recorded::default()
-        })
+        let to_make: Vec<Window> =
+            arrangements.iter().flat_map(|arrangement| arrangement.to_bring_back()).collect();
+        let Some(programs) = Programs::ask(transaction, &to_make, warnings)? else {
+            return Ok(Recorded::default());
+        };
+        // Of a server that has ended nothing lives.
+        let server = transaction.answer.snapshot.server;
+        let living = match arrangements.iter().any(|arrangement| arrangement.server == server) {
+            true => Some((server, transaction.living_windows()?)),
+            false => None,
+        };
+        Ok(Recorded { windows, programs, standing: HashMap::new(), living })
     }
 
     /// The windows of a session that is to be made.
@@ -132,48 +119,19 @@ impl Recorded {
         };
         let mut windows = arrangement.to_bring_back();
         // What lives in another session is there.
-        let is_there = |window: &Window| {
-            Some(arrangement.server) == self.server && self.living.contains(&window.id)
-        };
-        windows.retain(|window| !is_there(window) && !window.panes.is_empty());
+        let living = self.living.as_ref().filter(|(server, _)| *server == arrangement.server);
+        windows.retain(|window| living.is_none_or(|(_, living)| !living.contains(&window.id)));
         // The pane that the session began with has its launch command.
         let panes = windows.iter().flat_map(|window| &window.panes);
         let first = panes.map(|pane| pane.id).min().filter(|_| !blueprint.command.is_empty());
+        let first = first.map(|first| (first, launch_words(blueprint)));
         let mut missing = BTreeSet::new();
+        let (record, workdir) = (&blueprint.record, &blueprint.workdir);
         let plans = windows.into_iter().map(|window| {
-            let panes = window.panes.iter().map(|pane| {
-                let words = match first {
-                    Some(first) if first == pane.id => launch_words(blueprint),
-                    _ => self.program(pane, &blueprint.record),
-                };
-                PaneStart {
-                    directory: directory(pane, blueprint, &mut missing),
-                    title: pane.title.as_ref().map(|title| title.0.clone()),
-                    active: pane.active,
-                    words,
-                }
-            });
-            let panes: Vec<PaneStart> = panes.collect();
-            WindowPlan {
-                index: window.index,
-                name: window.name.map(|name| name.0),
-                layout: window.layout.filter(|layout| layout.cells() == panes.len()),
-                active: window.active,
-                last: window.last,
-                zoomed: window.zoomed,
-                synchronized: window.synchronized,
-                was: was(arrangement.server, window.id),
-                panes,
-            }
+            self.programs.plan(window, arrangement.server, record, workdir, &first, &mut missing)
         });
-        let plans = plans.collect();
-        for path in missing {
-            let path = String::from_utf8_lossy(&path).into_owned();
-            let name = &blueprint.record.name;
-            warnings.push(format!(
-                "the directory {path} of a pane of {name:?} is gone: started nearby"
-            ));
-        }
+        let plans = plans.filter(|plan| !plan.panes.is_empty()).collect();
+        warnings.extend(tell_missing(&missing, &record.name));
         plans
     }
 
@@ -185,6 +143,101 @@ impl Recorded {
             self.standing.entry(was).or_insert((id, window.index));
         }
     }
+}
+
+fn tell_missing(missing: &BTreeSet<Vec<u8>>, name: &str) -> Vec<String> {
+    let tell = |path: &Vec<u8>| {
+        let path = String::from_utf8_lossy(path);
+        format!("the directory {path} of a pane of {name:?} is gone: started nearby")
+    };
+    missing.iter().map(tell).collect()
+}
+
+/// What may be started in panes.
+#[derive(Debug, Default)]
+pub(super) struct Programs {
+    named: HashSet<String>,
+    /// What starts a program again, by its name.
+    resume: HashMap<String, Vec<String>>,
+    /// The user's default-command.
+    default_command: Vec<u8>,
+}
+
+impl Programs {
+    /// Asks for the options that concern these windows; nothing if windows are not to come back.
+    ///
+    /// # Errors
+    /// tmux does not tell them.
+    pub(super) fn ask(
+        transaction: &Transaction<'_>,
+        windows: &[Window],
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Programs>, SyncError> {
+        let panes = windows.iter().flat_map(|window| &window.panes);
+        let is_option = |name: &String| {
+            (1..=100).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_+.@".contains(&b))
+        };
+        let names: BTreeSet<String> = panes.filter_map(Pane::called).filter(is_option).collect();
+        let resumes: Vec<String> = names.iter().map(|name| format!("{RESUME}{name}")).collect();
+        let options = ["@roster-windows", "@roster-programs", "default-command"];
+        let names: Vec<&str> =
+            options.into_iter().chain(resumes.iter().map(String::as_str)).collect();
+        let (mut values, place) = (Vec::new(), transaction.place());
+        for some in names.chunks(50) {
+            values.extend(call::options(&place.tmux, some, transaction.deadline())?);
+        }
+        let text = |at: usize| String::from_utf8_lossy(&values[at]).into_owned();
+        let policy = WindowPolicy::parse(&text(0), &text(1), "");
+        if !policy.records {
+            return Ok(None);
+        }
+        let mut resume = HashMap::new();
+        for (option, value) in resumes.iter().zip(&values[options.len()..]) {
+            match shell_words::split(&String::from_utf8_lossy(value)) {
+                Ok(words) if words.is_empty() => {}
+                Ok(words) => drop(resume.insert(option[RESUME.len()..].to_owned(), words)),
+                Err(error) => {
+                    warnings.push(format!("{option} cannot be split into words ({error})"));
+                }
+            }
+        }
+        let (named, default_command) = (policy.named(""), values[2].clone());
+        Ok(Some(Programs { named, resume, default_command }))
+    }
+
+    /// A window as it is to be made; `first` is the pane that has words of its own.
+    fn plan(
+        &self,
+        window: Window,
+        server: ServerId,
+        record: &Session,
+        workdir: &[u8],
+        first: &Option<(PaneId, Vec<Vec<u8>>)>,
+        missing: &mut BTreeSet<Vec<u8>>,
+    ) -> WindowPlan {
+        let panes = window.panes.iter().map(|pane| PaneStart {
+            directory: directory(pane, workdir, missing),
+            title: pane.title.as_ref().map(|title| title.0.clone()),
+            active: pane.active,
+            words: match first {
+                Some((first, words)) if *first == pane.id => words.clone(),
+                _ => self.program(pane, record),
+            },
+        });
+        let panes: Vec<PaneStart> = panes.collect();
+        WindowPlan {
+            index: window.index,
+            name: window.name.map(|name| name.0),
+            layout: window.layout.filter(|layout| layout.cells() == panes.len()),
+            active: window.active,
+            last: window.last,
+            zoomed: window.zoomed,
+            synchronized: window.synchronized,
+            was: was(server, window.id),
+            panes,
+        }
+    }
 
     /// What is to be started in a pane for the program that was in front there.
     fn program(&self, pane: &Pane, record: &Session) -> Vec<Vec<u8>> {
@@ -194,7 +247,7 @@ impl Recorded {
                 Ok(words) => words.into_iter().map(String::into_bytes).collect(),
                 Err(_) => return Vec::new(),
             },
-            None if self.programs.contains(&name) => {
+            None if self.named.contains(&name) => {
                 pane.program.iter().map(|word| word.0.clone()).collect()
             }
             None => return Vec::new(),
@@ -216,13 +269,33 @@ impl Recorded {
     }
 }
 
+/// A window that was closed, as it is to be made again at this index.
+///
+/// # Errors
+/// tmux does not tell the options.
+pub(super) fn plan_closed(
+    transaction: &Transaction<'_>,
+    closed: &ClosedWindow,
+    record: &Session,
+    index: u32,
+    warnings: &mut Vec<String>,
+) -> Result<WindowPlan, SyncError> {
+    let window = Window { index, ..closed.window.clone() };
+    let programs = Programs::ask(transaction, std::slice::from_ref(&window), warnings)?;
+    let programs = programs.unwrap_or_default();
+    let (mut missing, workdir) = (BTreeSet::new(), record.workdir.as_bytes());
+    let plan = programs.plan(window, closed.server, record, workdir, &None, &mut missing);
+    warnings.extend(tell_missing(&missing, &record.name));
+    Ok(plan)
+}
+
 fn was(server: ServerId, id: u32) -> Was {
     (server.pid, server.start_time, id)
 }
 
 /// Where a pane is to start: its directory, or the nearest one above that is there.
-fn directory(pane: &Pane, blueprint: &Blueprint, missing: &mut BTreeSet<Vec<u8>>) -> Vec<u8> {
-    let Some(directory) = &pane.directory else { return blueprint.workdir.clone() };
+fn directory(pane: &Pane, workdir: &[u8], missing: &mut BTreeSet<Vec<u8>>) -> Vec<u8> {
+    let Some(directory) = &pane.directory else { return workdir.to_vec() };
     match health::is_directory(directory.0.clone()) {
         Some(false) => {
             missing.insert(directory.0.clone());

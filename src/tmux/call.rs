@@ -2,24 +2,33 @@
 
 use std::time::{Duration, Instant};
 
-use super::query::{self, Answer, Query};
+use super::query::{self, Answer, Panes, Query};
 use super::{Output, Tmux, TmuxError};
 
 /// What `display-message` says before tmux 3.2 where there is no session at all.
 pub const NO_TARGET: &str = "no current target";
 
-/// Asks tmux what lives, and for hooks and global options.
+/// What to ask for beside what lives and global options.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct With {
+    /// The hooks.
+    pub hooks: bool,
+    /// Panes.
+    pub panes: Option<Panes>,
+}
+
+/// Asks tmux what lives, and for what else is wanted.
 ///
 /// # Errors
 /// tmux fails.
 pub fn ask(
     tmux: &Tmux,
-    hooks: bool,
+    with: With,
     options: &[&str],
     deadline: Instant,
 ) -> Result<Answer, TmuxError> {
     let mark = query::new_mark();
-    let query = Query { mark: &mark, clear: None, hooks, panes: None, options };
+    let query = Query { mark: &mark, clear: None, hooks: with.hooks, panes: with.panes, options };
     loop {
         let output = tmux.start(&query::args(query))?.finish(deadline)?;
         match query::parse(query, &output.stdout) {
@@ -82,7 +91,7 @@ pub fn ending_value(listed: &str) -> Option<&'static str> {
 /// # Errors
 /// tmux fails.
 pub fn options(tmux: &Tmux, names: &[&str], deadline: Instant) -> Result<Vec<Vec<u8>>, TmuxError> {
-    match ask(tmux, false, names, deadline) {
+    match ask(tmux, With::default(), names, deadline) {
         Ok(answer) => return Ok(answer.options),
         Err(TmuxError::Empty) => {}
         Err(error) => return Err(error),

@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use super::look::{self, Kind};
 use super::{SyncError, Transaction};
+use crate::config::{LATE_OPTIONS, Settings};
 use crate::log::log;
 use crate::model::snapshot::SessionId;
 use crate::model::time::Timestamp;
-use crate::model::windows::{Arrangement, Windows, note};
+use crate::model::windows::{Arrangement, ClosedWindow, Windows, note};
 use crate::panes;
 use crate::persist;
+use crate::tmux::call::{self, With};
+use crate::tmux::query::Panes;
 use crate::tmux::server::{job_server, time_on_cpu};
 
 /// Measures what a call takes tmux.
@@ -53,13 +56,13 @@ impl Transaction<'_> {
             .map(|(id, known)| (*id, known.uuid.clone()))
             .collect();
         let server = self.answer.snapshot.server;
-        let rows = std::mem::take(&mut self.answer.panes);
-        let (seen, refused) = panes::look(&rows, server, &recorded, &named);
+        let (seen, refused) = panes::look(&self.answer.panes, server, &recorded, &named);
         let closed = self.remembered.closed.closed.iter().map(|entry| &entry.session);
         let kept = self.remembered.registry.sessions.values().chain(closed);
         let kept: HashSet<&str> = kept.map(|session| session.uuid.as_str()).collect();
         let now = Timestamp::now();
-        let (mut next, look) = note(&before, seen, |uuid| kept.contains(uuid), now);
+        let (mut next, look) =
+            note(&before, seen, |uuid| kept.contains(uuid), policy.keeps_closed, now);
         for window in refused.iter().filter(|window| !before.refused.contains(window)) {
             log(self.place, &format!("the layout of window @{window} is not understood"));
         }
@@ -75,6 +78,49 @@ impl Transaction<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Asks for all panes, and records what there is now.
+    ///
+    /// # Errors
+    /// tmux fails, or the file cannot be read or written.
+    pub fn look_at_windows(&mut self) -> Result<Windows, SyncError> {
+        self.ask_for_panes()?;
+        self.record_windows()?;
+        self.load_windows()
+    }
+
+    /// The windows that live now, by the numbers of their ids.
+    ///
+    /// # Errors
+    /// tmux fails.
+    pub(crate) fn living_windows(&self) -> Result<HashSet<u32>, SyncError> {
+        let with = With { panes: Some(Panes::Plain), ..With::default() };
+        let asked = call::ask(&self.place.tmux, with, &[], self.deadline())?;
+        Ok(asked.panes.iter().map(|row| row.window).collect())
+    }
+
+    fn ask_for_panes(&mut self) -> Result<(), SyncError> {
+        let with = With { panes: Some(panes::to_ask()), ..With::default() };
+        let asked = call::ask(&self.place.tmux, with, &LATE_OPTIONS, self.deadline())?;
+        self.settings = Settings::parse(&asked.options);
+        self.answer.panes = asked.panes;
+        self.answer.hooks = asked.hooks;
+        Ok(())
+    }
+
+    /// Takes a window out of those that are closed, or about to be believed to be: it is back.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn forget_closed_window(&self, back: &ClosedWindow) -> Result<(), SyncError> {
+        let mut windows = self.load_windows()?;
+        let id = back.window.id;
+        windows.closed.retain(|entry| (entry.server, entry.window.id) != (back.server, id));
+        for arrangement in windows.sessions.values_mut().filter(|a| a.server == back.server) {
+            arrangement.vanished.retain(|vanished| vanished.window.id != id);
+        }
+        Ok(persist::write_windows(self.place, &windows)?)
     }
 
     /// Gives sessions the windows that others have: by the UUIDs of those and of these.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tmux_roster::config::{OPTIONS, Place, REGISTRY, Settings};
 use tmux_roster::model::memory::Unreachable;
 use tmux_roster::options::{Reader, read_by};
+use tmux_roster::tmux::call::With;
 use tmux_roster::tmux::hooks::{HOOKS, Hook};
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::server::lost_directory;
@@ -81,7 +82,12 @@ fn value(answer: &Answer, name: &str) -> String {
 /// The server: whether it answers, whole and in time, and whether its version is the program's.
 pub fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Option<Answer> {
     let options: Vec<&str> = asked_for().collect();
-    let answer = match call::ask(tmux, true, &options, Instant::now() + ANSWER_LIMIT) {
+    let answer = match call::ask(
+        tmux,
+        With { hooks: true, panes: None },
+        &options,
+        Instant::now() + ANSWER_LIMIT,
+    ) {
         Ok(answer) => answer,
         Err(error @ TmuxError::NoServer { .. }) => {
             exam.note("server", &format!("{error}: only the files were checked"), "");

@@ -175,6 +175,32 @@ pub struct ClosedWindow {
     pub window: Window,
 }
 
+impl Windows {
+    /// All windows that were closed in sessions, those that vanished a moment ago from one that is
+    /// here among them, newest first.
+    pub fn all_closed(&self) -> Vec<ClosedWindow> {
+        let mut closed = self.closed.clone();
+        for (uuid, arrangement) in self.sessions.iter().filter(|(_, a)| a.here) {
+            closed.extend(arrangement.vanished.iter().map(|vanished| ClosedWindow {
+                session: uuid.clone(),
+                closed_at: vanished.vanished_at,
+                server: arrangement.server,
+                window: vanished.window.whole(),
+            }));
+        }
+        closed.sort_by(|a, b| b.closed_at.cmp(&a.closed_at));
+        closed
+    }
+}
+
+impl ClosedWindow {
+    /// Whether it is what people miss: it was there for a while, and was made for a shell.
+    pub fn is_missed(&self) -> bool {
+        let lived = self.closed_at.seconds_since(self.window.since);
+        lived >= 10.0 && !self.window.command
+    }
+}
+
 impl Arrangement {
     /// The windows that come back with the session: those that it has, with all panes that were not
     /// yet believed to be closed, and those that vanished like that, by index.

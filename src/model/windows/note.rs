@@ -48,6 +48,7 @@ pub fn note(
     before: &Windows,
     seen: Seen,
     is_kept: impl Fn(&str) -> bool,
+    keeps_closed: bool,
     now: Timestamp,
 ) -> (Windows, Option<Duration>) {
     let server = seen.server;
@@ -100,6 +101,9 @@ pub fn note(
     }
     let Work { last_loss, mut closed, .. } = work;
     closed.extend(before.closed.iter().filter(|entry| is_kept(&entry.session)).cloned());
+    if !keeps_closed {
+        closed.clear();
+    }
     trim(&mut closed);
     let is_due = sessions.values().any(|a| a.server == server && a.here && a.is_unproven());
     let look_at = before.look_at.filter(|at| is_same_server && is_due && is_awaited(*at, now));
