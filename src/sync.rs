@@ -39,7 +39,7 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     if !at_windows && seen.is_some_and(|seen| is_done_by_another(seen, locked.times(), trigger)) {
         return Ok(Report::default());
     }
-    let watch = Stopwatch::start();
+    let watch = at_windows.then(Stopwatch::start);
     let begun = begin_query(&locked, trigger);
     let server = server_of(trigger);
     let own = reachable(place, &server);
@@ -48,7 +48,7 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     if let (Some(missing), Err(SyncError::Tmux(TmuxError::NoServer { .. }))) = (&missing, &begun) {
         store.remove_if_new(missing);
     }
-    if at_windows {
+    if let Some(watch) = watch {
         pace::note_look(place, watch.stop());
     }
     let mut transaction = begun?;
