@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, kill_process_group, waitid};
@@ -175,14 +175,13 @@ fn exec(words: &[OsString]) -> ExitCode {
 }
 
 /// What tmux starts in a pane by itself: its default-command by the shell, or a login shell.
-fn shell(then: Option<&OsStr>) -> Command {
+pub fn shell(default_command: Option<&OsStr>) -> Command {
     let path = shell_path();
     let mut command = Command::new(&path);
-    match then {
-        Some(then) => drop(command.arg("-c").arg(then)),
-        None => drop(command.arg0(format!("-{}", base(&path)))),
-    }
-    command.stdin(Stdio::inherit());
+    match default_command {
+        Some(line) => command.arg0(base(&path)).arg("-c").arg(line),
+        None => command.arg0(format!("-{}", base(&path))),
+    };
     command
 }
 

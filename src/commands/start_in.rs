@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use super::in_pane::shell;
 use super::output::warn;
 
 /// Becomes a program as tmux starts it: the words of one; else what a shell is to run; else a login
@@ -18,26 +19,13 @@ pub fn start_in(args: &[OsString]) -> ExitCode {
         let path = Path::new(path);
         path.is_absolute() && env::set_current_dir(path).is_ok()
     });
-    let shell = env::var_os("SHELL").filter(|shell| !shell.is_empty());
-    let shell = shell.unwrap_or_else(|| "/bin/sh".into());
-    let name = Path::new(&shell).file_name().unwrap_or(&shell);
     let mut command = match words {
         [program, words @ ..] => {
             let mut command = Command::new(program);
             command.args(words);
             command
         }
-        [] => {
-            let mut command = Command::new(&shell);
-            if shell_command.is_empty() {
-                let mut login = OsString::from("-");
-                login.push(name);
-                command.arg0(login);
-            } else {
-                command.arg0(name).arg("-c").arg(shell_command);
-            }
-            command
-        }
+        [] => shell(Some(shell_command.as_os_str()).filter(|command| !command.is_empty())),
     };
     // By the path as it is recorded, which may lead through links.
     command.envs(entered.map(|path| ("PWD", path)));
