@@ -27,13 +27,14 @@ pub struct UserOption {
 }
 
 /// All of them.
-pub const TABLE: [UserOption; 24] = [
+pub const TABLE: [UserOption; 25] = [
     row("@roster-binary", "", Reader::Scripts),
     row("@roster-install", "download", Reader::Scripts),
     row("@roster-release-url", "", Reader::Scripts),
     row("@roster-default-mode", "safe", Reader::Sync),
     row("@roster-modes", "safe yolo", Reader::Sync),
     row("@roster-command-", "", Reader::Restore),
+    row("@roster-again-", "", Reader::Restore),
     row("@roster-ignore", "", Reader::Sync),
     row("@roster-restore", "off", Reader::Sync),
     row("@roster-windows", "on", Reader::Windows),

@@ -10,12 +10,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, kill_process_group, waitid};
 use rustix::stdio::stdin;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr, tcsetpgrp};
 use tmux_roster::restore::RUN_IN_PANE;
+
+use super::output::visible;
 
 /// Another process of ours in the program's group: waits until that is in front and becomes it.
 const BECOME: &str = "--become";
@@ -23,51 +25,114 @@ const BECOME: &str = "--become";
 /// Another one: gives the terminal to a group. Who is behind may not take it.
 const GIVE: &str = "--give";
 
-/// The words behind the verb: `[--then COMMAND] -- PROGRAM ...`.
+/// How soon a launch command that cannot work fails.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// What is to be run, and what comes after.
+#[derive(Default)]
+struct Request<'a> {
+    words: &'a [OsString],
+    /// tmux's default-command.
+    default_command: Option<&'a OsStr>,
+    /// Of a launch command, the option that it comes from: it takes its pane with it, unless it
+    /// fails at once.
+    launch: Option<&'a OsStr>,
+    /// What is tried then, as one line of words.
+    otherwise: Option<&'a str>,
+}
+
+/// The words behind the verb: `[--launch OPTION [--or LINE]] [--then COMMAND] -- PROGRAM ...`.
 pub fn run_in_pane(args: &[OsString]) -> ExitCode {
     match args {
-        [stage, words @ ..] if stage == BECOME => become_program(words),
-        [give, group] if give == GIVE => give_terminal(group),
-        [then, command, dashes, words @ ..] if then == "--then" && dashes == "--" => {
-            run_and_stay(words, Some(command))
+        [stage, words @ ..] if stage == BECOME => return become_program(words),
+        [give, group] if give == GIVE => return give_terminal(group),
+        _ => {}
+    }
+    let (mut request, mut rest) = (Request::default(), args);
+    loop {
+        match rest {
+            [dashes, words @ ..] if dashes == "--" && !words.is_empty() => {
+                return run_and_stay(&Request { words, ..request });
+            }
+            [option, value, others @ ..] => {
+                match option.to_str() {
+                    Some("--launch") => request.launch = Some(value),
+                    Some("--or") => request.otherwise = value.to_str(),
+                    Some("--then") => request.default_command = Some(value),
+                    _ => return ExitCode::from(2),
+                }
+                rest = others;
+            }
+            _ => return ExitCode::from(2),
         }
-        [dashes, words @ ..] if dashes == "--" => run_and_stay(words, None),
-        _ => ExitCode::from(2),
     }
 }
 
-fn run_and_stay(words: &[OsString], then: Option<&OsStr>) -> ExitCode {
+fn run_and_stay(request: &Request<'_>) -> ExitCode {
     let Ok(found) = tcgetattr(stdin()) else {
         // No terminal: nobody would see a shell.
-        return words.first().map_or(ExitCode::from(2), |_| exec(words));
+        return exec(request.words);
     };
-    if let Some(mut program) = InFront::start(words) {
-        while program.wait() == Ended::Stopped {
-            let name = words.first().map(|word| base(word)).unwrap_or_default();
-            program.step_back(&found);
-            println!("{name} is stopped; leave this shell to come back to it");
-            if let Some(mut shell) = InFront::start_shell(then) {
-                // A shell that somebody stops goes on at once.
-                while shell.wait() == Ended::Stopped {
-                    shell.go_on();
-                }
-                shell.step_back(&found);
-                shell.reap();
-            }
-            program.go_on();
+    let began = Instant::now();
+    let status = run_in_front(request.words, request.default_command, &found);
+    if let Some(option) = request.launch {
+        if status == 0 || began.elapsed() > AT_ONCE {
+            return ExitCode::from(status);
         }
-        program.step_back(&found);
-        program.reap();
+        if let Some(Ok(words)) = request.otherwise.map(shell_words::split) {
+            let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+            if !words.is_empty() {
+                return run_and_stay(&Request { words: &words, otherwise: None, ..*request });
+            }
+        }
+        println!("{}", failed(option, request.words, status));
     }
-    let _ = shell(then).exec();
+    let _ = shell(request.default_command).exec();
     ExitCode::FAILURE
+}
+
+/// Says what failed, and that this is no end.
+fn failed(option: &OsStr, words: &[OsString], status: u8) -> String {
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let command = visible(&shell_words::join(words));
+    let option = visible(&option.to_string_lossy());
+    let from = if option.is_empty() { String::new() } else { format!(" ({option})") };
+    format!("roster: {command}{from} failed with status {status}; this is a shell instead")
+}
+
+/// Runs a program until it ends, and returns its status as a shell would have it.
+fn run_in_front(words: &[OsString], default_command: Option<&OsStr>, found: &Termios) -> u8 {
+    let Some(mut program) = InFront::start(words) else { return 126 };
+    loop {
+        match program.wait() {
+            Ended::Exited(status) => {
+                program.step_back(found);
+                program.reap();
+                return status;
+            }
+            Ended::Stopped => {
+                let name = words.first().map(|word| base(word)).unwrap_or_default();
+                program.step_back(found);
+                println!("{} is stopped; leave this shell to come back to it", visible(&name));
+                if let Some(mut shell) = InFront::start_shell(default_command) {
+                    // A shell that somebody stops goes on at once.
+                    while shell.wait() == Ended::Stopped {
+                        shell.go_on();
+                    }
+                    shell.step_back(found);
+                    shell.reap();
+                }
+                program.go_on();
+            }
+        }
+    }
 }
 
 /// How a look at a program ended.
 #[derive(PartialEq)]
 enum Ended {
     Stopped,
-    Exited,
+    Exited(u8),
 }
 
 /// A program in front.
@@ -111,7 +176,12 @@ impl InFront {
                     return Ended::Stopped;
                 }
                 Err(rustix::io::Errno::INTR) | Ok(None) => {}
-                Ok(Some(_)) | Err(_) => return Ended::Exited,
+                Ok(Some(status)) => {
+                    let by_signal = || status.terminating_signal().map(|signal| 128 + signal);
+                    let status = status.exit_status().or_else(by_signal).unwrap_or(1);
+                    return Ended::Exited(status.try_into().unwrap_or(1));
+                }
+                Err(_) => return Ended::Exited(1),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::conditions::Conditions;
-use super::launch::{Profiles, launch_command};
+use super::launch::{Launch, Profiles};
 use super::windows::WindowPlan;
 use crate::health;
 use crate::model::memory::{Displaced, Exact};
@@ -29,17 +29,19 @@ pub struct Blueprint {
     pub displaced: Option<Displaced>,
     /// Whether it starts somewhere else than where it belongs.
     pub is_elsewhere: bool,
-    /// The launch command; empty for tmux's default.
-    pub command: Vec<String>,
+    /// What is started in it.
+    pub launch: Launch,
     /// Its windows; none for one as tmux makes it.
     pub windows: Vec<WindowPlan>,
 }
 
-/// How a record is to be made: where, under which exact name, with which command.
+/// How a record is to be made: where, under which exact name, with which command; `again` if it is
+/// one that comes back.
 pub(super) fn blueprint(
     transaction: &Transaction<'_>,
     mut record: Session,
     profiles: &Profiles,
+    again: bool,
     warnings: &mut Vec<String>,
 ) -> Blueprint {
     let memory = &transaction.remembered.memory;
@@ -92,16 +94,8 @@ pub(super) fn blueprint(
             is_elsewhere = true;
         }
     }
-    let words = profiles.get(&record.mode).map_or(&[][..], Vec::as_slice);
-    let command = launch_command(words, &record).unwrap_or_else(|variable| {
-        warnings.push(format!(
-            "@roster-command-{} runs on another machine, whose shell would parse the value of \
-             ${variable} of {:?}: not started",
-            record.mode, record.name
-        ));
-        Vec::new()
-    });
-    Blueprint { name, workdir, displaced, is_elsewhere, command, record, windows: Vec::new() }
+    let launch = profiles.launch(&record, again, warnings);
+    Blueprint { name, workdir, displaced, is_elsewhere, launch, record, windows: Vec::new() }
 }
 
 /// The home folder, or the nearest one above that is there.
@@ -127,21 +121,6 @@ pub(super) fn nearest_directory(path: &[u8]) -> &Path {
 pub(super) fn made(line: &str) -> Option<(String, SessionId)> {
     let (uuid, id) = line.split_once(' ')?;
     Some((uuid.to_owned(), SessionId::parse(id)?))
-}
-
-/// The words that tmux is to start for the launch command of a session; none if it has none.
-pub(super) fn launch_words(blueprint: &Blueprint) -> Vec<Vec<u8>> {
-    let Some(first) = blueprint.command.first() else { return Vec::new() };
-    let pairs = blueprint.record.variables();
-    let pairs = pairs.iter().map(|(name, value)| format!("{name}={value}").into_bytes());
-    // More than one word is run without a shell, on every version.
-    let mut words: Vec<Vec<u8>> = std::iter::once(b"env".to_vec()).chain(pairs).collect();
-    if first.contains('=') {
-        // env would take it for one more variable; this sh gets it as an argument.
-        words.extend([b"sh".to_vec(), b"-c".to_vec(), br#"exec "$0" "$@""#.to_vec()]);
-    }
-    words.extend(blueprint.command.iter().map(|word| word.clone().into_bytes()));
-    words
 }
 
 /// Where a group has tmux spare the session that it makes. A hook, since a name is no sure target and
@@ -175,7 +154,7 @@ pub(super) fn new_session(
     }
     // More than one word is run without a shell, on every version.
     let start = conditions.start_in(&blueprint.workdir);
-    let command = launch_words(blueprint);
+    let command = blueprint.launch.in_pane(record);
     if !start.is_empty() || !command.is_empty() {
         words.push(b"--");
         words.extend(start);
@@ -195,7 +174,7 @@ pub(super) fn new_session(
     if conditions.spares() {
         lines.push(line(&[b"set-hook", b"-gu", SPARING]));
     }
-    if blueprint.command.is_empty() && !has_e {
+    if command.is_empty() && !has_e {
         for (name, _) in &record.variables()[..3] {
             lines.push(line(&[b"set-environment", b"-gu", name.as_bytes()]));
         }

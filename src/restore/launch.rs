@@ -2,15 +2,41 @@
 //! shell can read them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::windows::RUN_IN_PANE;
 
 use crate::model::session::Session;
 use crate::tmux::call;
 use crate::transaction::{SyncError, Transaction};
 
-/// The words of each mode's launch command, where it has one.
-pub(super) type Profiles = HashMap<String, Vec<String>>;
+/// What the modes of some records start.
+#[derive(Debug, Default)]
+pub(super) struct Profiles {
+    /// The words of the launch commands, by the names of the options.
+    commands: HashMap<String, Vec<String>>,
+    /// tmux's own option, for the shell that comes after a command that fails.
+    default_command: Vec<u8>,
+}
 
-/// The launch commands of the records' modes, asked for in one call.
+/// What is to be started in a session.
+#[derive(Debug, Clone, Default)]
+pub struct Launch {
+    /// The words; none for what tmux starts by itself.
+    pub words: Vec<String>,
+    /// What is tried once where that fails at once.
+    pub otherwise: Vec<String>,
+    /// The option that the words come from; empty if they were typed.
+    pub option: String,
+    /// tmux's option of that name.
+    pub default_command: Vec<u8>,
+}
+
+/// The option for a session that is made, and for one that comes back.
+const COMMAND: &str = "@roster-command-";
+const AGAIN: &str = "@roster-again-";
+
+/// The launch commands of the records' modes.
 ///
 /// # Errors
 /// tmux does not tell them.
@@ -26,23 +52,98 @@ pub(super) fn profiles(
     };
     let modes: BTreeSet<&str> =
         records.iter().map(|record| record.mode.as_str()).filter(is_option).collect();
-    let options: Vec<String> = modes.iter().map(|mode| format!("@roster-command-{mode}")).collect();
-    let names: Vec<&str> = options.iter().map(String::as_str).collect();
+    let of_mode = |mode: &&str| [format!("{COMMAND}{mode}"), format!("{AGAIN}{mode}")];
+    let options: Vec<String> = modes.iter().flat_map(of_mode).collect();
+    let names: Vec<&str> = options.iter().map(String::as_str).chain(["default-command"]).collect();
     let mut values = Vec::new();
     for some in names.chunks(50) {
         values.extend(call::options(&transaction.place().tmux, some, transaction.deadline())?);
     }
-    let mut profiles = Profiles::new();
-    for ((mode, option), value) in modes.iter().zip(&options).zip(values) {
+    let default_command = values.pop().unwrap_or_default();
+    let mut commands = HashMap::new();
+    for (option, value) in options.into_iter().zip(values) {
         match shell_words::split(&String::from_utf8_lossy(&value)) {
-            Ok(words) => drop(profiles.insert((*mode).to_owned(), words)),
+            Ok(words) => drop(commands.insert(option, words)),
             Err(error) => {
                 let text = format!("{option} cannot be split into words ({error}): not started");
                 warnings.push(text);
             }
         }
     }
-    Ok(profiles)
+    Ok(Profiles { commands, default_command })
+}
+
+impl Profiles {
+    /// What a session's mode starts in it, where it is made, or comes back: then that fails at once,
+    /// what it starts in a new one is tried.
+    pub(super) fn launch(
+        &self,
+        record: &Session,
+        again: bool,
+        warnings: &mut Vec<String>,
+    ) -> Launch {
+        let mut expanded = |option: &str| {
+            let words = self.commands.get(option).map_or(&[][..], Vec::as_slice);
+            launch_command(words, record).unwrap_or_else(|variable| {
+                warnings.push(format!(
+                    "{option} runs on another machine, whose shell would parse the value of \
+                     ${variable} of {:?}: not started",
+                    record.name
+                ));
+                Vec::new()
+            })
+        };
+        let (first, second) =
+            (format!("{AGAIN}{}", record.mode), format!("{COMMAND}{}", record.mode));
+        let words = if again { expanded(&first) } else { Vec::new() };
+        let otherwise = expanded(&second);
+        let default_command = self.default_command.clone();
+        match words.is_empty() {
+            true => {
+                Launch { words: otherwise, otherwise: Vec::new(), option: second, default_command }
+            }
+            false => Launch { words, otherwise, option: first, default_command },
+        }
+    }
+
+    /// What somebody typed instead.
+    pub(super) fn typed(&self, words: &[String]) -> Launch {
+        let default_command = self.default_command.clone();
+        Launch { words: words.to_vec(), default_command, ..Launch::default() }
+    }
+}
+
+impl Launch {
+    /// The words that tmux is to start in a pane, in the environment of that session.
+    pub(super) fn in_pane(&self, record: &Session) -> Vec<Vec<u8>> {
+        if self.words.is_empty() {
+            return Vec::new();
+        }
+        let pairs = record.variables();
+        let pairs = pairs.iter().map(|(name, value)| format!("{name}={value}").into_bytes());
+        // More than one word is run without a shell, on every version.
+        let mut all: Vec<Vec<u8>> = std::iter::once(b"env".to_vec()).chain(pairs).collect();
+        let own = std::env::current_exe().ok().filter(|own| own.is_file());
+        let first = own.as_ref().map_or(self.words[0].as_bytes(), |own| own.as_os_str().as_bytes());
+        if first.contains(&b'=') {
+            // env would take it for one more variable; this sh gets it as an argument.
+            all.extend([b"sh".to_vec(), b"-c".to_vec(), br#"exec "$0" "$@""#.to_vec()]);
+        }
+        if let Some(own) = own {
+            all.extend([own.into_os_string().into_vec(), RUN_IN_PANE.into()]);
+            all.extend([b"--launch".to_vec(), self.option.clone().into_bytes()]);
+            if !self.otherwise.is_empty() {
+                let otherwise = shell_words::join(&self.otherwise).into_bytes();
+                all.extend([b"--or".to_vec(), otherwise]);
+            }
+            if !self.default_command.is_empty() {
+                all.extend([b"--then".to_vec(), self.default_command.clone()]);
+            }
+            all.push(b"--".to_vec());
+        }
+        all.extend(self.words.iter().map(|word| word.clone().into_bytes()));
+        all
+    }
 }
 
 /// Programs that make one line of their arguments for a shell of another machine.

@@ -131,6 +131,8 @@ fn carry_out(
     if records.is_empty() {
         return Ok(());
     }
+    // One that comes back has a status.
+    let is_new = status.is_empty();
     let profiles = profiles(transaction, &records, &mut done.warnings)?;
     let mut recorded = match wanted.bare {
         true => Recorded::default(),
@@ -147,9 +149,10 @@ fn carry_out(
             && (blueprints.len() == from || !transaction.is_late())
         {
             let Some(record) = records.next() else { break };
-            let mut blueprint = blueprint(transaction, record, &profiles, &mut done.warnings);
+            let mut blueprint =
+                blueprint(transaction, record, &profiles, !is_new, &mut done.warnings);
             if !wanted.command.is_empty() {
-                blueprint.command = wanted.command.to_vec();
+                blueprint.launch = profiles.typed(wanted.command);
             }
             blueprint.windows = recorded.plan(&blueprint, &mut done.warnings);
             blueprints.push(blueprint);
@@ -170,7 +173,7 @@ fn carry_out(
     }
     // One whose command ended at once leaves no record of a session that never was. What cannot be
     // started at all is seen to have ended only once it was tried.
-    if blueprints.iter().any(|blueprint| !blueprint.command.is_empty()) {
+    if blueprints.iter().any(|blueprint| !blueprint.launch.words.is_empty()) {
         std::thread::sleep(START);
     }
     transaction.look_again()?;
@@ -223,7 +226,7 @@ fn carry_out(
         done.notes.extend(conditions.notes());
     }
     for blueprint in blueprints.iter().filter(|b| !lives.contains(&b.record.uuid)) {
-        let what = match blueprint.command.as_slice() {
+        let what = match blueprint.launch.words.as_slice() {
             [] => "its shell".to_owned(),
             words => format!("its command {:?}", shell_words::join(words)),
         };

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::blueprint::{Blueprint, launch_words, nearest_directory};
+use super::blueprint::{Blueprint, nearest_directory};
 use super::launch::launch_command;
 use crate::config::{RESUME, WindowPolicy};
 use crate::health;
@@ -123,8 +123,8 @@ impl Recorded {
         windows.retain(|window| living.is_none_or(|(_, living)| !living.contains(&window.id)));
         // The pane that the session began with has its launch command.
         let panes = windows.iter().flat_map(|window| &window.panes);
-        let first = panes.map(|pane| pane.id).min().filter(|_| !blueprint.command.is_empty());
-        let first = first.map(|first| (first, launch_words(blueprint)));
+        let first = panes.map(|pane| pane.id).min().filter(|_| !blueprint.launch.words.is_empty());
+        let first = first.map(|first| (first, blueprint.launch.in_pane(&blueprint.record)));
         let mut missing = BTreeSet::new();
         let (record, workdir) = (&blueprint.record, &blueprint.workdir);
         let plans = windows.into_iter().map(|window| {
