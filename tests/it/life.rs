@@ -511,7 +511,7 @@ fn what_cannot_be_restored_under_another_name_keeps_its_own() {
     let server = five();
     let uuid = server.uuid("w");
     lose_all(&server);
-    server.tmux(&["set-option", "-g", "@roster-command-yolo", "/nowhere/nothing"]);
+    server.tmux(&["set-hook", "-g", "after-new-session", "kill-session"]);
     assert_eq!(server.try_roster(&["restore", "w", "--as", "ww"]).status.code(), Some(1));
     assert_eq!(names_in(&server, "lost"), ["v", "w", "x", "y", "z"]);
     assert_eq!(server.uuid("w"), uuid);
@@ -726,7 +726,7 @@ fn what_cannot_be_reopened_stays_closed() {
         let names = rows.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap());
         names.map(str::to_owned).collect::<Vec<_>>()
     };
-    server.tmux(&["set-option", "-g", "@roster-command-yolo", "/nowhere/nothing"]);
+    server.tmux(&["set-hook", "-g", "after-new-session", "kill-session"]);
     let fails = || {
         let output = server.try_roster(&["reopen", "y"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -742,7 +742,7 @@ fn what_cannot_be_reopened_stays_closed() {
     }
     fails();
     assert_eq!(closed(), ["x", "w", "v", "z", "y"]);
-    server.tmux(&["set-option", "-gu", "@roster-command-yolo"]);
+    server.tmux(&["set-hook", "-gu", "after-new-session"]);
     server.roster(&["reopen", "y"]);
     server.wait_until_quiet();
     assert_eq!(names_in(&server, "live"), ["y"]);
@@ -1129,7 +1129,7 @@ fn a_newer_registry_or_list_of_closed_sessions_is_refused_and_untouched() {
 fn a_new_session_whose_command_ends_at_once_leaves_no_record() {
     let server = five();
     let before = server.registry();
-    for command in ["false", "/nowhere/nothing"] {
+    for command in ["true", "/bin/true"] {
         // On a machine that is busy it may not have begun when it is looked for.
         let ended_at_once = || {
             let output = server.try_roster(&["new", "-d", "gone", "--", command]);
