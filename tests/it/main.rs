@@ -20,6 +20,7 @@ mod met;
 mod pick;
 mod plugin;
 mod reconcile;
+mod reopened;
 mod secure;
 mod store;
 mod tidy;

@@ -1,0 +1,198 @@
+//! Windows that were closed by mistake, and what comes back with its own command.
+
+use std::time::Duration;
+
+use tmux_roster::model::windows::Windows;
+
+use crate::env::{Server, script, wait_at_most, wait_for};
+
+/// What is recorded of windows, once that is so.
+fn recorded(server: &Server, what: &str, is_so: impl Fn(&Windows) -> bool) -> Windows {
+    let path = server.registry_path().with_file_name("windows.json");
+    let read = || serde_json::from_slice::<Windows>(&std::fs::read(&path).ok()?).ok();
+    let limit = Duration::from_secs(40);
+    wait_at_most(
+        limit,
+        || read().filter(|windows| is_so(windows)),
+        || format!("{what}: {:#?}", read()),
+    )
+}
+
+/// A session with a window of two panes beside its first.
+fn with_logs(config: &str) -> Server {
+    let server = Server::with_plugin(config);
+    server.tmux(&["new-session", "-d", "-s", "api", "-x", "100", "-y", "40"]);
+    server.tmux(&["new-window", "-d", "-t", "=api:5", "-n", "logs", "-c", "/usr"]);
+    server.tmux(&["split-window", "-d", "-h", "-t", "=api:5", "-c", "/etc"]);
+    server.wait_for_names(&["api"]);
+    recorded(&server, "both windows", |windows| has_windows(windows, &[0, 5]));
+    server
+}
+
+fn has_windows(windows: &Windows, indexes: &[u32]) -> bool {
+    windows.sessions.values().any(|session| {
+        let here = session.windows.iter().map(|window| window.index);
+        session.here && here.eq(indexes.iter().copied())
+    })
+}
+
+/// The windows of all sessions, as tmux has them.
+fn windows(server: &Server) -> Vec<String> {
+    let format = "#{session_name}:#{window_index} #{window_name} #{window_panes} #{window_width}x#{window_height} #{window_active}";
+    server.tmux(&["list-windows", "-a", "-F", format]).lines().map(str::to_owned).collect()
+}
+
+fn directories(server: &Server, window: &str) -> Vec<String> {
+    let listed = server.tmux(&["list-panes", "-t", window, "-F", "#{pane_current_path}"]);
+    listed.lines().map(str::to_owned).collect()
+}
+
+fn fails(server: &Server, args: &[&str]) -> String {
+    let output = server.try_roster(args);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_closed_window_comes_back_where_it_was() {
+    let server = with_logs("");
+    let before = windows(&server);
+    server.tmux(&["kill-window", "-t", "=api:5"]);
+    // At once: nobody waits until the server has outlived it.
+    assert_eq!(server.roster(&["reopen", "--window"]).trim(), "reopened window 5 (logs) of api");
+    let after = windows(&server);
+    assert_eq!(after.len(), before.len());
+    assert_eq!(after[1], before[1].replace(" 0", " 1"), "and is the current one");
+    let here = || (directories(&server, "=api:5") == ["/usr", "/etc"]).then_some(());
+    wait_for(here, || format!("{:?}", directories(&server, "=api:5")));
+    // It is not closed any more, now or later.
+    assert!(fails(&server, &["reopen", "--window"]).contains("no window was closed"));
+    let settled = |windows: &Windows| has_windows(windows, &[0, 5]) && windows.last_loss.is_none();
+    assert_eq!(recorded(&server, "all is well", settled).closed, []);
+}
+
+#[test]
+fn a_closed_window_is_believed_and_kept_and_its_index_may_be_taken() {
+    let server = with_logs("");
+    server.tmux(&["kill-window", "-t", "=api:5"]);
+    let closed = recorded(&server, "the closed window", |windows| windows.closed.len() == 1);
+    assert_eq!(closed.closed[0].window.panes.len(), 2);
+    server.tmux(&["new-window", "-d", "-t", "=api:5", "-n", "other"]);
+    server.tmux(&["new-session", "-d", "-s", "second"]);
+    server.wait_for_names(&["api", "second"]);
+    assert!(fails(&server, &["reopen", "--window", "second"]).contains("no window of \"second\""));
+    assert_eq!(
+        server.roster(&["reopen", "--window", "api"]).trim(),
+        "reopened window 6 (logs) of api"
+    );
+    // A session that is gone comes back with it.
+    recorded(&server, "three windows", |windows| has_windows(windows, &[0, 5, 6]));
+    server.tmux(&["kill-window", "-t", "=api:6"]);
+    recorded(&server, "the closed window", |windows| windows.closed.len() == 1);
+    server.roster(&["kill", "api"]);
+    assert_eq!(server.roster(&["reopen", "--window"]).trim(), "reopened window 6 (logs) of api");
+    let back: Vec<String> = windows(&server);
+    let count = back.iter().filter(|window| window.starts_with("api:")).count();
+    assert_eq!(count, 3, "{back:?}");
+}
+
+#[test]
+fn plain_reopen_brings_back_what_was_closed_last() {
+    let server = with_logs("");
+    server.tmux(&["new-session", "-d", "-s", "second"]);
+    server.wait_for_names(&["api", "second"]);
+    server.roster(&["kill", "second"]);
+    // Until it has been there for a while, a window is not what people miss.
+    let lasted = |windows: &Windows| {
+        let logs = windows.sessions.values().flat_map(|session| &session.windows);
+        let logs = logs.filter(|window| window.index == 5).map(|window| window.since);
+        logs.into_iter().all(|since| tmux_roster::Timestamp::now().seconds_since(since) > 10.5)
+    };
+    recorded(&server, "a window that lasted", lasted);
+    server.tmux(&["kill-window", "-t", "=api:5"]);
+    assert_eq!(server.roster(&["reopen"]).trim(), "reopened window 5 (logs) of api");
+    assert_eq!(server.roster(&["reopen"]).trim(), "reopened second");
+    // One that was made for a command is none either.
+    server.tmux(&["new-window", "-d", "-t", "=api:7", "sleep 1000"]);
+    recorded(&server, "the command", |windows| has_windows(windows, &[0, 5, 7]));
+    server.tmux(&["kill-window", "-t", "=api:7"]);
+    assert!(fails(&server, &["reopen"]).contains("no closed session"));
+}
+
+#[test]
+fn what_was_moved_or_linked_or_is_not_wanted_is_no_closed_window() {
+    let server = with_logs("");
+    server.tmux(&["new-session", "-d", "-s", "second"]);
+    server.tmux(&["move-window", "-d", "-s", "=api:5", "-t", "=second:9"]);
+    server.tmux(&["link-window", "-d", "-s", "=api:0", "-t", "=second:3"]);
+    recorded(&server, "the move", |windows| has_windows(windows, &[0, 3, 9]));
+    server.tmux(&["unlink-window", "-t", "=second:3"]);
+    recorded(&server, "the unlinking", |windows| has_windows(windows, &[0, 9]));
+    assert!(fails(&server, &["reopen", "--window"]).contains("no window was closed"));
+    server.tmux(&["set-option", "-g", "@roster-closed-windows", "off"]);
+    server.tmux(&["kill-window", "-t", "=second:9"]);
+    let over = |windows: &Windows| has_windows(windows, &[0]) && windows.last_loss.is_none();
+    assert_eq!(recorded(&server, "the end of the window", over).closed, []);
+}
+
+#[test]
+fn a_launch_command_that_fails_at_once_leaves_a_shell_that_says_so() {
+    let server = Server::with_plugin("set -g @roster-command-yolo 'sh -c \"exit 3\" x \"a b\"'\n");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    let said = |name: &str, text: &str| {
+        let target = format!("={name}:");
+        let looks = || server.screen(&target).contains(text).then_some(());
+        wait_for(looks, || server.screen(&target));
+        server.tmux(&["send-keys", "-t", &target, "echo s$((40+2))", "Enter"]);
+        let looks = || server.screen(&target).contains("s42").then_some(());
+        wait_for(looks, || server.screen(&target));
+    };
+    server.roster(&["new", "-d", "bad", "-m", "yolo"]);
+    said("bad", "(@roster-command-yolo) failed with status 3; this is a shell instead");
+    server.roster(&["new", "-d", "typed", "--", "/nowhere/nothing"]);
+    said("typed", "/nowhere/nothing failed with status 127; this is a shell instead");
+    server.roster(&["kill", "bad"]);
+    server.roster(&["reopen", "bad"]);
+    said("bad", "failed with status 3");
+}
+
+/// An agent that takes an id for a new conversation, and goes on with one that it knows.
+#[test]
+fn what_comes_back_is_started_again_and_else_as_new() {
+    let server = Server::with_config("");
+    let (agent, known) = (server.path("agent"), server.path("known"));
+    let known_is = known.display();
+    script(
+        &agent,
+        &format!(
+            "case $1 in\n\
+             --session-id) [ ! -e '{known_is}' ] || exit 1; : >'{known_is}' ;;\n\
+             --resume) [ -e '{known_is}' ] || exit 1 ;;\n\
+             esac\n\
+             echo \"$1 $2\"; exec sleep 1000"
+        ),
+    );
+    let agent = agent.display();
+    server.write_config(&format!(
+        "set -g @roster-command-yolo '{agent} --session-id $ROSTER_UUID'\n\
+         set -g @roster-again-yolo '{agent} --resume $ROSTER_UUID'\n\
+         run-shell '{}/plugin.tmux'\n",
+        env!("CARGO_MANIFEST_DIR")
+    ));
+    server.roster(&["new", "-d", "one", "-m", "yolo"]);
+    let uuid = server.uuid("one");
+    let says = |what: &str| {
+        let text = format!("{what} {uuid}");
+        let looks = || server.screen("=one:").contains(&text).then_some(());
+        wait_for(looks, || server.screen("=one:"));
+    };
+    says("--session-id");
+    server.roster(&["kill", "one"]);
+    server.roster(&["reopen", "one"]);
+    says("--resume");
+    server.roster(&["kill", "one"]);
+    std::fs::remove_file(&known).unwrap();
+    server.roster(&["reopen", "one"]);
+    says("--session-id");
+}
