@@ -7,6 +7,7 @@
 pub mod glob;
 pub mod host;
 pub mod in_step;
+pub mod layout;
 pub mod memory;
 pub mod name;
 pub mod policy;

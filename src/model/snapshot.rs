@@ -14,9 +14,7 @@ pub struct SessionId(pub u32);
 impl SessionId {
     /// Reads `$3`.
     pub fn parse(text: &str) -> Option<SessionId> {
-        let digits = text.strip_prefix('$')?;
-        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        plain.then(|| digits.parse().ok().map(SessionId))?
+        number(text.strip_prefix('$')?).map(SessionId)
     }
 }
 
@@ -37,6 +35,28 @@ impl<'de> Deserialize<'de> for SessionId {
         let text = String::deserialize(deserializer)?;
         SessionId::parse(&text).ok_or_else(|| de::Error::custom("not a session id"))
     }
+}
+
+/// A pane's id in tmux, `%3`: unique while its server lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PaneId(pub u32);
+
+impl PaneId {
+    /// Reads `%3`.
+    pub fn parse(text: &str) -> Option<PaneId> {
+        number(text.strip_prefix('%')?).map(PaneId)
+    }
+}
+
+impl fmt::Display for PaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%{}", self.0)
+    }
+}
+
+/// A number in plain digits, without a sign.
+fn number(digits: &str) -> Option<u32> {
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 /// Which run of a server this is: a restarted server has another one.
