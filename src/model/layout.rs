@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::snapshot::PaneId;
 
-/// The most bytes that a layout has. tmux prints no more, nor half a layout in so many.
+/// The most bytes that a layout has: tmux has as many for it.
 pub const MAX_LAYOUT_BYTES: usize = 8192;
 
 /// How deep cells may lie in each other. tmux has no limit but the size of the window.
@@ -31,8 +31,8 @@ pub enum LayoutError {
     Malformed,
     /// The checksum is that of another text.
     WrongChecksum,
-    /// The cells do not fill the window exactly. So it is too in a zoomed window with floating panes:
-    /// tmux does not tell then which these are.
+    /// The cells do not fill the window exactly. So it is where tmux does not tell which panes float,
+    /// as in a zoomed window, or where a window is too small for its panes.
     WrongSizes,
     /// All panes float.
     OnlyFloating,
@@ -333,7 +333,7 @@ impl Reader<'_> {
         Ok(Cell { size: [width, height], at: [left, top], inside })
     }
 
-    /// The cells of one: never one alone, which tmux would put in its place.
+    /// The cells of one: tmux makes none with a single one.
     fn siblings(&mut self, close: char, depth: usize) -> Result<Vec<Cell>, LayoutError> {
         let cells = self.cells(close, depth)?;
         if cells.len() > 1 { Ok(cells) } else { Err(LayoutError::Malformed) }
@@ -437,12 +437,15 @@ mod tests {
 
     #[test]
     fn a_record_has_normalised_layouts_alone() {
-        let live: LiveLayout = "44f9,100x40,0,0{50x40,0,0[50x20,0,0,0,50x19,0,21,1],49x40,51,0{24x40,51,0,2,24x40,76,0,3}}".parse().unwrap();
-        assert_eq!(live.panes(), [PaneId(7), PaneId(4)]);
+        // From 3.7c, after a join-pane.
+        let cells = "50x40,0,0[50x10,0,0,0,50x9,0,11,2,50x19,0,21,1],49x40,51,0,3";
+        let live: LiveLayout = format!("13ba,100x40,0,0{{{cells}}}").parse().unwrap();
+        assert_eq!(live.panes(), [0, 2, 1, 3].map(PaneId));
         let layout = live.normalised();
+        let cells = "50x40,0,0[50x10,0,0,0,50x9,0,11,1,50x19,0,21,2],49x40,51,0,3";
         let text = layout.to_string();
-        assert_eq!(text, "c195,159x48,0,0{79x48,0,0,0,79x48,80,0,1}");
-        assert_eq!((layout.cells(), layout.width(), layout.height()), (2, 159, 48));
+        assert_eq!(text.split_once(',').unwrap().1, format!("100x40,0,0{{{cells}}}"));
+        assert_eq!((layout.cells(), layout.width(), layout.height()), (4, 100, 40));
         assert_eq!(text.parse(), Ok(layout));
         let swapped = "5x1,0,0{2x1,0,0,1,2x1,3,0,0}";
         let floating = "5x1,0,0{2x1,0,0,0,2x1,3,0,1,2x1,0,0,2}<2x1,0,0,2>";

@@ -7,6 +7,7 @@ use std::process::Command;
 use proptest::prelude::*;
 use tmux_roster::Timestamp;
 use tmux_roster::config::{OPTIONS, Settings};
+use tmux_roster::model::layout::LiveLayout;
 use tmux_roster::model::policy::Policy;
 use tmux_roster::model::reconcile::reconcile;
 use tmux_roster::model::registry::Registry;
@@ -180,6 +181,21 @@ proptest! {
         let server = ServerId { pid: 12, start_time: 34 };
         let _ = query::oldest_panes("~x~", server, &bytes);
         let _ = Version::parse(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn any_text_is_a_layout_or_an_error(
+        body in pieces(&["5x1,0,0", ",0", ",7", "2x1,3,0", "{", "}", "[", "]", "<", ">", "-1", "x"])
+    ) {
+        let body = String::from_utf8_lossy(&body);
+        let add = |sum: u16, byte: u8| sum.rotate_right(1).wrapping_add(byte.into());
+        let sum = body.bytes().fold(0, add);
+        for text in [body.to_string(), format!("{sum:04x},{body}")] {
+            if let Ok(live) = text.parse::<LiveLayout>() {
+                let layout = live.normalised();
+                prop_assert_eq!(layout.to_string().parse(), Ok(layout));
+            }
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod hostile;
 mod hosts;
 mod install;
 mod killed;
+mod layout;
 mod life;
 mod met;
 mod pick;
