@@ -395,8 +395,11 @@ impl Settings {
         if !matches!(restore.as_str(), "" | "on" | "off") {
             complaints.push(format!("@roster-restore is {restore:?}, not on or off: using off"));
         }
-        let mut windows =
-            WindowPolicy { records: text("@roster-windows") != "off", ..WindowPolicy::default() };
+        let records = text("@roster-windows");
+        if !matches!(records.as_str(), "" | "on" | "off") {
+            complaints.push(format!("@roster-windows is {records:?}, not on or off: using on"));
+        }
+        let mut windows = WindowPolicy { records: records != "off", ..WindowPolicy::default() };
         match text("@roster-programs").trim() {
             "" => {}
             "none" => windows.programs.clear(),

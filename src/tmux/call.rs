@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::query::{self, Answer, Query};
+use super::query::{self, Answer, Panes, Query};
 use super::{Output, Tmux, TmuxError};
 
 /// What `display-message` says before tmux 3.2 where there is no session at all.
@@ -19,7 +19,20 @@ pub fn ask(
     deadline: Instant,
 ) -> Result<Answer, TmuxError> {
     let mark = query::new_mark();
-    let query = Query { mark: &mark, clear: None, hooks, panes: None, options };
+    ask_until(tmux, Query { mark: &mark, clear: None, hooks, panes: None, options }, deadline)
+}
+
+/// Asks tmux what lives, down to the panes.
+///
+/// # Errors
+/// tmux fails.
+pub fn ask_for_panes(tmux: &Tmux, panes: Panes, deadline: Instant) -> Result<Answer, TmuxError> {
+    let mark = query::new_mark();
+    let query = Query { mark: &mark, clear: None, hooks: false, panes: Some(panes), options: &[] };
+    ask_until(tmux, query, deadline)
+}
+
+fn ask_until(tmux: &Tmux, query: Query<'_>, deadline: Instant) -> Result<Answer, TmuxError> {
     loop {
         let output = tmux.start(&query::args(query))?.finish(deadline)?;
         match query::parse(query, &output.stdout) {
