@@ -21,6 +21,7 @@ mod pick;
 mod plugin;
 mod reconcile;
 mod secure;
+mod shown;
 mod store;
 mod tidy;
 mod together;
