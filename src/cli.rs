@@ -115,6 +115,7 @@ pub enum InternalVerb {
 pub enum Verb {
     List(List),
     Show(Show),
+    Windows(Windows),
     Names(Names),
     Path(PathOf),
     Sync(Sync),
@@ -171,6 +172,26 @@ pub struct Show {
     /// the session
     #[argh(positional)]
     pub name: String,
+}
+
+/// print the windows of a session (default: all live and lost sessions) for scripts
+#[derive(ArgsInfo, FromArgs)]
+#[argh(
+    subcommand,
+    name = "windows",
+    example = "roster windows work | cut -f 7",
+    note = "One line for each pane, with tabs between: session, window index, window name, pane (from 0),
+1 if it is the current window, 1 if it is the window's active pane, directory, program. A window
+that tmux names by itself has the name -, an unknown directory is - too.",
+    help_triggers("-h", "--help")
+)]
+pub struct Windows {
+    /// print a JSON array
+    #[argh(switch)]
+    pub json: bool,
+    /// the session
+    #[argh(positional)]
+    pub name: Option<String>,
 }
 
 /// print the names of live and lost sessions, one per line

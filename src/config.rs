@@ -478,6 +478,12 @@ impl Settings {
         if !matches!(restore.as_str(), "" | "on" | "off") {
             complaints.push(format!("@roster-restore is {restore:?}, not on or off: using off"));
         }
+        for option in ["@roster-windows", "@roster-closed-windows"] {
+            let value = text(option);
+            if !matches!(value.as_str(), "" | "on" | "off") {
+                complaints.push(format!("{option} is {value:?}, not on or off: using on"));
+            }
+        }
         let windows = WindowPolicy::parse(
             &text("@roster-windows"),
             &text("@roster-programs"),

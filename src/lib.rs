@@ -54,7 +54,7 @@ Each imports only those above it (`tests/it/tidy.rs`, `ORDER`); the program impo
 | [`tmux`] | every call of tmux, every escaping, and what is known of its versions |
 | [`config`] | environment and tmux options in, typed values out |
 | [`log`], [`health`], [`host`], [`directories`], [`panes`] | what else is asked of the system |
-| [`persist`] | the three files together, and what damage does |
+| [`persist`] | the four files together, and what damage does |
 | [`event_scripts`] | the user's scripts |
 | [`transaction`] | the one flow from lock to effects |
 | [`restore`] | making sessions anew |
@@ -71,6 +71,9 @@ Each imports only those above it (`tests/it/tidy.rs`, `ORDER`); the program impo
   after the last close of a burst, or for ten minutes after this one; if the server ends before, it
   was a loss.
 - **unreachable**: it lives in a server whose socket is gone. It is neither lost nor made again.
+
+What sessions are made of, windows.json has: of a live one as last seen, of a lost or closed one what
+comes back with it. There a loss is no change until the server has outlived it, as with closes.
 
 A state follows from registry, memory and snapshot; no record has it. A clone (a member of a session
 group that is not its first) is recorded while it lives, and leaves nothing.
@@ -117,7 +120,7 @@ group that is not its first) is recorded while it lives, and leaves nothing.
    [seen it all](transaction::throttle::is_done_by_another) meanwhile.
 3. [`Transaction::begin_locked`](transaction::Transaction::begin_locked) starts
    [the query](tmux::query::args), which also takes the mark away, and meanwhile
-   [loads](persist::load) the three files as [`Remembered`](model::remembered::Remembered). The
+   [loads](persist::load) three of the files as [`Remembered`](model::remembered::Remembered). The
    answer becomes a [`Snapshot`](model::snapshot::Snapshot).
 4. [`bring_into_step`](transaction::Transaction::bring_into_step) first makes sure that the memory
    is [of this server](transaction::tell_servers_apart), and stops if all is in step. Else
@@ -131,6 +134,12 @@ group that is not its first) is recorded while it lives, and leaves nothing.
 7. If the server has just started, [what it lost](restore::at_start) is restored if the user wants
    that. The lock is released. A job that failed, or had no time left, asks for
    [another look](transaction::look::look_later).
+
+Had a window changed, the hook would have set another mark, and started `@roster_late`: `roster sync
+--hook --windows`. That job [waits](transaction::pace::wait_for_look) a second for what else happens,
+or longer where tmux needs long to answer. Then it goes the same way, but asks for all panes as well,
+learns [from the system](panes::look) what runs in them, and at the end
+[compares](model::windows::note) that with windows.json, which no other sync reads.
 "#
 )]
 #![allow(rustdoc::private_intra_doc_links, reason = "the way of an event leads inside")]

@@ -59,7 +59,11 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
         Trigger::Reader => transaction.bring_into_step()?,
         _ => bring_into_step_and_restore(&mut transaction)?,
     };
-    if at_windows {
+    // Whoever asked again meanwhile asked for sessions alone; and where the options are not known,
+    // neither is whether anything is to be recorded.
+    let answer = &transaction.answer;
+    let has_panes = !answer.panes.is_empty() || answer.snapshot.sessions.is_empty();
+    if at_windows && has_panes && transaction.settings.plugin_is_loaded {
         transaction.record_windows()?;
     }
     report.mended = transaction.mended.take();

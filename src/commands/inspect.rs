@@ -11,15 +11,16 @@ use tmux_roster::model::memory::Unreachable;
 use tmux_roster::model::reconcile::{Plan, end_with_server};
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
-use tmux_roster::model::snapshot::{LiveSession, SessionId};
+use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId};
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, Version};
 use tmux_roster::transaction::{self, SyncError, Trigger};
 use tmux_roster::{Session, Store, StoreError, Timestamp, directories, files, host, persist, sync};
 
 use super::context::{Context, Failure, Outcome, store_of};
-use super::output::{age, json, layout, print, print_path, tilde, visible, warn};
+use super::output::{age, json, layout, print, print_path, terminal_columns, tilde, visible, warn};
 use super::target::{Target, not_found};
+use super::windows::{JsonWindow, NOTHING, Recorded, block, json_windows};
 use crate::cli;
 
 /// What a session is; the documentation of the library (src/lib.rs) says what each state means.
@@ -88,6 +89,8 @@ impl Row {
 pub struct View {
     pub rows: Vec<Row>,
     pub version: Version,
+    /// The server that answered.
+    pub server: Option<ServerId>,
 }
 
 impl View {
@@ -148,7 +151,8 @@ pub fn view(place: &Place) -> Result<View, Failure> {
         }
     }
     let version = Version::parse(&answer.version);
-    Ok(View { rows: rows(planned, &answer), version })
+    let server = Some(answer.snapshot.server);
+    Ok(View { rows: rows(planned, &answer), version, server })
 }
 
 /// What tmux says; nothing where there is no server, or before 3.2 one without sessions.
@@ -255,7 +259,7 @@ pub fn without_server(mut remembered: Remembered) -> View {
     }
     let runs = |o: &Unreachable| host::is_running(o.server, o.started, None, &here);
     remembered.memory.unreachable.retain(runs);
-    View { rows: rows_with(remembered, |_| None), version: Version::parse("") }
+    View { rows: rows_with(remembered, |_| None), version: Version::parse(""), server: None }
 }
 
 /// A row as scripts get it.
@@ -274,10 +278,12 @@ struct JsonRow<'a> {
     closed_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<&'a str>,
+    /// None if nothing is recorded of them.
+    windows: Vec<JsonWindow>,
 }
 
-impl<'a> From<&'a Row> for JsonRow<'a> {
-    fn from(row: &'a Row) -> Self {
+impl<'a> JsonRow<'a> {
+    fn new(row: &'a Row, windows: Vec<JsonWindow>) -> Self {
         let session = &row.session;
         JsonRow {
             name: &session.name,
@@ -291,6 +297,7 @@ impl<'a> From<&'a Row> for JsonRow<'a> {
             state: row.state,
             closed_at: row.closed_at,
             waits_for: row.waits_for.as_deref(),
+            windows,
         }
     }
 }
@@ -317,41 +324,52 @@ pub fn list(context: &Context, args: &cli::List) -> Outcome {
             return Err(Failure::Usage(message));
         }
     };
-    let mut rows = rows_in(context, wanted)?;
-    rows.sort_by(|a, b| order(&a.session, &b.session));
-    print_rows(context, &rows, "ATTACHED", args.json)
+    let place = context.place()?;
+    let mut view = view_in(&place, wanted)?;
+    view.rows.sort_by(|a, b| order(&a.session, &b.session));
+    print_rows(context, &place, &view, "ATTACHED", args.json)
 }
 
-/// The rows in a state, or all but the closed ones.
-fn rows_in(context: &Context, wanted: Option<State>) -> Result<Vec<Row>, Failure> {
-    let place = context.place()?;
+/// The view with the rows in a state, or with all but the closed ones.
+fn view_in(place: &Place, wanted: Option<State>) -> Result<View, Failure> {
     if wanted == Some(State::Closed) {
         // The view has none where that list is damaged.
-        persist::read_closed(&place)?;
+        persist::read_closed(place)?;
     }
-    let mut rows = view(&place)?.rows;
-    rows.retain(|row| match wanted {
+    let mut view = view(place)?;
+    view.rows.retain(|row| match wanted {
         Some(state) => row.state == state,
         None => row.state != State::Closed,
     });
-    Ok(rows)
+    Ok(view)
 }
 
 pub fn closed(context: &Context, args: &cli::Closed) -> Outcome {
-    let rows = rows_in(context, Some(State::Closed))?;
-    print_rows(context, &rows, "CLOSED", args.json)
+    let place = context.place()?;
+    let view = view_in(&place, Some(State::Closed))?;
+    print_rows(context, &place, &view, "CLOSED", args.json)
 }
 
-fn print_rows(context: &Context, rows: &[Row], last: &str, as_json: bool) -> Outcome {
+fn print_rows(
+    context: &Context,
+    place: &Place,
+    View { rows, server, .. }: &View,
+    last: &str,
+    as_json: bool,
+) -> Outcome {
+    // Of what lives tmux tells the number.
+    let is_needed = as_json || rows.iter().any(|row| row.live.is_none());
+    let recorded = if is_needed { Recorded::read(place) } else { Recorded::none() };
     if as_json {
-        json(&rows.iter().map(JsonRow::from).collect::<Vec<_>>())?;
+        let windows = |row| json_windows(recorded.of_row(row, *server));
+        json(&rows.iter().map(|row| JsonRow::new(row, windows(row))).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows: Vec<&Row> = rows.iter().filter(|row| !row.is_older).collect();
     rows.sort_by_key(|row| row.is_passing);
     let now = Timestamp::now();
     let last = if rows.iter().any(|row| row.closed_at.is_some()) { "CLOSED" } else { last };
-    let header = ["NAME", "STATE", "MODE", "WORKDIR", "CREATED", last];
+    let header = ["NAME", "STATE", "MODE", "WINDOWS", "WORKDIR", "CREATED", last];
     let mut table = vec![header.map(str::to_owned)];
     for row in &rows {
         let session = &row.session;
@@ -359,6 +377,7 @@ fn print_rows(context: &Context, rows: &[Row], last: &str, as_json: bool) -> Out
             visible(&session.name),
             row.state(),
             visible(&session.mode),
+            recorded.count(row).map_or_else(|| NOTHING.into(), |count| count.to_string()),
             visible(&tilde(context, &session.workdir)),
             age(session.created_at, now),
             age(row.closed_at.unwrap_or(session.last_attached_at), now),
@@ -376,10 +395,12 @@ fn print_rows(context: &Context, rows: &[Row], last: &str, as_json: bool) -> Out
 }
 
 pub fn show(context: &Context, args: &cli::Show) -> Outcome {
-    let view = view(&context.place()?)?;
+    let place = context.place()?;
+    let view = view(&place)?;
     let row = view.named(&args.name).ok_or_else(|| not_found(&args.name, view.names()))?;
+    let windows = Recorded::read(&place).of_row(row, view.server);
     if args.json {
-        json(&JsonRow::from(row))?;
+        json(&JsonRow::new(row, json_windows(windows)))?;
         return Ok(ExitCode::SUCCESS);
     }
     let now = Timestamp::now();
@@ -410,6 +431,7 @@ pub fn show(context: &Context, args: &cli::Show) -> Outcome {
     if let Some(closed_at) = row.closed_at {
         text.push_str(&format!("{:<9} {}\n", "closed", time(closed_at)));
     }
+    text.push_str(&block(context, &windows, terminal_columns().unwrap_or(80)));
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -30,6 +30,7 @@ mod store;
 mod sync;
 mod target;
 mod ui;
+mod windows;
 
 pub use context::Failure;
 pub use in_pane::run_in_pane;
@@ -114,6 +115,7 @@ fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant)
         Verb::Sync(_) => sync::sync_by_hand(context),
         Verb::List(args) => inspect::list(context, &args),
         Verb::Show(args) => inspect::show(context, &args),
+        Verb::Windows(args) => windows::windows(context, &args),
         Verb::Names(_) => inspect::names(context),
         Verb::Path(_) => inspect::path(context),
         Verb::Closed(args) => inspect::closed(context, &args),

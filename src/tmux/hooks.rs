@@ -164,6 +164,20 @@ impl Hook {
         line(&[b"set-hook", b"-t", id.as_bytes(), index.as_bytes(), text.as_bytes()])
     }
 
+    /// Whether it stands among the options of windows (`show-options -w`), so that a window's own
+    /// hides it, and not a session's.
+    pub fn is_of_windows(self, version: Version) -> bool {
+        let of_windows = ["window-renamed", "window-layout-changed", "window-pane-changed"];
+        version.has_hooks_of_windows() && of_windows.contains(&self.name)
+    }
+
+    /// The command that puts our line into a window's own hook, which hides all that is global.
+    pub fn set_in_window(self, id: &str, version: Version) -> Vec<u8> {
+        let index = format!("{}[{}]", self.name, self.index);
+        let words = ["set-hook", "-w", "-t", id, &index, self.line(version)];
+        line(&words.map(str::as_bytes))
+    }
+
     /// Whether what stands at our place, as `show-hooks` prints it, is our line; `None` if nothing
     /// stands there.
     pub fn is_set_in(self, shown: &str, version: Version) -> Option<bool> {

@@ -63,6 +63,12 @@ impl Version {
         self.at_least(3, 2)
     }
 
+    /// Whether hooks of windows stand among the options of windows, where each window can have its
+    /// own, which hide the global ones.
+    pub fn has_hooks_of_windows(self) -> bool {
+        self.at_least(3, 2)
+    }
+
     /// Whether `new-session` takes variables for the first pane (`-e`).
     pub fn sets_environment_of_session(self) -> bool {
         self.at_least(3, 2)

@@ -29,7 +29,7 @@ use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir
 use crate::model::time::Timestamp;
 use crate::persist::{load, write_in_order, write_json};
 use crate::store::{Locked, Store, StoreError, Times};
-use crate::tmux::call::{self, incomplete};
+use crate::tmux::call::{self, NO_TARGET, With, incomplete};
 use crate::tmux::hooks::HOOKS;
 use crate::tmux::query::{self, Answer, Mark, Query};
 use crate::tmux::server::{JobServer, job_server, pid_in};
@@ -252,6 +252,13 @@ impl<'a> Transaction<'a> {
             let output = running.finish_or(is_whole, trigger.deadline())?;
             query::parse(query, &output.stdout).ok_or_else(|| incomplete(&place.tmux, &output))
         });
+        let answered = match answered {
+            // `list-panes` fails where there is no session.
+            Err(TmuxError::Incomplete { message }) if panes.is_some() && message == NO_TARGET => {
+                call::ask(&place.tmux, With { hooks, panes: None }, options, trigger.deadline())
+            }
+            answered => answered,
+        };
         let (remembered, mended) = remembered?;
         let (answer, hooks_asked) = match answered {
             Ok(answer) => (answer, hooks),

@@ -59,6 +59,16 @@ fn until_next(file: &File) -> Duration {
     left.filter(|left| *left <= LONGEST).unwrap_or_default()
 }
 
+/// How long it is until the job of an event that comes now has taken its look, but for the time
+/// that this takes.
+pub fn until_look(place: &Place) -> Duration {
+    // Nobody takes the lock for this: it would be taken for a job that waits.
+    let path = path(place);
+    let is_file = fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
+    let file = File::open(path).ok().filter(|_| is_file);
+    file.map_or(LATE, |file| until_next(&file).max(LATE))
+}
+
 /// Notes when the next look may begin after one that took tmux so long.
 pub fn note_look(place: &Place, took: Duration) {
     let pause = (took * SHARE).clamp(LATE, LONGEST);

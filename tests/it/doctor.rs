@@ -342,6 +342,8 @@ fn options_that_do_not_do_what_they_are_set_for_are_told() {
         ("@roster_default_mode", "yolo", "problem", ": did you mean @roster-default-mode?"),
         ("@roster-command-yolo", "cat \"unbalanced", "problem", "cannot be split into words"),
         ("@roster-command-yolo", "/no/such/thing $ROSTER_UUID", "problem", "is not a program"),
+        ("@roster-resume-vi", "/no/such/vi -S", "problem", "is not a program"),
+        ("@roster-windows", "maybe", "problem", "not on or off: using on"),
         ("@roster-default-mode", "nope", "note", "not in @roster-modes (safe yolo)"),
         ("@roster-binary", "/nonexist", "problem", "is not a program"),
         ("@roster-binary", "~/nonexist", "problem", "is not a program"),
@@ -380,13 +382,22 @@ fn a_misspelt_option_is_told_with_the_one_that_was_meant() {
         ("@roster-modez", ": did you mean @roster-modes?"),
         ("@roster-on-close", ": did you mean @roster-on-closed?"),
         ("@roster-comand-yolo", ": did you mean @roster-command-yolo?"),
+        ("@roster-resum-vi", ": did you mean @roster-resume-vi?"),
+        ("@roster-resume-", ""),
         ("@roster-pickkey", ": did you mean @roster-pick-key?"),
         ("@roster_default_mode", ": did you mean @roster-default-mode?"),
         ("@Roster-restore", ": did you mean @roster-restore?"),
         ("@roster-colour", ""),
         ("@roster-command-", ""),
     ];
-    let others = ["@roster_mode", "@roster_mine", "@roster-command-x", "@rosterx", "@other"];
+    let others = [
+        "@roster_mode",
+        "@roster_mine",
+        "@roster-command-x",
+        "@roster-resume-x",
+        "@rosterx",
+        "@other",
+    ];
     for name in meant.iter().map(|(name, _)| *name).chain(others) {
         server.tmux(&["set-option", "-g", name, "true"]);
     }
@@ -405,7 +416,7 @@ fn no_option_of_the_readme_is_unknown() {
     let names = options_of_the_readme();
     assert!(names.len() > 15 && names.contains("@roster-command"), "{names:?}");
     for name in &names {
-        let name = name.replace("-command", "-command-any");
+        let name = name.replace("-command", "-command-any").replace("-resume", "-resume-any");
         server.tmux(&["set-option", "-g", &name, "0"]);
     }
     let (findings, _) = doctor(&server, &[]);

@@ -1269,6 +1269,12 @@ fn uninstalling_leaves_nothing_but_the_registry() {
         || "the other server's stamp".into(),
     );
     let has_hidden = tmux_version() >= (3, 2);
+    // What doctor puts beside hooks of the user's that hide ours.
+    let own = ["session-renamed", "window-linked", "window-renamed"];
+    for hook in own {
+        server.tmux(&["set-hook", "-t", "=one:", hook, "set -g @theirs 1"]);
+    }
+    server.roster(&["doctor", "--fix"]);
     if has_hidden {
         // As after a sync that failed.
         server.tmux(&["set-environment", "-gh", "ROSTER_LOOK", "1-1"]);
@@ -1286,7 +1292,7 @@ fn uninstalling_leaves_nothing_but_the_registry() {
     write_program(&job, &text.replace("TMUX", &tmux_program().display().to_string()));
     let dir = server.registry_path().parent().unwrap().to_owned();
     let mut job = server.command(job);
-    let mut job = job.args(["sync", "--hook", "--dir"]).arg(dir).spawn().unwrap();
+    let mut job = job.args(["sync", "--hook", "--windows", "--dir"]).arg(dir).spawn().unwrap();
     let uninstall = |args: &[&str]| {
         let script = installation.plugin().join("scripts/uninstall");
         let output = server.command(script).args(args).output().unwrap();
@@ -1314,6 +1320,13 @@ fn uninstalling_leaves_nothing_but_the_registry() {
         }
     }
     let id = server.id("one");
+    let mut shown = server.tmux(&["show-hooks", "-t", "=one:"]);
+    if has_hidden {
+        shown.push_str(&server.tmux(&["show-options", "-gwH"]));
+        shown.push_str(&server.tmux(&["show-options", "-wH", "-t", "=one:"]));
+    }
+    assert!(!shown.contains("[424"), "{shown}");
+    assert!(own.iter().all(|hook| shown.contains(&format!("{hook}[0]"))), "{shown}");
     for what in ["show-options", "show-environment"] {
         let shown = server.tmux(&[what, "-t", &id]);
         assert!(!shown.to_lowercase().contains("roster"), "{shown}");
@@ -1332,8 +1345,10 @@ fn uninstalling_leaves_nothing_but_the_registry() {
     let left = |name: &str| bin.join(name).symlink_metadata().is_ok();
     assert!(!left("roster") && left("other"), "its link is ours to take, and no other");
     assert_eq!(server.names(), ["one"]);
+    let beside = |name: &str| server.registry_path().with_file_name(name).exists();
+    assert!(beside("windows.json") && beside("windows.lock"));
     assert!(uninstall(&["--purge"]).contains("Removed the registries"));
-    assert!(!server.registry_path().exists());
+    assert!(!server.registry_path().parent().unwrap().exists());
     other(&["kill-server"]);
 }
 
@@ -1366,7 +1381,11 @@ fn uninstalling_tells_which_server_was_not_cleared_and_leaves_it_the_program() {
     let socket = |name: &str| {
         server.path("tmp").join(format!("tmux-{}/{name}", rustix::process::getuid().as_raw()))
     };
-    let hooks = || server.tmux(&["show-hooks", "-g"]).matches("[4242]").count();
+    let hooks = || {
+        // From 3.2 on those of windows are listed apart.
+        let listed = server.tmux(&["show-hooks", "-g", ";", "show-options", "-gwH"]);
+        listed.matches("[4242]").count() + listed.matches("[4246]").count()
+    };
     let program = installation.data().join("roster");
     let check_kept = |(code, said, told): (Option<i32>, String, String), names: &[&str]| {
         assert_eq!(code, Some(1), "{said}{told}");

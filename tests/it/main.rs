@@ -23,6 +23,7 @@ mod plugin;
 mod reconcile;
 mod reopened;
 mod secure;
+mod shown;
 mod store;
 mod tidy;
 mod together;

@@ -488,6 +488,10 @@ fn format_md_has_every_field_of_our_files() {
         ("host", &["Host"]),
         ("snapshot", &["ServerId"]),
         (
+            "windows/mod",
+            &["Windows", "Arrangement", "Window", "Pane", "Fuller", "Vanished", "ClosedWindow"],
+        ),
+        (
             "memory",
             &["Memory", "Unreachable", "Known", "Displaced", "Exact", "Closed", "ClosedSession"],
         ),

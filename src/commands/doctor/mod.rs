@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use tmux_roster::config::{Place, Settings};
 use tmux_roster::model::snapshot::ServerId;
+use tmux_roster::tmux::Version;
 
 use crate::cli;
 use crate::commands::context::{Context, Outcome};
@@ -19,12 +20,14 @@ use crate::commands::doctor::server::{
     check_directory, check_folder, check_hooks, check_hosts, check_keys, check_options,
     check_plugin, check_program, check_server, check_socket, check_status,
 };
+use crate::commands::doctor::windows::check_windows;
 use crate::commands::output::{count, cut_inside, json, print, terminal_columns, visible};
 
 pub mod files;
 pub mod options;
 pub mod repair;
 pub mod server;
+pub mod windows;
 
 /// What stands before the lines under a finding.
 const MARGIN: usize = 21;
@@ -61,6 +64,10 @@ pub enum Repair {
     Load,
     /// Brings registry and tmux into step, which also mends a damaged file.
     Sync,
+    /// Looks at the windows of the server as the job of a hook does.
+    Look,
+    /// Keeps a damaged record of windows aside where no server is left to be looked at.
+    Windows,
     /// Has a server that runs without its socket make it again.
     Socket,
 }
@@ -72,6 +79,8 @@ pub struct Examination {
     place: Option<Place>,
     /// The server that was looked at.
     server: Option<ServerId>,
+    /// Whether its jobs have their mark in an option.
+    old_mark: bool,
 }
 
 impl Examination {
@@ -152,6 +161,9 @@ fn examine(context: &Context) -> Examination {
     let program = check_program(&mut exam, &tmux);
     let asked = program.as_ref().and_then(|version| check_server(&mut exam, &tmux, version));
     let settings = asked.as_ref().map(|answer| Settings::parse(&answer.options));
+    if let Some(answer) = &asked {
+        exam.old_mark = !Version::parse(&answer.version).hides_environment();
+    }
     let place = check_folder(&mut exam, context, &tmux, settings.as_ref());
     if let (Some(answer), Some(settings)) = (&asked, &settings) {
         check_directory(&mut exam, answer);
@@ -168,6 +180,7 @@ fn examine(context: &Context) -> Examination {
         check_permissions(&mut exam, place);
         let is_free = !check_disk(&mut exam, place) || check_lock(&mut exam, place);
         check_registry(&mut exam, place, asked.as_ref(), settings.as_ref(), is_free);
+        check_windows(&mut exam, place, asked.as_ref(), settings.as_ref());
         check_times(&mut exam, place);
         check_log(&mut exam, place);
     }

@@ -13,6 +13,10 @@ use crate::commands::target::distance;
 /// What the option of a mode's launch profile begins with.
 pub const COMMAND: &str = "@roster-command-";
 
+/// What the options begin with whose names end with a mode or a program, and whose values are
+/// commands.
+pub const COMMANDS: [&str; 2] = [COMMAND, "@roster-resume-"];
+
 /// How many letters a name may be away from the one that was meant.
 const NEAR: usize = 2;
 
@@ -29,19 +33,19 @@ pub fn names(listed: &str) -> Vec<&str> {
 /// A name that reads like an option of ours and is none.
 pub fn misspelt(name: &str) -> Option<Complaint> {
     let plain = name.to_ascii_lowercase().replace('_', "-");
-    let mode = name.strip_prefix(COMMAND);
+    let of = COMMANDS.iter().find_map(|start| name.strip_prefix(start));
     if !plain.starts_with("@roster-")
         || known().any(|k| k == name)
-        || mode.is_some_and(|m| !m.is_empty())
+        || of.is_some_and(|of| !of.is_empty())
     {
         return None;
     }
     // With `_` are those that the plugin sets itself, now or in another version.
     let near = if name.to_ascii_lowercase().starts_with("@roster_") { 0 } else { NEAR };
-    // The word before the mode may be the misspelt one.
-    let of_mode = plain.splitn(3, '-').nth(2).filter(|mode| !mode.is_empty());
-    let of_mode = of_mode.map(|mode| format!("{COMMAND}{mode}"));
-    let meant = known().map(str::to_owned).chain(of_mode);
+    // The word before the mode or the program may be the misspelt one.
+    let of = plain.splitn(3, '-').nth(2).filter(|of| !of.is_empty());
+    let of = of.into_iter().flat_map(|of| COMMANDS.map(|start| format!("{start}{of}")));
+    let meant = known().map(str::to_owned).chain(of);
     let meant = meant.map(|meant| (distance(&plain, &meant), meant)).min();
     let meant = meant.filter(|(distance, _)| *distance <= near).map(|(_, meant)| meant);
     if meant.is_none() && near == 0 {
@@ -57,7 +61,7 @@ pub fn misspelt(name: &str) -> Option<Complaint> {
     ))
 }
 
-/// All but those of modes.
+/// All but those of modes and programs.
 fn known() -> impl Iterator<Item = &'static str> {
     let ours = TABLE.iter().filter(|option| option.reader != Reader::Restore);
     // What a sync asks for of other plugins' is no option of ours, and no mistake either.

@@ -4,13 +4,14 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tmux_roster::config::{Environment, Place};
 use tmux_roster::model::snapshot::ServerId;
-use tmux_roster::tmux::{ANSWER_LIMIT, Tmux, TmuxError, program};
-use tmux_roster::transaction::{self, SyncError, Trigger};
+use tmux_roster::tmux::{ANSWER_LIMIT, Running, Tmux, TmuxError, program};
+use tmux_roster::transaction::{self, SyncError, Trigger, pace};
 use tmux_roster::{persist, sync};
 
 use crate::commands::doctor::{Examination, Finding, Repair};
@@ -25,7 +26,7 @@ pub fn mend(examined: &Examination) -> Vec<Finding> {
         // Whoever holds the lock clears away temporary files, those for source-file among them.
         let held = match repair {
             Repair::Tell(..) | Repair::Load => store.lock().ok(),
-            Repair::Private(..) | Repair::Sync | Repair::Socket => None,
+            _ => None,
         };
         let (what, done) = match repair {
             Repair::Private(path, mode) => (
@@ -39,9 +40,10 @@ pub fn mend(examined: &Examination) -> Vec<Finding> {
                 let loaded = load::load_again(&Environment::read(), place);
                 let loaded = loaded.map_err(|failure| failure.text());
                 drop(held);
-                // The job that loading starts may take its time, and what is looked at next is
+                // The jobs that loading starts may take their time, and what is looked at next is
                 // what there is then.
                 let _ = sync::sync(place, Trigger::Person);
+                let _ = look(place, examined.server, examined.old_mark);
                 ("loaded the plugin".to_owned(), loaded)
             }
             Repair::Socket => {
@@ -49,6 +51,15 @@ pub fn mend(examined: &Examination) -> Vec<Finding> {
                 // Whoever took its place meanwhile is no more.
                 let _ = sync::sync(place, Trigger::Person);
                 ("reached the server through a new socket".to_owned(), made)
+            }
+            Repair::Look => (
+                "looked at all windows".to_owned(),
+                look(place, examined.server, examined.old_mark),
+            ),
+            Repair::Windows => {
+                let mended = store.lock().and_then(|locked| persist::mend_windows(place, &locked));
+                let mended = mended.map_err(|error| error.to_string());
+                ("kept the damaged record of windows aside".to_owned(), mended)
             }
             Repair::Sync => {
                 let synced = match sync::sync(place, Trigger::Person) {
@@ -68,6 +79,22 @@ pub fn mend(examined: &Examination) -> Vec<Finding> {
         }
     }
     exam.findings
+}
+
+/// Takes a look as the job of an event does, which says nothing: what is found next tells how it
+/// went.
+fn look(place: &Place, server: Option<ServerId>, old_mark: bool) -> Result<(), String> {
+    let server = server.ok_or("no server answers")?;
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut tmux = place.tmux.socket.clone().into_os_string();
+    tmux.push(format!(",{},-1", server.pid));
+    let mut job = Command::new(program);
+    job.args(["sync", "--hook", "--windows", "--dir"]).arg(&place.dir);
+    job.arg("--tmux").arg(&place.tmux.program).args(old_mark.then_some("--old-mark"));
+    job.env("TMUX", tmux).env_remove("TMUX_PANE").current_dir("/");
+    let limit = Instant::now() + pace::until_look(place) + ANSWER_LIMIT;
+    let job = Running::start(job).map_err(|error| error.to_string())?;
+    job.finish(limit).map(drop).map_err(|error| error.to_string())
 }
 
 /// Has the server make its socket again, unless another server already answers there.

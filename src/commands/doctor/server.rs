@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use tmux_roster::config::{OPTIONS, Place, REGISTRY, Settings};
+use tmux_roster::config::{LATE_OPTIONS, OPTIONS, Place, REGISTRY, Settings};
 use tmux_roster::model::memory::Unreachable;
 use tmux_roster::options::{Reader, read_by};
 use tmux_roster::tmux::call::With;
@@ -71,7 +71,7 @@ pub fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
 
 /// The options that the server is asked for, in the order of the answer.
 fn asked_for() -> impl Iterator<Item = &'static str> {
-    OPTIONS.into_iter().chain(MORE_OPTIONS).chain(read_by(Reader::Scripts))
+    LATE_OPTIONS.into_iter().chain(MORE_OPTIONS).chain(read_by(Reader::Scripts))
 }
 
 fn value(answer: &Answer, name: &str) -> String {
@@ -283,7 +283,7 @@ pub fn check_plugin(exam: &mut Examination, answer: &Answer, settings: &Settings
     }
 }
 
-/// Whether each hook holds our line, and no session has hooks of its own that hide it.
+/// Whether each hook holds our line, and no session or window has hooks of its own that hide it.
 pub fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, settings: &Settings) {
     if !settings.plugin_is_loaded {
         return;
@@ -302,17 +302,19 @@ pub fn check_hooks(exam: &mut Examination, tmux: &Tmux, answer: &Answer, setting
         };
         exam.mendable("hooks", &found, Repair::Tell(format!("our hook {name}"), hook.set(version)));
     }
-    let shadows = match shadows(tmux, &well) {
+    // Without a session there is none, and list-windows fails.
+    let is_empty = answer.snapshot.sessions.is_empty();
+    let shadows = match shadows(tmux, if is_empty { &[] } else { &well }, version) {
         Ok(shadows) => shadows,
         Err(error) => return exam.problem("hooks", &error.to_string(), ""),
     };
-    for (id, name, hook) in &shadows {
-        let found = format!(
-            "session {name:?} ({id}) has a hook {} of its own, which hides ours",
-            hook.name
-        );
+    for Shadow { id, whose, hook } in &shadows {
+        let found = format!("{whose} ({id}) has a hook {} of its own, which hides ours", hook.name);
         let what = format!("our hook {} of {id}", hook.name);
-        let lines = vec![hook.set_in_session(id, version)];
+        let lines = match hook.is_of_windows(version) {
+            true => vec![hook.set_in_window(id, version)],
+            false => vec![hook.set_in_session(id, version)],
+        };
         exam.mendable("hooks", &found, Repair::Tell(what, lines));
     }
     if well.len() == HOOKS.len() && shadows.is_empty() {
@@ -331,24 +333,71 @@ pub fn check_status(exam: &mut Examination, answer: &Answer, settings: &Settings
     }
 }
 
-/// Sessions for which our hooks, which are there, do not show: id, name, hook.
-fn shadows(tmux: &Tmux, hooks: &[Hook]) -> Result<Vec<(String, String, Hook)>, TmuxError> {
+/// A session or a window for which a hook of ours, which is there, does not show.
+struct Shadow {
+    id: String,
+    /// What people call it.
+    whose: String,
+    hook: Hook,
+}
+
+fn shadows(tmux: &Tmux, hooks: &[Hook], version: Version) -> Result<Vec<Shadow>, TmuxError> {
+    let (of_windows, of_sessions): (Vec<Hook>, Vec<Hook>) =
+        hooks.iter().partition(|hook| hook.is_of_windows(version));
+    let mut found = Vec::new();
+    if !of_sessions.is_empty() {
+        found = shadows_among(tmux, &of_sessions, &["list-sessions"], "$", |rest| {
+            format!("session {rest:?}")
+        })?;
+    }
+    if !of_windows.is_empty() {
+        let list = ["list-windows", "-a"];
+        let whose = |rest: &str| match rest.split_once(' ') {
+            Some((index, session)) => format!("window {index} of session {session:?}"),
+            None => "a window".to_owned(),
+        };
+        let shadows = shadows_among(tmux, &of_windows, &list, "@", whose)?;
+        // One that is in two sessions is listed twice.
+        for shadow in shadows {
+            if !found.iter().any(|other| (&other.id, other.hook) == (&shadow.id, shadow.hook)) {
+                found.push(shadow);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Those that `list` lists, whose ids begin with `sigil`.
+fn shadows_among(
+    tmux: &Tmux,
+    hooks: &[Hook],
+    list: &[&str],
+    sigil: &str,
+    whose: impl Fn(&str) -> String,
+) -> Result<Vec<Shadow>, TmuxError> {
     let flags: Vec<String> =
         hooks.iter().map(|hook| format!("#{{?{}[{}],1,0}}", hook.name, hook.index)).collect();
-    let format = format!("#{{session_id}} {} #{{session_name}}", flags.concat());
-    let args = ["list-sessions", "-F", &format];
-    let printed = tmux.run(&args, Instant::now() + ANSWER_LIMIT)?;
+    let (id, rest) = match sigil {
+        "@" => ("window_id", "#{window_index} #{session_name}"),
+        _ => ("session_id", "#{session_name}"),
+    };
+    let format = format!("#{{{id}}} {} {rest}", flags.concat());
+    let printed = tmux.run(&[list, &["-F", &format]].concat(), Instant::now() + ANSWER_LIMIT)?;
     let mut found = Vec::new();
     for line in String::from_utf8_lossy(&printed).lines() {
         let mut fields = line.splitn(3, ' ');
         let (Some(id), Some(flags)) = (fields.next(), fields.next()) else { continue };
         // A name may hold a newline: what does not look like a record is the rest of one.
-        if !id.starts_with('$') || flags.len() != hooks.len() {
+        if !id.starts_with(sigil) || flags.len() != hooks.len() {
             continue;
         }
-        let name = fields.next().unwrap_or_default();
+        let whose = whose(fields.next().unwrap_or_default());
         let hiding = hooks.iter().zip(flags.bytes()).filter(|(_, flag)| *flag == b'0');
-        found.extend(hiding.map(|(hook, _)| (id.to_owned(), name.to_owned(), *hook)));
+        found.extend(hiding.map(|(hook, _)| Shadow {
+            id: id.to_owned(),
+            whose: whose.clone(),
+            hook: *hook,
+        }));
     }
     Ok(found)
 }
@@ -381,7 +430,8 @@ pub fn check_options(
     complaints.extend(
         of_scripts.filter_map(|name| options::of_scripts(name, &value(answer, name), home)),
     );
-    for name in names.iter().filter(|name| name.starts_with(options::COMMAND)) {
+    let is_command = |name: &&&str| options::COMMANDS.iter().any(|start| name.starts_with(start));
+    for name in names.iter().filter(is_command) {
         match show(&["show-options", "-gqv", name]) {
             Ok(value) => complaints.extend(options::command(name, &value, path.as_deref())),
             Err(error) => exam.problem("options", &error.to_string(), ""),

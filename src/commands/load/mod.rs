@@ -178,6 +178,11 @@ fn commands(
     lines.push(line(&[b"set-hook", b"-g", hook.as_bytes(), again.as_bytes()]));
     // Not in our own folder: before 3.2 a job's directory is taken for its session's.
     lines.push(line(&[b"run-shell", b"-b", b"cd 2>/dev/null; #{@roster_run}"]));
+    if version.delays_jobs() {
+        // Before that, the exit of the server would wait for a job that waits; there the next event
+        // has windows looked at.
+        lines.push(line(&[b"run-shell", b"-b", b"cd 2>/dev/null; #{@roster_late}"]));
+    }
     lines
 }
 

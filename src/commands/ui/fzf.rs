@@ -87,7 +87,7 @@ pub fn ask_fzf(
     let beside = preview_window == "right:50%";
     let room = usize::from(if beside { columns / 2 } else { columns }).saturating_sub(4);
     let header = if note.is_empty() { keys(room).to_owned() } else { wrapped(note, room) };
-    let lines = lines(context, view, seat.map(|seat| seat.session));
+    let lines = lines(context, place, view, seat.map(|seat| seat.session));
     let mut query = before.query;
     let mut at = None;
     if let Some(uuid) = before.uuid.filter(|_| has_pos(&program)) {

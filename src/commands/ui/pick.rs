@@ -28,6 +28,7 @@ use crate::commands::ui::fzf::{HELP, Picked, ask_fzf, fzf};
 use crate::commands::ui::key::{self, Said, Seat};
 use crate::commands::ui::menu::{self, Item, Menu, row_text};
 use crate::commands::ui::terminal;
+use crate::commands::windows::{Recorded, block, strip};
 
 pub fn pick(context: &Context, args: &cli::Pick) -> Outcome {
     let place = context.place()?;
@@ -70,7 +71,8 @@ fn pick_or_fail(context: &Context, place: &Place, args: &cli::Pick) -> Outcome {
     }
     let view = menu::view_mended(place)?;
     let Some(target) = by_menu else {
-        return Err(sessions(context, &view, &seat).show(place, &seat, view.version, args.page));
+        let menu = sessions(context, place, &view, &seat);
+        return Err(menu.show(place, &seat, view.version, args.page));
     };
     let Some(row) = view.named(target) else {
         seat.tell(place, "that session no longer exists");
@@ -87,9 +89,10 @@ fn pick_or_fail(context: &Context, place: &Place, args: &cli::Pick) -> Outcome {
 }
 
 /// All sessions as a menu.
-fn sessions(context: &Context, view: &View, seat: &Seat) -> Menu {
+fn sessions(context: &Context, place: &Place, view: &View, seat: &Seat) -> Menu {
     let rows = sorted(view);
-    let cells: Vec<Vec<String>> = rows.iter().map(|row| cells(context, row)).collect();
+    let recorded = Recorded::read_silently(place);
+    let cells: Vec<Vec<String>> = rows.iter().map(|row| cells(context, &recorded, row)).collect();
     let mut widths = widths(&cells);
     widths[0] = widths[0].min((seat.width.saturating_sub(30)).max(8));
     let mut items = Vec::new();
@@ -171,18 +174,17 @@ fn mark(row: &Row, current: Option<SessionId>) -> &'static str {
 }
 
 /// Name, mode, health or state, windows, age, directory.
-fn cells(context: &Context, row: &Row) -> Vec<String> {
+fn cells(context: &Context, recorded: &Recorded, row: &Row) -> Vec<String> {
     let session = &row.session;
     let health = match row.state {
         State::Live => visible(&session.last_health_status),
         _ => row.state(),
     };
-    let windows = row.live.as_ref().map_or_else(String::new, |live| live.windows.to_string());
     vec![
         visible(&session.name),
         visible(&session.mode),
         health,
-        windows,
+        recorded.count(row).map(|count| count.to_string()).unwrap_or_default(),
         age(session.created_at, Timestamp::now()),
         visible(&tilde(context, &session.workdir)),
     ]
@@ -307,9 +309,10 @@ fn run(
 }
 
 /// What fzf shows, each line behind the UUID that it hides.
-pub fn lines(context: &Context, view: &View, current: Option<SessionId>) -> String {
+pub fn lines(context: &Context, place: &Place, view: &View, current: Option<SessionId>) -> String {
     let rows = sorted(view);
-    let cells: Vec<Vec<String>> = rows.iter().map(|row| cells(context, row)).collect();
+    let recorded = Recorded::read_silently(place);
+    let cells: Vec<Vec<String>> = rows.iter().map(|row| cells(context, &recorded, row)).collect();
     let widths = widths(&cells);
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut text = String::new();
@@ -331,10 +334,12 @@ pub fn lines(context: &Context, view: &View, current: Option<SessionId>) -> Stri
     text
 }
 
-/// What the picker shows beside a session: the screen of a live one, what is known of the
-/// others and what bringing them back would do.
+/// What the picker shows beside a session: the windows of a live one and its screen, what is known
+/// of the others and what bringing them back would do.
 fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
     let remembered = persist::peek(place)?;
+    let recorded = Recorded::read_silently(place);
+    let columns = environment_number("FZF_PREVIEW_COLUMNS").unwrap_or(80);
     let live = remembered.memory.sessions.iter().find(|(_, known)| known.uuid == uuid);
     let deadline = Instant::now() + ANSWER_LIMIT;
     if let (Some((id, _)), Some(server)) = (live, remembered.memory.server) {
@@ -343,7 +348,14 @@ fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
         let capture = line(&[b"capture-pane", b"-e", b"-p", b"-t", target.as_bytes()]);
         let screen = place.tmux.run(&only_on(server, &capture), deadline).unwrap_or_default();
         if !screen.is_empty() {
-            print(&screen_text(&screen))?;
+            let windows = recorded.of(uuid, State::Live, Some(server));
+            let mut room = environment_number("FZF_PREVIEW_LINES").unwrap_or(usize::MAX);
+            let mut text = String::new();
+            if windows.len() > 1 {
+                text.push_str(&format!("{}\n\n", strip(&windows, columns)));
+                room = room.saturating_sub(2).max(1);
+            }
+            print(&(text + &screen_text(&screen, room)))?;
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -357,16 +369,19 @@ fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
         age => format!("{age} ago"),
     };
     let mut text = format!("{}\n\n", visible(&session.name));
-    let state = match closed {
-        Some(entry) if lost.is_none() => format!("closed {}", ago(entry.closed_at)),
-        _ if remembered.memory.is_unreachable(uuid) => {
-            "unreachable: it is live, but its server's socket is gone".into()
+    let (state, told) = match closed {
+        Some(entry) if lost.is_none() => {
+            (State::Closed, format!("closed {}", ago(entry.closed_at)))
         }
-        _ => "lost: it ended with its server".into(),
+        _ if remembered.memory.is_unreachable(uuid) => (
+            State::Unreachable,
+            "unreachable: it is live, but its server's socket is gone".to_owned(),
+        ),
+        _ => (State::Lost, "lost: it ended with its server".into()),
     };
     let workdir = visible(&tilde(context, &session.workdir));
     for (label, value) in [
-        ("state", state),
+        ("state", told),
         ("mode", visible(&session.mode)),
         ("workdir", workdir.clone()),
         ("created", ago(session.created_at)),
@@ -394,17 +409,25 @@ fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
     text.push_str(&format!(
         "\nEnter recreates it\nwith its name and UUID:\none window in {place},\nrunning {program}.\n"
     ));
+    let windows = recorded.of(uuid, state, None);
+    if !windows.is_empty() {
+        text.push_str(&format!("\n{}", block(context, &windows, columns)));
+    }
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// A number that fzf tells its preview.
+fn environment_number(name: &str) -> Option<usize> {
+    std::env::var(name).ok().and_then(|number| number.parse().ok())
+}
+
 /// A captured screen: its last lines as far as there is room, with its colours and without any
 /// other control sequence.
-fn screen_text(screen: &[u8]) -> String {
-    let room = std::env::var("FZF_PREVIEW_LINES").ok().and_then(|lines| lines.parse().ok());
+fn screen_text(screen: &[u8], room: usize) -> String {
     let text = only_colours(&String::from_utf8_lossy(screen));
     let lines: Vec<&str> = text.trim_end().lines().collect();
-    let skipped = lines.len().saturating_sub(room.unwrap_or(usize::MAX));
+    let skipped = lines.len().saturating_sub(room);
     lines[skipped..].join("\n") + "\x1b[0m\n"
 }
 

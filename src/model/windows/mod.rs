@@ -3,6 +3,7 @@
 
 mod note;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -188,7 +189,7 @@ impl Windows {
                 window: vanished.window.whole(),
             }));
         }
-        closed.sort_by(|a, b| b.closed_at.cmp(&a.closed_at));
+        closed.sort_by_key(|entry| Reverse(entry.closed_at));
         closed
     }
 }

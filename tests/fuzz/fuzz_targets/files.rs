@@ -22,7 +22,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         closed: serde_json::from_slice::<Closed>(part()).unwrap_or_default(),
         registry: store::parse(Path::new("x"), part()).unwrap_or_default(),
     };
-    let query = Query { mark: "~x~", clear: None, hooks: false, options: &[] };
+    let query = Query { mark: "~x~", clear: None, hooks: false, panes: None, options: &[] };
     let Some(answer) = parse(query, part()) else { return };
     let policy = Policy { ignore: vec![Glob::new("*?[x-z]*")], ..Policy::default() };
     for now in [1_800_000_000, 0, 1_900_000_000] {
