@@ -463,7 +463,7 @@ mod tests {
         let verbs = words(candidates(&[], ""));
         assert!(verbs.contains(&"kill".to_owned()) && verbs.contains(&"doctor".to_owned()));
         let flags = words(candidates(&["restore".into()], "--"));
-        assert_eq!(flags, ["--help", "--all", "--as", "--force", "--from", "--"]);
+        assert_eq!(flags, ["--help", "--all", "--as", "--force", "--bare", "--from", "--"]);
         let states = words(candidates(&["list".into(), "--state".into()], ""));
         assert_eq!(states, ["live", "lost", "closed", "unreachable"]);
     }
