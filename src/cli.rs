@@ -357,13 +357,16 @@ pub struct Reopen {
     pub name: Option<String>,
 }
 
-/// list closed sessions, newest first
+/// list closed sessions and windows, newest first
 #[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "closed", example = "roster closed", help_triggers("-h", "--help"))]
 pub struct Closed {
     /// print a JSON array
     #[argh(switch)]
     pub json: bool,
+    /// only windows
+    #[argh(switch)]
+    pub windows: bool,
 }
 
 /// forget a lost session (it can still be reopened) or a closed one (for good)

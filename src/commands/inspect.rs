@@ -20,7 +20,7 @@ use tmux_roster::{Session, Store, StoreError, Timestamp, directories, files, hos
 use super::context::{Context, Failure, Outcome, store_of};
 use super::output::{age, json, layout, print, print_path, terminal_columns, tilde, visible, warn};
 use super::target::{Target, not_found};
-use super::windows::{JsonWindow, NOTHING, Recorded, block, json_windows};
+use super::windows::{self, JsonWindow, NOTHING, Recorded, block, json_windows};
 use crate::cli;
 
 /// What a session is; the documentation of the library (src/lib.rs) says what each state means.
@@ -346,8 +346,14 @@ fn view_in(place: &Place, wanted: Option<State>) -> Result<View, Failure> {
 
 pub fn closed(context: &Context, args: &cli::Closed) -> Outcome {
     let place = context.place()?;
-    let view = view_in(&place, Some(State::Closed))?;
-    print_rows(context, &place, &view, "CLOSED", args.json)
+    if !args.windows {
+        let view = view_in(&place, Some(State::Closed))?;
+        print_rows(context, &place, &view, "CLOSED", args.json)?;
+    }
+    if args.windows || !args.json {
+        windows::print_closed(context, &place, args)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print_rows(

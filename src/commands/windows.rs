@@ -1,6 +1,7 @@
 //! What sessions are made of, as people and scripts see it: `roster windows`, and what list, show
 //! and the picker tell of windows.
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -8,12 +9,12 @@ use tmux_roster::config::Place;
 use tmux_roster::model::layout::Layout;
 use tmux_roster::model::snapshot::ServerId;
 use tmux_roster::model::windows::{Bytes, Pane, Window, Windows};
-use tmux_roster::persist;
+use tmux_roster::{Timestamp, persist};
 use unicode_width::UnicodeWidthStr;
 
 use super::context::{Context, Outcome};
 use super::inspect::{Row, State, view};
-use super::output::{cut, cut_inside, json, print, tilde, visible, warn};
+use super::output::{age, cut, cut_inside, json, layout, print, tilde, visible, warn};
 use super::target::not_found;
 use crate::cli;
 
@@ -113,6 +114,59 @@ impl From<Window> for JsonWindow {
             panes: panes.collect(),
         }
     }
+}
+
+/// A closed window as scripts get it.
+#[derive(Serialize)]
+struct JsonClosed {
+    session: String,
+    uuid: String,
+    closed_at: Timestamp,
+    #[serde(flatten)]
+    window: JsonWindow,
+}
+
+/// Prints the windows that were closed while their sessions lived on.
+pub fn print_closed(context: &Context, place: &Place, args: &cli::Closed) -> Outcome {
+    let Recorded(windows) = Recorded::read(place);
+    let remembered = persist::peek(place)?;
+    let recorded = remembered.registry.sessions.values();
+    let sessions = recorded.chain(remembered.closed.closed.iter().map(|entry| &entry.session));
+    let names: HashMap<&str, &str> =
+        sessions.map(|session| (session.uuid.as_str(), session.name.as_str())).collect();
+    let mut closed = windows.all_closed();
+    closed.retain(|entry| names.contains_key(entry.session.as_str()));
+    if args.json {
+        let rows = closed.into_iter().map(|entry| JsonClosed {
+            session: names[entry.session.as_str()].to_owned(),
+            uuid: entry.session,
+            closed_at: entry.closed_at,
+            window: entry.window.into(),
+        });
+        json(&rows.collect::<Vec<_>>())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if closed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let now = Timestamp::now();
+    let mut table = vec![["WINDOW", "SESSION", "PANES", "WORKDIR", "CLOSED"].map(str::to_owned)];
+    for entry in &closed {
+        let window = &entry.window;
+        let directory = window.panes.iter().find_map(|pane| pane.directory.as_ref());
+        let directory = directory.map(|path| String::from_utf8_lossy(&path.0).into_owned());
+        table.push([
+            format!("{}:{}", window.index, visible(&name(window))),
+            visible(names[entry.session.as_str()]),
+            window.panes.len().to_string(),
+            directory.map_or_else(|| NOTHING.into(), |path| visible(&tilde(context, &path))),
+            age(entry.closed_at, now),
+        ]);
+    }
+    let styles: Vec<&str> =
+        std::iter::once("1").chain(std::iter::repeat_n("2", closed.len())).collect();
+    print(&layout(&table, &styles))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// All windows of a session as scripts get them.
@@ -284,7 +338,6 @@ pub fn block(context: &Context, windows: &[Window], columns: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tmux_roster::Timestamp;
     use tmux_roster::model::snapshot::PaneId;
 
     use super::*;

@@ -7,6 +7,7 @@
 mod budget;
 mod place;
 mod rows;
+mod windows;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -11,7 +11,7 @@ use tmux_roster::{Session, Store};
 
 use crate::budget::{measure, peak_memory};
 use crate::place::{Place, load_plugin, median, rest, run, version, wait_until};
-use crate::{Subject, place};
+use crate::{Subject, place, windows};
 
 /// The whole document.
 pub fn table(subject: &Subject) -> String {
@@ -80,6 +80,16 @@ pub fn table(subject: &Subject) -> String {
     );
     section("Start of tmux", "without, ms | with the plugin, ms | ratio", &|| vec![start(subject)]);
     section("The program", "what | figure | at most", &|| program(subject));
+    section(
+        "Recording windows, sessions of three panes, one window renamed 25 times a second",
+        "sessions | tmux's CPU without the plugin, % | with it, % | more, % | at most | looks in 20 s",
+        &|| windows::share(subject),
+    );
+    section(
+        "Restoring sessions of 3 windows of 2 panes",
+        "sessions | restore, s | the bare recipe, s | ratio | at most | longest wait of another client, ms | at most | resurrect's save, s | its restore, s | ÷ restore | at least",
+        &|| windows::restores(subject),
+    );
     section("Beside others", "what | ms", &|| peers(subject));
     text
 }

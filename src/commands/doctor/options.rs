@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use tmux_roster::config::{OPTIONS, is_program};
-use tmux_roster::options::{Reader, TABLE};
+use tmux_roster::options::{Reader, TABLE, read_by};
 use tmux_roster::tmux::status::{STATUS, bare_name, replace};
 
 use crate::commands::output::to_paste;
@@ -15,7 +15,9 @@ pub const COMMAND: &str = "@roster-command-";
 
 /// What the options begin with whose names end with a mode or a program, and whose values are
 /// commands.
-pub const COMMANDS: [&str; 2] = [COMMAND, "@roster-resume-"];
+pub fn commands() -> impl Iterator<Item = &'static str> {
+    read_by(Reader::Restore)
+}
 
 /// How many letters a name may be away from the one that was meant.
 const NEAR: usize = 2;
@@ -33,7 +35,7 @@ pub fn names(listed: &str) -> Vec<&str> {
 /// A name that reads like an option of ours and is none.
 pub fn misspelt(name: &str) -> Option<Complaint> {
     let plain = name.to_ascii_lowercase().replace('_', "-");
-    let of = COMMANDS.iter().find_map(|start| name.strip_prefix(start));
+    let of = commands().find_map(|start| name.strip_prefix(start));
     if !plain.starts_with("@roster-")
         || known().any(|k| k == name)
         || of.is_some_and(|of| !of.is_empty())
@@ -44,7 +46,7 @@ pub fn misspelt(name: &str) -> Option<Complaint> {
     let near = if name.to_ascii_lowercase().starts_with("@roster_") { 0 } else { NEAR };
     // The word before the mode or the program may be the misspelt one.
     let of = plain.splitn(3, '-').nth(2).filter(|of| !of.is_empty());
-    let of = of.into_iter().flat_map(|of| COMMANDS.map(|start| format!("{start}{of}")));
+    let of = of.into_iter().flat_map(|of| commands().map(move |start| format!("{start}{of}")));
     let meant = known().map(str::to_owned).chain(of);
     let meant = meant.map(|meant| (distance(&plain, &meant), meant)).min();
     let meant = meant.filter(|(distance, _)| *distance <= near).map(|(_, meant)| meant);

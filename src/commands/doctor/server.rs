@@ -430,7 +430,7 @@ pub fn check_options(
     complaints.extend(
         of_scripts.filter_map(|name| options::of_scripts(name, &value(answer, name), home)),
     );
-    let is_command = |name: &&&str| options::COMMANDS.iter().any(|start| name.starts_with(start));
+    let is_command = |name: &&&str| options::commands().any(|start| name.starts_with(start));
     for name in names.iter().filter(is_command) {
         match show(&["show-options", "-gqv", name]) {
             Ok(value) => complaints.extend(options::command(name, &value, path.as_deref())),
