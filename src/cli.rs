@@ -127,6 +127,7 @@ pub enum Verb {
     Restore(Restore),
     Reopen(Reopen),
     Closed(Closed),
+    Import(Import),
     Forget(Forget),
     Clear(Clear),
     Mode(Mode),
@@ -355,6 +356,26 @@ pub struct Reopen {
     /// the session
     #[argh(positional)]
     pub name: Option<String>,
+}
+
+/// take the sessions of tmux-resurrect's last save as lost ones
+#[derive(ArgsInfo, FromArgs)]
+#[argh(
+    subcommand,
+    name = "import",
+    example = "roster import resurrect",
+    help_triggers("-h", "--help")
+)]
+pub struct Import {
+    /// do it; without this, only show what would be taken
+    #[argh(switch)]
+    pub yes: bool,
+    /// resurrect
+    #[argh(positional)]
+    pub from: String,
+    /// the save (default: the last one)
+    #[argh(positional)]
+    pub file: Option<String>,
 }
 
 /// list closed sessions and windows, newest first

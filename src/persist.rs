@@ -16,7 +16,7 @@ use crate::model::memory::{Closed, MEMORY_VERSION, Memory};
 use crate::model::registry::{FileVersion, Registry};
 use crate::model::remembered::Remembered;
 use crate::model::time::Timestamp;
-use crate::model::windows::{WINDOWS_VERSION, Windows};
+use crate::model::windows::{Arrangement, WINDOWS_VERSION, Windows};
 use crate::store::{Locked, Store, StoreError};
 
 /// Reads the three files. A damaged registry is mended, damage in the others forgotten.
@@ -163,6 +163,24 @@ pub fn read_windows(place: &Place) -> Result<Windows, StoreError> {
 /// Writes what sessions are made of.
 pub(crate) fn write_windows(place: &Place, windows: &Windows) -> Result<(), StoreError> {
     write_json(&place.windows(), windows, Durability::Durable)
+}
+
+/// Takes over the windows of sessions from elsewhere, by UUID; for who holds the lock.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn adopt_windows(
+    place: &Place,
+    sessions: Vec<(String, Arrangement)>,
+) -> Result<(), StoreError> {
+    if sessions.is_empty() {
+        return Ok(());
+    }
+    let mut windows = load_windows(place)?;
+    for (uuid, arrangement) in sessions {
+        windows.sessions.insert(uuid, Arrangement { here: false, ..arrangement });
+    }
+    write_windows(place, &windows)
 }
 
 /// Keeps a damaged file under another name, which it returns.

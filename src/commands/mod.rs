@@ -20,6 +20,7 @@ mod context;
 mod doctor;
 mod edit;
 mod end;
+mod import;
 mod in_pane;
 mod inspect;
 mod load;
@@ -127,6 +128,7 @@ fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant)
         Verb::Kill(args) => end::kill(context, &args),
         Verb::Restore(args) => bring_back::restore(context, &args),
         Verb::Reopen(args) => bring_back::reopen(context, &args),
+        Verb::Import(args) => import::import(context, &args),
         Verb::Forget(args) => end::forget(context, &args),
         Verb::Clear(_) => end::clear(context),
         Verb::Recover(args) => backups::recover(context, &args),

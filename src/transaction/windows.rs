@@ -138,14 +138,7 @@ impl Transaction<'_> {
     /// # Errors
     /// The file cannot be read or written.
     pub fn adopt_windows(&self, sessions: Vec<(String, Arrangement)>) -> Result<(), SyncError> {
-        if sessions.is_empty() {
-            return Ok(());
-        }
-        let mut windows = self.load_windows()?;
-        for (uuid, arrangement) in sessions {
-            windows.sessions.insert(uuid, Arrangement { here: false, ..arrangement });
-        }
-        Ok(persist::write_windows(self.place, &windows)?)
+        Ok(persist::adopt_windows(self.place, sessions)?)
     }
 
     /// What was recorded; a damaged file is kept aside.

@@ -196,3 +196,37 @@ fn what_comes_back_is_started_again_and_else_as_new() {
     server.roster(&["reopen", "one"]);
     says("--session-id");
 }
+
+#[test]
+fn the_last_save_of_tmux_resurrect_is_taken_over_once_it_was_seen() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    let folder = server.path("home/.local/share/tmux/resurrect");
+    std::fs::create_dir_all(&folder).unwrap();
+    let save = "pane\tone\t0\t1\t:*\t0\t\t:/\t1\tsh\t:\n\
+                pane\twork\t1\t1\t:*\t0\tt\t:/usr\t1\tsh\t:\n\
+                pane\twork\t1\t1\t:*\t1\tt\t:/etc\t0\tssh\t:ssh secret\n\
+                pane\twork\t4\t0\t:-\t0\tt\t:/usr\t1\tsh\t:\n\
+                window\twork\t1\t:co#(x)de\t1\t:*\tf09b,120x30,0,0{60x30,0,0,0,59x30,61,0,1}\toff\n";
+    std::fs::write(folder.join("last"), save).unwrap();
+    let said = server.roster(&["import", "resurrect"]);
+    assert!(said.contains("work  2 windows, 3 panes  /usr\n"), "{said}");
+    assert!(said.contains("one  is recorded already") && said.contains("--yes"), "{said}");
+    assert_eq!(server.names(), ["one"]);
+    let said = server.roster(&["import", "resurrect", "--yes"]);
+    assert!(said.contains("imported 1 session: roster restore --all"), "{said}");
+    assert!(server.roster(&["list", "--state", "lost"]).contains("work"));
+    assert_eq!(server.roster(&["restore", "--all"]).trim(), "restored work");
+    let back = windows(&server);
+    assert!(back[1].starts_with("work:1 co#(x)de 2 120x30 1"), "{back:?}");
+    assert!(back[2].starts_with("work:4 "), "{back:?}");
+    let here = || (directories(&server, "=work:1") == ["/usr", "/etc"]).then_some(());
+    wait_for(here, || format!("{:?}", directories(&server, "=work:1")));
+    for entry in std::fs::read_dir(server.registry_path().parent().unwrap()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("secret"));
+    }
+    let said = fails(&server, &["import", "resurrect", "/nowhere/save"]);
+    assert!(said.contains("there is no file /nowhere/save"), "{said}");
+}

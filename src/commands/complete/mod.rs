@@ -180,7 +180,8 @@ fn candidates(words: &[String], current: &str) -> Offer {
         ("rename" | "mode" | "health", 0) => &[Live, Lost],
         ("forget", 0) => &[Lost, Closed],
         ("mode", 1) => return modes(&context),
-        ("recover", 0) => return Offer::Files,
+        ("import", 0) => return one_of(&["resurrect"]),
+        ("recover", 0) | ("import", 1) => return Offer::Files,
         ("completions", 0) => return one_of(&["bash", "zsh", "fish"]),
         _ => return Offer::Words(Vec::new()),
     };

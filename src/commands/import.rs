@@ -1,0 +1,253 @@
+//! `roster import resurrect`: takes the sessions of tmux-resurrect's last save as lost ones, with their
+//! windows, so that who moves here starts with what there is.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use tmux_roster::config::{Place, WindowPolicy};
+use tmux_roster::model::layout::LiveLayout;
+use tmux_roster::model::session::new_uuid;
+use tmux_roster::model::snapshot::{PaneId, ServerId};
+use tmux_roster::model::windows::{Arrangement, Bytes, Pane, Window};
+use tmux_roster::tmux::{ANSWER_LIMIT, call};
+use tmux_roster::transaction::Sight;
+use tmux_roster::{Session, Timestamp, files, persist};
+
+use super::begin::change;
+use super::context::{Context, Failure, Outcome};
+use super::output::{count, print, tilde, visible};
+use crate::cli;
+
+/// A session of a save.
+struct Saved {
+    name: String,
+    windows: Vec<Window>,
+}
+
+pub fn import(context: &Context, args: &cli::Import) -> Outcome {
+    if args.from != "resurrect" {
+        return Err(Failure::Usage(format!(
+            "cannot import from {:?}: only from resurrect",
+            args.from
+        )));
+    }
+    let place = context.place()?;
+    let path = match &args.file {
+        Some(file) => PathBuf::from(file),
+        None => last_save(context, &place)?,
+    };
+    let Some(bytes) = files::read(&path)? else {
+        return Err(format!("there is no file {}", path.display()).into());
+    };
+    let named = named(&place);
+    let saved = parse(&bytes, &named);
+    if saved.is_empty() {
+        let path = path.display();
+        return Err(format!("{path} holds no sessions, or is no save of tmux-resurrect").into());
+    }
+    let taken = change(&place, |next, world| {
+        let known: HashSet<String> = next.registry.sessions.keys().cloned().collect();
+        let live = world.sessions().iter();
+        let live: HashSet<String> =
+            live.map(|live| String::from_utf8_lossy(&live.name).into_owned()).collect();
+        let is_free = |saved: &Saved| !known.contains(&saved.name) && !live.contains(&saved.name);
+        let (new, others): (Vec<Saved>, Vec<Saved>) = saved.into_iter().partition(is_free);
+        let mut text = String::new();
+        for saved in &new {
+            let panes = saved.windows.iter().map(|window| window.panes.len()).sum();
+            let windows = count(saved.windows.len(), "window");
+            let name = visible(&saved.name);
+            text.push_str(&format!("{name}  {windows}, {}", count(panes, "pane")));
+            text.push_str(&format!("  {}\n", visible(&tilde(context, &workdir(saved)))));
+        }
+        for saved in &others {
+            text.push_str(&format!("{}  is recorded already: left out\n", visible(&saved.name)));
+        }
+        print(&text)?;
+        if !args.yes {
+            return Ok(None);
+        }
+        let (now, mode) = (Timestamp::now(), default_mode(world));
+        let mut arrangements = Vec::new();
+        for saved in &new {
+            let record = Session::with(&saved.name, &workdir(saved), &mode, new_uuid(), now);
+            // Of no server that ever ran.
+            let server = ServerId { pid: 0, start_time: 0 };
+            let windows = saved.windows.clone();
+            let arrangement = Arrangement { server, here: false, windows, vanished: Vec::new() };
+            arrangements.push((record.uuid.clone(), arrangement));
+            next.registry.sessions.insert(record.name.clone(), record);
+        }
+        persist::adopt_windows(&place, arrangements)?;
+        Ok(Some(new.len()))
+    })?;
+    match taken {
+        Some(taken) => print(&format!(
+            "imported {}: roster restore --all brings them back\n",
+            count(taken, "session")
+        ))?,
+        None => print("nothing is imported yet: run this again with --yes\n")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn default_mode(world: &tmux_roster::transaction::World<'_>) -> String {
+    match world.server() {
+        Some(transaction) => transaction.settings.policy.default_mode.clone(),
+        None => tmux_roster::options::default("@roster-default-mode").to_owned(),
+    }
+}
+
+/// Where tmux-resurrect keeps its last save.
+fn last_save(context: &Context, place: &Place) -> Result<PathBuf, Failure> {
+    let home = context.environment.home().ok_or("HOME is not set: name the file")?;
+    let asked = call::options(&place.tmux, &["@resurrect-dir"], Instant::now() + ANSWER_LIMIT);
+    let chosen = asked.ok().and_then(|mut values| String::from_utf8(values.pop()?).ok());
+    if let Some(chosen) = chosen.filter(|chosen| !chosen.is_empty()) {
+        let home = home.to_string_lossy();
+        let chosen = chosen.replace("$HOME", &home).replacen('~', &home, 1);
+        return Ok(Path::new(&chosen).join("last"));
+    }
+    let old = home.join(".tmux/resurrect");
+    let new = context.environment.data_dir().and_then(|data| Some(data.parent()?.to_owned()));
+    let new = new.unwrap_or_default().join("tmux/resurrect");
+    Ok(if old.is_dir() { old } else { new }.join("last"))
+}
+
+/// The programs that the user's options name.
+fn named(place: &Place) -> HashSet<String> {
+    let deadline = Instant::now() + ANSWER_LIMIT;
+    let programs = call::options(&place.tmux, &["@roster-programs"], deadline);
+    let programs = programs.ok().and_then(|mut values| String::from_utf8(values.pop()?).ok());
+    let listed = place.tmux.run(&["show-options", "-g"], deadline).unwrap_or_default();
+    let policy = WindowPolicy::parse("", &programs.unwrap_or_default(), "");
+    policy.named(&String::from_utf8_lossy(&listed))
+}
+
+fn workdir(saved: &Saved) -> String {
+    let panes = saved.windows.iter().flat_map(|window| &window.panes);
+    let directory = panes.filter_map(|pane| pane.directory.as_ref()).next();
+    directory.map_or_else(|| "/".into(), |path| String::from_utf8_lossy(&path.0).into_owned())
+}
+
+/// The sessions of a save, in the order of their names.
+fn parse(bytes: &[u8], named: &HashSet<String>) -> Vec<Saved> {
+    let mut sessions: BTreeMap<String, BTreeMap<u32, Window>> = BTreeMap::new();
+    let mut next_id = 0;
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let rows: Vec<Vec<&[u8]>> =
+        lines.map(|line| line.split(|byte| *byte == b'\t').collect()).collect();
+    for row in &rows {
+        let [b"pane", session, index, _, flags, _, title, directory, active, _, command, ..] =
+            row[..]
+        else {
+            continue;
+        };
+        let Some(index) = number(index) else { continue };
+        let windows = sessions.entry(String::from_utf8_lossy(session).into_owned()).or_default();
+        let window = windows.entry(index).or_insert_with(|| empty(next_id, index));
+        next_id += 1;
+        let flags = flags.strip_prefix(b":").unwrap_or(flags);
+        window.active |= flags.contains(&b'*');
+        window.last |= flags.contains(&b'-');
+        window.zoomed |= flags.contains(&b'Z');
+        window.panes.push(Pane {
+            id: PaneId(next_id),
+            directory: directory_of(directory),
+            title: Some(Bytes(title.to_vec())),
+            active: active == b"1",
+            program: program(command.strip_prefix(b":").unwrap_or(command), named),
+            called: None,
+        });
+    }
+    for row in &rows {
+        let [b"window", session, index, name, _, _, layout, automatic, ..] = row[..] else {
+            continue;
+        };
+        let windows = sessions.get_mut(String::from_utf8_lossy(session).as_ref());
+        let window =
+            windows.zip(number(index)).and_then(|(windows, index)| windows.get_mut(&index));
+        let Some(window) = window else { continue };
+        if automatic == b"off" {
+            window.name = Some(Bytes(name.strip_prefix(b":").unwrap_or(name).to_vec()));
+        }
+        let live =
+            std::str::from_utf8(layout).ok().and_then(|text| text.parse::<LiveLayout>().ok());
+        let layout = live.map(|live| live.normalised());
+        window.layout = layout.filter(|layout| layout.cells() == window.panes.len());
+    }
+    let saved = sessions
+        .into_iter()
+        .map(|(name, windows)| Saved { name, windows: windows.into_values().collect() });
+    saved.filter(|saved| !saved.name.is_empty()).collect()
+}
+
+fn empty(id: u32, index: u32) -> Window {
+    Window {
+        id,
+        index,
+        name: None,
+        layout: None,
+        active: false,
+        last: false,
+        zoomed: false,
+        synchronized: false,
+        command: false,
+        since: Timestamp::now(),
+        panes: Vec::new(),
+        fuller: None,
+    }
+}
+
+fn number(field: &[u8]) -> Option<u32> {
+    std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+/// A directory, before which there is a colon, and in which a backslash stands before a space.
+fn directory_of(field: &[u8]) -> Option<Bytes> {
+    let path = field.strip_prefix(b":").unwrap_or(field);
+    let mut plain = Vec::with_capacity(path.len());
+    for (at, byte) in path.iter().enumerate() {
+        if *byte != b'\\' || path.get(at + 1) != Some(&b' ') {
+            plain.push(*byte);
+        }
+    }
+    plain.starts_with(b"/").then_some(Bytes(plain))
+}
+
+/// The words of a program that the options name. The save has them joined by spaces.
+fn program(line: &[u8], named: &HashSet<String>) -> Vec<Bytes> {
+    let words: Vec<&[u8]> =
+        line.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).collect();
+    let name = words.first().and_then(|first| first.rsplit(|byte| *byte == b'/').next());
+    let is_named = name.is_some_and(|name| named.contains(String::from_utf8_lossy(name).as_ref()));
+    if is_named { words.into_iter().map(Bytes::from).collect() } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_save_is_read_as_tmux_resurrect_writes_it() {
+        let save = "pane\ta b\t1\t1\t:*Z\t0\tt\t:/tmp/my\\ dir\t0\tvim\t:vim x y\n\
+                    pane\ta b\t1\t1\t:*Z\t1\t\t:/usr\t1\tbash\t:\n\
+                    pane\ta b\t3\t0\t:-\t0\tt\t:/\t1\tssh\t:ssh host secret\n\
+                    window\ta b\t1\t:code\t1\t:*Z\t48b3,150x40,0,0{75x40,0,0,0,74x40,76,0,1}\toff\n\
+                    window\ta b\t3\t:x\t0\t:-\tgarbage\t:\n\
+                    state\ta b\t\ngarbage\n";
+        let named = HashSet::from(["vim".to_owned()]);
+        let saved = parse(save.as_bytes(), &named);
+        let [Saved { name, windows }] = &saved[..] else { panic!("one session") };
+        assert_eq!(name, "a b");
+        let [first, second] = &windows[..] else { panic!("two windows") };
+        assert!(first.active && first.zoomed && second.last && second.name.is_none());
+        assert_eq!(first.name, Some(b"code"[..].into()));
+        assert_eq!(first.panes[0].directory, Some(b"/tmp/my dir"[..].into()));
+        let words: Vec<Bytes> = ["vim", "x", "y"].map(|word| word.as_bytes().into()).into();
+        assert_eq!((&first.panes[0].program, first.panes[1].active), (&words, true));
+        assert_eq!(second.panes[0].program, [], "no word of what is not named");
+    }
+}
