@@ -15,8 +15,8 @@ use tmux_roster::tmux::TmuxError;
 use tmux_roster::transaction::{Offline, SyncError, Transaction};
 use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
 
-use super::begin::{begin, need_names, with_any_server, with_server};
-use super::client::{destination, go_to};
+use super::begin::{need_names, with_any_server, with_server};
+use super::client::{Destination, destination, go_to};
 use super::context::{Context, Failure, Outcome, store_of};
 use super::output::{count, print, to_paste, visible, warn};
 use super::target::{
@@ -218,131 +218,151 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
     report(&done, "restored")
 }
 
+/// What `reopen` brought back.
+struct Reopened {
+    /// What to say of a window.
+    window: Option<String>,
+    done: Restored,
+    seat: Option<Destination>,
+}
+
 pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
-    let place = context.place()?;
     if args.window && args.new_name.is_some() {
         return Err(Failure::Usage("--as is for sessions, not for a window".into()));
     }
-    if args.window {
-        return reopen_window(context, &place, args);
-    }
-    if args.name.is_none() && last_closed_is_a_window(&place)? {
-        return reopen_window(context, &place, args);
-    }
-    let nothing = "there is no closed session to reopen";
-    let need = |there: &Remembered| match &args.name {
-        None => Ok(!there.closed.closed.is_empty()),
-        Some(name) => need_names(there, std::slice::from_ref(name)),
+    let place = context.place()?;
+    let nothing = match (&args.name, args.window) {
+        (None, false) => "there is no closed session to reopen".to_owned(),
+        (None, true) => "no window was closed".to_owned(),
+        (Some(name), _) => format!("no window of {name:?} was closed"),
     };
-    let done = with_any_server(&place, need, args.force, |transaction| {
-        let closed = &transaction.remembered.closed.closed;
-        let entry = match &args.name {
-            None => closed
-                .iter()
-                .filter(|entry| left_alone(transaction, &entry.session.uuid).is_none())
-                .min_by_key(|entry| entry.is_passing())
-                .ok_or(match closed.first() {
-                    None => nothing,
-                    Some(_) => "the only closed sessions are live but not tracked: run roster closed to list them",
-                })?,
-            Some(name) => Target::parse(name)
-                .among(closed.iter(), |entry| &entry.session)
-                .ok_or_else(|| match find(transaction, name) {
-                    Ok(Found::Lost(_)) => {
-                        let hint = format!("run roster restore {}", to_paste(name));
-                        format!("session {name:?} is lost, not closed: {hint}")
-                    }
-                    _ => format!(
-                        "no closed session is named {name:?}: run roster closed to list them"
-                    ),
-                })?,
-        };
-        let mut session = entry.session.clone();
-        if transaction.remembered.memory.is_unreachable(&session.uuid) {
-            if !args.force {
-                return Err(out_of_reach(transaction, &session));
+    let need = |there: &Remembered| match (&args.name, args.window) {
+        (_, true) => Ok(!persist::read_windows(&place)?.all_closed().is_empty()),
+        (None, false) => Ok(!there.closed.closed.is_empty()),
+        (Some(name), false) => need_names(there, std::slice::from_ref(name)),
+    };
+    let back = with_any_server(&place, need, args.force, |transaction| {
+        if args.window || args.name.is_none() {
+            let windows = transaction.look_at_windows()?.all_closed();
+            if let Some(closed) = closed_window(transaction, args, windows)? {
+                return reopen_window(transaction, args, &closed);
             }
-            let new = new_uuid();
-            let before = std::mem::replace(&mut session.uuid, new.clone());
-            transaction.copy_windows(&[(before, new)])?;
+            if args.window {
+                return Err(nothing.clone().into());
+            }
         }
+        let session = closed_session(transaction, args, &nothing)?;
         let changes = Changes { name: args.new_name.as_deref(), mode: None };
         let wanted = Wanted { bare: args.bare, command: &[] };
         let done = bring_back(transaction, vec![session], changes, wanted)?;
         let seat = done.sessions.first().map(|(id, _)| destination(transaction, *id));
-        Ok((done, seat))
+        Ok(Reopened { window: None, done, seat })
     })?;
-    let (done, seat) = done.ok_or(nothing)?;
+    let Reopened { window, done, seat } = back.ok_or(nothing)?;
     if let (Some(_), Some(seat)) = (&args.client, seat) {
         go_to(context, &place, seat, args.client.as_deref())?;
     }
-    report(&done, "reopened")
+    let Some(window) = window else { return report(&done, "reopened") };
+    for warning in &done.warnings {
+        warn(warning);
+    }
+    print(&format!("reopened {window}\n"))?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Whether what was closed last is a window that people miss, and not a session.
-fn last_closed_is_a_window(place: &Place) -> Result<bool, Failure> {
-    let store = store_of(place);
-    // Without a server there is none to bring it back into.
-    let Ok(mut transaction) = begin(place, &store) else { return Ok(false) };
-    let windows = transaction.look_at_windows()?;
-    let last = windows.all_closed().into_iter().find(ClosedWindow::is_missed);
+/// The session that is meant.
+fn closed_session(
+    transaction: &mut Transaction<'_>,
+    args: &cli::Reopen,
+    nothing: &str,
+) -> Result<Session, Failure> {
+    let closed = &transaction.remembered.closed.closed;
+    let entry = match &args.name {
+        None => closed
+            .iter()
+            .filter(|entry| left_alone(transaction, &entry.session.uuid).is_none())
+            .min_by_key(|entry| entry.is_passing())
+            .ok_or(match closed.first() {
+                None => nothing,
+                Some(_) => {
+                    "the only closed sessions are live but not tracked: run roster closed to list \
+                     them"
+                }
+            })?,
+        Some(name) => {
+            let named = Target::parse(name).among(closed.iter(), |entry| &entry.session);
+            named.ok_or_else(|| match find(transaction, name) {
+                Ok(Found::Lost(_)) => {
+                    let hint = format!("run roster restore {}", to_paste(name));
+                    format!("session {name:?} is lost, not closed: {hint}")
+                }
+                _ => format!("no closed session is named {name:?}: run roster closed to list them"),
+            })?
+        }
+    };
+    let mut session = entry.session.clone();
+    if transaction.remembered.memory.is_unreachable(&session.uuid) {
+        if !args.force {
+            return Err(out_of_reach(transaction, &session));
+        }
+        let new = new_uuid();
+        let before = std::mem::replace(&mut session.uuid, new.clone());
+        transaction.copy_windows(&[(before, new)])?;
+    }
+    Ok(session)
+}
+
+/// The closed window that is meant, if it is one: where neither a window nor a session was asked for,
+/// the one that people miss, if nothing was closed after it.
+fn closed_window(
+    transaction: &Transaction<'_>,
+    args: &cli::Reopen,
+    windows: Vec<ClosedWindow>,
+) -> Result<Option<ClosedWindow>, Failure> {
+    let wanted = match &args.name {
+        Some(name) => Some(find(transaction, name)?.session().uuid.clone()),
+        None => None,
+    };
+    let mut windows = windows.into_iter();
+    if args.window {
+        return Ok(windows.find(|w| wanted.as_ref().is_none_or(|uuid| *uuid == w.session)));
+    }
+    let memory = &transaction.remembered.memory;
+    let last = windows.find(|w| w.is_missed() && memory.id_of(&w.session).is_some());
     let sessions = transaction.remembered.closed.closed.iter();
     let session = sessions.filter(|entry| !entry.is_passing()).map(|entry| entry.closed_at).max();
-    Ok(last.is_some_and(|window| session.is_none_or(|session| session < window.closed_at)))
+    Ok(last.filter(|window| session.is_none_or(|session| session < window.closed_at)))
 }
 
 /// Brings a closed window back into its session, and the session if that is gone as well.
-fn reopen_window(context: &Context, place: &Place, args: &cli::Reopen) -> Outcome {
-    let nothing = || match &args.name {
-        Some(name) => format!("no window of {name:?} was closed"),
-        None => "no window was closed".to_owned(),
+fn reopen_window(
+    transaction: &mut Transaction<'_>,
+    args: &cli::Reopen,
+    closed: &ClosedWindow,
+) -> Result<Reopened, Failure> {
+    let uuid = &closed.session;
+    let mut done = Restored::default();
+    if transaction.remembered.memory.id_of(uuid).is_none() {
+        let recorded = transaction.remembered.registry.by_uuid(uuid).cloned();
+        let mut entries = transaction.remembered.closed.closed.iter().map(|entry| &entry.session);
+        let session = recorded.or_else(|| entries.find(|session| session.uuid == *uuid).cloned());
+        let session = session.ok_or("its session is not recorded any more")?;
+        let wanted = Wanted { bare: args.bare, command: &[] };
+        done = bring_back(transaction, vec![session], Changes::default(), wanted)?;
+        transaction.look_at_windows()?;
+    }
+    let id = transaction.remembered.memory.id_of(uuid);
+    let record = transaction.remembered.registry.by_uuid(uuid).cloned();
+    let (Some(id), Some(record)) = (id, record) else {
+        return Err("its session could not be brought back".into());
     };
-    let need = |_: &Remembered| Ok(!persist::read_windows(place)?.all_closed().is_empty());
-    let done = with_any_server(place, need, args.force, |transaction| {
-        let windows = transaction.look_at_windows()?;
-        let wanted = match &args.name {
-            Some(name) => Some(find(transaction, name)?.session().clone()),
-            None => None,
-        };
-        let is_wanted = |entry: &ClosedWindow| {
-            wanted.as_ref().is_none_or(|session| session.uuid == entry.session)
-                && (args.name.is_some() || args.window || entry.is_missed())
-        };
-        let closed = windows.all_closed().into_iter().find(is_wanted).ok_or_else(nothing)?;
-        let mut warnings = Vec::new();
-        let uuid = &closed.session;
-        if transaction.remembered.memory.id_of(uuid).is_none() {
-            let recorded = transaction.remembered.registry.by_uuid(uuid).cloned();
-            let entries = transaction.remembered.closed.closed.iter();
-            let entry = entries.map(|entry| &entry.session).find(|session| session.uuid == *uuid);
-            let Some(session) = recorded.or(entry.cloned()) else { return Err(nothing().into()) };
-            let wanted = Wanted { bare: args.bare, command: &[] };
-            let done = bring_back(transaction, vec![session], Changes::default(), wanted)?;
-            warnings.extend(done.warnings);
-            transaction.look_at_windows()?;
-        }
-        let id = transaction.remembered.memory.id_of(uuid);
-        let record = transaction.remembered.registry.by_uuid(uuid).cloned();
-        let (Some(id), Some(record)) = (id, record) else {
-            return Err("its session could not be brought back".into());
-        };
-        let made = restore::reopen_window(transaction, id, &record, &closed)?;
-        let (index, more) = made.ok_or("tmux did not create the window")?;
-        warnings.extend(more);
-        let name = closed.window.name.as_ref().map(|name| String::from_utf8_lossy(&name.0));
-        let name = name.map_or_else(String::new, |name| format!(" ({})", visible(&name)));
-        let said = format!("reopened window {index}{name} of {}", visible(&record.name));
-        Ok((said, warnings, destination(transaction, id)))
-    })?;
-    let (said, warnings, seat) = done.ok_or_else(nothing)?;
-    for warning in &warnings {
-        warn(warning);
-    }
-    if args.client.is_some() {
-        go_to(context, place, seat, args.client.as_deref())?;
-    }
-    print(&format!("{said}\n"))?;
-    Ok(ExitCode::SUCCESS)
+    let made = restore::reopen_window(transaction, id, &record, closed)?;
+    let (index, warnings) = made.ok_or("tmux did not create the window")?;
+    done.warnings.extend(warnings);
+    let name = closed.window.name.as_ref().map(|name| String::from_utf8_lossy(&name.0));
+    let name = name.map_or_else(String::new, |name| format!(" ({})", visible(&name)));
+    let window = format!("window {index}{name} of {}", visible(&record.name));
+    Ok(Reopened { window: Some(window), done, seat: Some(destination(transaction, id)) })
 }
 
 pub fn ignored(name: &str) -> Failure {

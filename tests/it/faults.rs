@@ -1392,7 +1392,7 @@ fn what_the_user_kills_during_a_restore_at_start_is_not_made_again() {
 
 #[test]
 fn what_ends_at_once_is_tried_once_at_start_and_keeps_nobody_from_coming_back() {
-    let (server, _) = many_lost("set -g @roster-restore on\nset -g @roster-command-bad false", 15);
+    let (server, _) = many_lost("set -g @roster-restore on\nset -g @roster-command-bad true", 15);
     let text = fs::read_to_string(server.registry_path()).unwrap();
     // All but n9, the last one of all.
     let text = text.replace("\"safe\"", "\"bad\"");
@@ -1408,13 +1408,13 @@ fn what_ends_at_once_is_tried_once_at_start_and_keeps_nobody_from_coming_back() 
     let next = server.tmux(&["new-session", "-d", "-P", "-F", "#{session_id}", "-s", "next"]);
     assert_eq!(next, "$16", "mine, and each of the fifteen once");
     let log = fs::read_to_string(server.registry_path().with_file_name("roster.log")).unwrap();
-    assert!(log.contains("\"n3\"") && log.contains("false"), "{log}");
+    assert!(log.contains("\"n3\"") && log.contains("\"true\""), "{log}");
 
     // Who asks for them is told of each, and of what it was that ended.
     let lost = server.try_roster(&["restore", "n3"]);
     let said = stderr(&lost);
     assert_eq!(lost.status.code(), Some(1), "{lost:?}");
-    assert!(said.contains("\"n3\"") && said.contains("false"), "{said}");
+    assert!(said.contains("\"n3\"") && said.contains("\"true\""), "{said}");
 }
 
 /// Before tmux 3.2 a session's first pane gets its environment by way of the global one.
