@@ -1,5 +1,6 @@
 //! Bringing back what was lost or closed: restore, reopen.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use tmux_roster::Store;
@@ -15,7 +16,7 @@ use tmux_roster::tmux::TmuxError;
 use tmux_roster::transaction::{Offline, SyncError, Transaction};
 use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
 
-use super::begin::{need_names, with_any_server, with_server};
+use super::begin::{begin, need_names, with_any_server, with_server};
 use super::client::{Destination, destination, go_to};
 use super::context::{Context, Failure, Outcome, store_of};
 use super::output::{count, print, to_paste, visible, warn};
@@ -40,18 +41,14 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         true => Ok(args.force || !there.registry.sessions.is_empty()),
         false => need_names(there, &args.names),
     };
+    let mut tried = HashSet::new();
     let done = with_any_server(&place, need, args.force, |transaction| {
         if args.force {
             let names = (!args.all).then_some(args.names.as_slice());
             transaction.part_from_unreachable(names)?;
         }
         if args.all {
-            let mut done = restore::restore_all(transaction, args.bare)?;
-            transaction.run_scripts(&done.events);
-            done.warnings.extend(set_aside(transaction));
-            let memory = &transaction.remembered.memory;
-            done.warnings.extend(not_here(transaction.place(), memory));
-            return Ok(done);
+            return restore_some(transaction, args.bare, &mut tried);
         }
         let mut records = Vec::new();
         for name in &args.names {
@@ -83,7 +80,20 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         bring_back(transaction, records, changes, Wanted { bare: args.bare, command: &[] })
     })?;
     let done = match done {
-        Some(done) => done,
+        Some(mut done) => {
+            while args.all && tried.len() % restore::AT_A_TIME == 0 && !tried.is_empty() {
+                let before = tried.len();
+                let store = store_of(&place);
+                let more = restore_some(&mut begin(&place, &store)?, args.bare, &mut tried)?;
+                done.sessions.extend(more.sessions);
+                done.warnings.extend(more.warnings);
+                done.failed |= more.failed;
+                if tried.len() == before {
+                    break;
+                }
+            }
+            done
+        }
         None => {
             let memory = persist::peek(&place)?.memory;
             Restored {
@@ -93,6 +103,24 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         }
     };
     report(&done, "restored")
+}
+
+/// Restores as many lost sessions as go under one lock; with the last of them it is told what is left
+/// where it is.
+fn restore_some(
+    transaction: &mut Transaction<'_>,
+    bare: bool,
+    tried: &mut HashSet<String>,
+) -> Result<Restored, Failure> {
+    let mut done = restore::restore_all(transaction, bare, tried)?;
+    transaction.run_scripts(&done.events);
+    let is_last = tried.len() % restore::AT_A_TIME != 0 || done.sessions.is_empty();
+    if is_last {
+        done.warnings.extend(set_aside(transaction));
+        let memory = &transaction.remembered.memory;
+        done.warnings.extend(not_here(transaction.place(), memory));
+    }
+    Ok(done)
 }
 
 /// The lost ones whose names others took since this server started.

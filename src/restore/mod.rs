@@ -53,20 +53,30 @@ pub struct Restored {
 /// How long a launch command gets to show whether it can be started.
 const START: Duration = Duration::from_millis(40);
 
+/// How many sessions are made under one lock, so that jobs of hooks get theirs.
+pub const AT_A_TIME: usize = 100;
+
 /// How many sessions are made at once. tmux answers nobody meanwhile, and starts a process for
 /// each.
 const AT_ONCE: usize = 10;
 
-/// Makes every lost session anew whose name is free.
+/// Makes lost sessions anew whose names are free: [`AT_A_TIME`] of those that were not `tried` yet.
 ///
 /// # Errors
 /// A file or tmux fails.
-pub fn restore_all(transaction: &mut Transaction<'_>, bare: bool) -> Result<Restored, SyncError> {
+pub fn restore_all(
+    transaction: &mut Transaction<'_>,
+    bare: bool,
+    tried: &mut HashSet<String>,
+) -> Result<Restored, SyncError> {
     // Those would be made, and not be known as what came back.
     let lost = transaction.remembered.lost().into_iter();
-    let (ignored, lost): (Vec<Session>, Vec<Session>) =
+    let (ignored, mut lost): (Vec<Session>, Vec<Session>) =
         lost.partition(|session| transaction.is_ignored(&session.name));
-    let nothing_else = lost.is_empty();
+    let nothing_else = lost.is_empty() && tried.is_empty();
+    lost.retain(|session| !tried.contains(&session.uuid));
+    lost.truncate(AT_A_TIME);
+    tried.extend(lost.iter().map(|session| session.uuid.clone()));
     let mut done = make(transaction, lost, Wanted { bare, command: &[] })?;
     if nothing_else && !ignored.is_empty() {
         let names: Vec<String> = ignored.iter().map(|s| format!("{:?}", s.name)).collect();

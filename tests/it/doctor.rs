@@ -416,7 +416,9 @@ fn no_option_of_the_readme_is_unknown() {
     let names = options_of_the_readme();
     assert!(names.len() > 15 && names.contains("@roster-command"), "{names:?}");
     for name in &names {
-        let name = name.replace("-command", "-command-any").replace("-resume", "-resume-any");
+        let name = ["-command", "-again", "-resume"]
+            .iter()
+            .fold(name.clone(), |name, part| name.replace(part, &format!("{part}-any")));
         server.tmux(&["set-option", "-g", &name, "0"]);
     }
     let (findings, _) = doctor(&server, &[]);
