@@ -12,7 +12,7 @@ use crate::model::memory::Known;
 use crate::model::policy::Policy;
 use crate::model::reconcile::{Plan, is_tracked, reconcile};
 use crate::model::remembered::Remembered;
-use crate::model::snapshot::{LiveSession, SessionId, Snapshot, Workdir};
+use crate::model::snapshot::{LiveSession, SessionId, Snapshot, Spellings, Workdir};
 use crate::model::time::Timestamp;
 use crate::tmux::query::{self, Pane};
 use crate::tmux::{ANSWER_LIMIT, Tmux};
@@ -20,20 +20,24 @@ use crate::tmux::{ANSWER_LIMIT, Tmux};
 /// What Linux adds to the path of a directory that was removed.
 const REMOVED: &[u8] = b" (deleted)";
 
-/// Reconciles; where a live session might be the lost one of its name, were it not for how its
-/// directory is spelled, the file system is asked whether it is the same.
+/// Reconciles; where a live session might be the lost one of its name, were it not for its directory,
+/// the file system is asked whether that is the same, only spelled otherwise. Or it is that of a pane
+/// of the lost one, as `is_of_a_pane` knows: what restores panes starts a session there.
 pub fn plan(
     remembered: &Remembered,
     snapshot: &mut Snapshot,
     policy: &Policy,
     now: Timestamp,
     new_uuid: &mut dyn FnMut() -> String,
+    is_of_a_pane: &dyn Fn(&Spellings) -> bool,
 ) -> Plan {
     let plan = reconcile(remembered, snapshot, policy, now, new_uuid);
     let until = Instant::now() + HEALTH_LIMIT;
     let mut same = plan.doubts.clone();
-    same.retain(|(live, recorded)| {
+    same.retain(|both| {
+        let (live, recorded) = both;
         Instant::now() < until && health::is_one_directory(live, recorded) == Some(true)
+            || is_of_a_pane(both)
     });
     if same.is_empty() {
         return plan;

@@ -128,7 +128,7 @@ pub fn view(place: &Place) -> Result<View, Failure> {
     transaction::tell_servers_apart(place, &mut remembered.memory, answer.snapshot.server)?;
     let settings = Settings::parse(&answer.options);
     settle(place, &remembered, &mut answer, &settings);
-    let mut planned = plan(&remembered, &mut answer, &settings);
+    let mut planned = plan(place, &remembered, &mut answer, &settings);
     if planned.0.next.registry != remembered.registry {
         // The file is shown, not what it might become: so bring it into step first.
         match sync::sync(place, Trigger::Reader) {
@@ -146,7 +146,7 @@ pub fn view(place: &Place) -> Result<View, Failure> {
                 let Some(now) = asked(place)? else { return Ok(without_server(remembered)) };
                 answer = now;
                 settle(place, &remembered, &mut answer, &settings);
-                planned = plan(&remembered, &mut answer, &settings);
+                planned = plan(place, &remembered, &mut answer, &settings);
             }
         }
     }
@@ -165,8 +165,13 @@ fn asked(place: &Place) -> Result<Option<Answer>, Failure> {
 }
 
 /// What there is by this answer, whether or not the files are in step with it.
-pub fn rows_of(remembered: &Remembered, mut answer: Answer, settings: &Settings) -> Vec<Row> {
-    let planned = plan(remembered, &mut answer, settings);
+pub fn rows_of(
+    place: &Place,
+    remembered: &Remembered,
+    mut answer: Answer,
+    settings: &Settings,
+) -> Vec<Row> {
+    let planned = plan(place, remembered, &mut answer, settings);
     rows(planned, &answer)
 }
 
@@ -184,6 +189,7 @@ fn settle(place: &Place, remembered: &Remembered, answer: &mut Answer, settings:
 
 /// What both should say, and the UUIDs that sessions would be given which are not recorded yet.
 fn plan(
+    place: &Place,
     remembered: &Remembered,
     answer: &mut Answer,
     settings: &Settings,
@@ -195,7 +201,10 @@ fn plan(
         uuid
     };
     let (snapshot, policy) = (&mut answer.snapshot, &settings.policy);
-    let plan = directories::plan(remembered, snapshot, policy, Timestamp::now(), &mut give);
+    let plan =
+        directories::plan(remembered, snapshot, policy, Timestamp::now(), &mut give, &|both| {
+            transaction::is_of_a_pane(place, remembered, both)
+        });
     (plan, given)
 }
 

@@ -25,7 +25,7 @@ use crate::model::policy;
 use crate::model::reconcile::{Effect, EffectKind, Event, Plan};
 use crate::model::remembered::Remembered;
 use crate::model::session::new_uuid;
-use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Workdir};
+use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Spellings, Workdir};
 use crate::model::time::Timestamp;
 use crate::persist::{load, write_in_order, write_json};
 use crate::store::{Locked, Store, StoreError, Times};
@@ -42,6 +42,7 @@ pub use apart::{refuse_elsewhere, tell_servers_apart, without_socket};
 use look::Kind;
 use throttle::note_last_sign;
 pub(crate) use windows::Stopwatch;
+pub use windows::is_of_a_pane;
 pub use world::{Offline, Sight, World};
 
 /// How long a job that a hook started may take in all.
@@ -335,7 +336,15 @@ impl<'a> Transaction<'a> {
             return Ok(Report::default());
         }
         let snapshot = &mut self.answer.snapshot;
-        let mut plan = directories::plan(&self.remembered, snapshot, policy, now, &mut new_uuid);
+        let is_of_a_pane = |both: &Spellings| is_of_a_pane(self.place, &self.remembered, both);
+        let mut plan = directories::plan(
+            &self.remembered,
+            snapshot,
+            policy,
+            now,
+            &mut new_uuid,
+            &is_of_a_pane,
+        );
         self.check_health(&mut plan, now);
         if !is_host_known || plan.next.memory.server != self.remembered.memory.server {
             let (host, started) = (Some(host::here()), host::started(server.pid));

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::look::{self, Kind};
 use super::{SyncError, Transaction};
-use crate::config::{LATE_OPTIONS, Settings};
+use crate::config::{LATE_OPTIONS, Place, Settings};
 use crate::log::log;
-use crate::model::snapshot::SessionId;
+use crate::model::remembered::Remembered;
+use crate::model::snapshot::{SessionId, Spellings};
 use crate::model::time::Timestamp;
 use crate::model::windows::{Arrangement, ClosedWindow, Windows, note};
 use crate::panes;
@@ -15,6 +16,19 @@ use crate::persist;
 use crate::tmux::call::{self, With};
 use crate::tmux::query::Panes;
 use crate::tmux::server::{job_server, time_on_cpu};
+
+/// Whether a live session's directory is that of a pane of the lost session that was in the other one.
+pub fn is_of_a_pane(place: &Place, remembered: &Remembered, (live, recorded): &Spellings) -> bool {
+    let Ok(windows) = persist::read_windows(place) else { return false };
+    let records = remembered.registry.sessions.values();
+    let mut lost = records.filter(|session| session.workdir.as_bytes() == recorded.as_slice());
+    lost.any(|session| {
+        let arrangement = windows.sessions.get(&session.uuid);
+        let windows = arrangement.map(Arrangement::to_bring_back).unwrap_or_default();
+        let mut panes = windows.iter().flat_map(|window| &window.panes);
+        panes.any(|pane| pane.directory.as_ref().is_some_and(|path| path.0 == *live))
+    })
+}
 
 /// Measures what a call takes tmux.
 pub(crate) struct Stopwatch {

@@ -255,7 +255,7 @@ fn asked(place: &Place) -> Result<Vec<Row>, Place> {
         place.dir.clone_from(dir);
     }
     let Ok(remembered) = persist::peek(&place) else { return Err(place) };
-    Ok(rows_of(&remembered, answer, &settings))
+    Ok(rows_of(&place, &remembered, answer, &settings))
 }
 
 fn without_tmux(place: &Place) -> Vec<Row> {

@@ -16,6 +16,7 @@ use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::tmux::ANSWER_LIMIT;
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::text::line;
+use tmux_roster::transaction;
 use tmux_roster::{SCHEMA_VERSION, Store, StoreError, Timestamp, directories, files, persist};
 
 use crate::commands::context::Context;
@@ -225,7 +226,9 @@ fn wait_for_step(
         let (snapshot, policy) = (&mut answer.snapshot, &settings.policy);
         let deadline = Instant::now() + ANSWER_LIMIT;
         directories::settle(&place.tmux, &remembered, snapshot, policy, None, deadline);
-        let plan = directories::plan(&remembered, snapshot, policy, now, &mut new_uuid);
+        let plan = directories::plan(&remembered, snapshot, policy, now, &mut new_uuid, &|both| {
+            transaction::is_of_a_pane(place, &remembered, both)
+        });
         let (before, after) = (&remembered.registry.sessions, &plan.next.registry.sessions);
         let changed = after.iter().filter(|(name, record)| before.get(*name) != Some(record));
         let gone = before.keys().filter(|name| !after.contains_key(*name));

@@ -102,6 +102,12 @@ pub fn note(
     }
     let Work { last_loss, mut closed, .. } = work;
     closed.extend(before.closed.iter().filter(|entry| is_kept(&entry.session)).cloned());
+    // One that another tool brings back comes after its session.
+    closed.retain(|entry| {
+        let arrangement = sessions.get(&entry.session).filter(|a| a.here);
+        let windows = arrangement.map_or(&[][..], |arrangement| &arrangement.windows);
+        entry.server == server || !windows.iter().any(|new| came_back(new, &entry.window))
+    });
     if !keeps_closed {
         closed.clear();
     }
@@ -129,6 +135,15 @@ fn has_new_losses(before: &Windows, seen: &Seen) -> bool {
         };
         !seen.sessions.contains_key(uuid) || arrangement.windows.iter().any(has_lost)
     })
+}
+
+/// Whether a window is the one that a session had on another server.
+fn came_back(new: &Window, window: &Window) -> bool {
+    let directories = |window: &Window| -> Vec<_> {
+        window.panes.iter().map(|pane| pane.directory.clone()).collect()
+    };
+    new.index == window.index && new.panes.len() == window.panes.len()
+        || directories(new) == directories(window)
 }
 
 struct Work<'a> {
@@ -182,14 +197,7 @@ impl Work<'_> {
         let windows: Vec<Window> = windows.iter().map(|window| self.window(window)).collect();
         for window in before.to_bring_back() {
             let lives = before.server == self.server && self.seen.windows.contains(&window.id);
-            let directories = |window: &Window| -> Vec<_> {
-                window.panes.iter().map(|pane| pane.directory.clone()).collect()
-            };
-            let came_back = |new: &Window| {
-                new.index == window.index && new.panes.len() == window.panes.len()
-                    || directories(new) == directories(&window)
-            };
-            if !lives && !windows.iter().any(came_back) {
+            if !lives && !windows.iter().any(|new| came_back(new, &window)) {
                 let server = before.server;
                 let session = uuid.to_owned();
                 self.closed.push(ClosedWindow { session, closed_at: self.now, server, window });
