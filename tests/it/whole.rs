@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tmux_roster::Timestamp;
 use tmux_roster::model::session::is_uuid;
-use tmux_roster::tmux::hooks::{HOOK_INDEX, HOOKS};
+use tmux_roster::tmux::hooks::HOOKS;
 
 use crate::env::{
     Client, ROSTER, Server, hook_job, leftovers, tmux_program, tmux_version, wait_for,
@@ -834,9 +834,9 @@ impl<'a> Run<'a> {
                     Command::new("touch").args(["-a", "-d", "2001-01-01"]).arg(lock).status();
                 assert!(touched.unwrap().success());
                 server.roster(&["sync"]);
-                let shown = server.tmux(&["show-hooks", "-g"]);
                 for hook in HOOKS {
-                    let ours = format!("{}[{HOOK_INDEX}] ", hook.name);
+                    let shown = server.tmux(&["show-hooks", "-g", hook.name]);
+                    let ours = format!("{}[{}] ", hook.name, hook.index);
                     assert!(shown.contains(&ours), "{ours}: {shown}");
                 }
             }

@@ -115,9 +115,15 @@ impl Examination {
 
 pub fn doctor(context: &Context, args: &cli::Doctor) -> Outcome {
     let mut examined = examine(context);
-    let mut findings = Vec::new();
-    if args.fix && !examined.repairs.is_empty() {
-        findings = mend(&examined);
+    let (mut findings, mut tried) = (Vec::new(), Vec::new());
+    // What is mended may have hidden something else.
+    for _ in 0..2 {
+        examined.repairs.retain(|repair| !tried.contains(repair));
+        if !args.fix || examined.repairs.is_empty() {
+            break;
+        }
+        findings.append(&mut mend(&examined));
+        tried.append(&mut examined.repairs);
         examined = examine(context);
     }
     findings.append(&mut examined.findings);
