@@ -8,7 +8,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -107,7 +107,10 @@ impl InFront {
             match waitid(WaitId::Pid(self.group), options) {
                 Ok(Some(status)) if status.stopped() => {
                     // So that the same stop is not told again.
-                    let _ = waitid(WaitId::Pid(self.group), WaitIdOptions::STOPPED);
+                    let _ = waitid(
+                        WaitId::Pid(self.group),
+                        WaitIdOptions::STOPPED | WaitIdOptions::NOHANG,
+                    );
                     return Ended::Stopped;
                 }
                 Err(rustix::io::Errno::INTR) | Ok(None) => {}
@@ -121,8 +124,11 @@ impl InFront {
         self.left = tcgetattr(stdin()).ok();
         let ours = getpgrp().as_raw_nonzero().get().to_string();
         let given = ourselves().and_then(|program| {
-            let mut give = Command::new(program);
-            give.args([RUN_IN_PANE, GIVE, &ours]).process_group(self.group.as_raw_nonzero().get());
+            // It may not be the program's group that is in front, but that of a child of it: who
+            // ignores this signal may take the terminal from anywhere.
+            let mut give = Command::new("/bin/sh");
+            give.args(["-c", r#"trap "" TTOU; exec "$0" "$@""#]).arg(program);
+            give.args([RUN_IN_PANE, GIVE, &ours]).process_group(0);
             give.status().ok()
         });
         if !given.is_some_and(|status| status.success()) {
@@ -196,6 +202,9 @@ fn base(path: &OsStr) -> String {
     String::from_utf8_lossy(name.as_bytes()).into_owned()
 }
 
+/// It may have been replaced since it began: Linux keeps it.
 fn ourselves() -> Option<OsString> {
-    std::env::current_exe().ok().map(Into::into)
+    let own = std::env::current_exe().ok().filter(|own| own.is_file());
+    let kept = || PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    own.or_else(|| Some(kept()).filter(|kept| kept.exists())).map(Into::into)
 }
