@@ -13,6 +13,7 @@ use crate::model::session::Session;
 use crate::model::snapshot::{ServerId, SessionId};
 use crate::model::windows::{Arrangement, Pane, Window, Windows};
 use crate::persist;
+use crate::store::StoreError;
 use crate::tmux::call;
 use crate::transaction::{SyncError, Transaction};
 
@@ -43,6 +44,8 @@ pub struct WindowPlan {
     pub was: Was,
     /// Its panes.
     pub panes: Vec<PaneStart>,
+    /// Which of them is the session's oldest, if one of them is.
+    pub oldest: Option<usize>,
 }
 
 /// A pane to be made.
@@ -67,28 +70,47 @@ pub(super) struct Recorded {
     resume: HashMap<String, Vec<String>>,
     /// The user's default-command.
     default_command: Vec<u8>,
-    /// Where windows stand that were made: another session may have had them, too.
-    pub(super) standing: HashMap<Was, (SessionId, u32)>,
-    /// What of it lives.
-    living: HashSet<u32>,
-    server: Option<ServerId>,
+    /// The targets of windows that stand: those that were made, which another session may have had,
+    /// too, and those of a closed session that live on in another one.
+    pub(super) standing: HashMap<Was, String>,
 }
 
+/// The most panes of a window: no layout has as many.
+const MAX_PANES: usize = 800;
+
+/// The greatest index that tmux gives a window.
+const MAX_INDEX: u32 = i32::MAX as u32;
+
 impl Recorded {
-    /// Reads it, for the windows of these records.
+    /// Reads it, for the windows of these records. Of a file that cannot be read they come back with
+    /// one window each.
     ///
     /// # Errors
-    /// The file is newer or cannot be read, or tmux does not tell the options.
+    /// tmux does not tell the options, or the file cannot be written.
     pub(super) fn load(
         transaction: &Transaction<'_>,
         records: &[Session],
         warnings: &mut Vec<String>,
     ) -> Result<Recorded, SyncError> {
         let place = transaction.place();
-        let windows = persist::load_windows(place)?;
-        let arrangements = records.iter().filter_map(|record| windows.sessions.get(&record.uuid));
+        let read = match persist::read_windows(place) {
+            Err(error @ StoreError::Damaged { .. }) => {
+                warnings.push(format!("{error}: kept aside, sessions come back with one window"));
+                persist::load_windows(place)
+            }
+            Err(error) => {
+                warnings.push(format!("{error}; sessions come back with one window"));
+                return Ok(Recorded::default());
+            }
+            read => read,
+        };
+        let mut windows = read?;
+        let is_wanted = |uuid: &String| records.iter().any(|record| record.uuid == *uuid);
+        windows.sessions.retain(|uuid, _| is_wanted(uuid));
+        let arrangements = windows.sessions.values();
         let panes = arrangements.flat_map(Arrangement::to_bring_back).flat_map(|w| w.panes);
-        let names: BTreeSet<String> = panes.filter_map(|pane| pane.called()).collect();
+        let names: BTreeSet<String> =
+            panes.filter_map(|pane| pane.called()).filter(|name| is_in_options(name)).collect();
         let resumes: Vec<String> = names.iter().map(|name| format!("{RESUME}{name}")).collect();
         let options = ["@roster-windows", "@roster-programs", "default-command"];
         let names: Vec<&str> =
@@ -112,13 +134,11 @@ impl Recorded {
                 }
             }
         }
-        Ok(Recorded {
-            windows,
-            programs: policy.named(""),
-            resume,
-            default_command: values[2].clone(),
-            ..Recorded::default()
-        })
+        let standing = living(transaction, &windows)?;
+        transaction.leave_windows(records)?;
+        let default_command = values[2].clone();
+        let programs = policy.named("");
+        Ok(Recorded { windows, programs, resume, default_command, standing })
     }
 
     /// The windows of a session that is to be made.
@@ -131,20 +151,19 @@ impl Recorded {
             return Vec::new();
         };
         let mut windows = arrangement.to_bring_back();
-        // What lives in another session is there.
-        let is_there = |window: &Window| {
-            Some(arrangement.server) == self.server && self.living.contains(&window.id)
-        };
-        windows.retain(|window| !is_there(window) && !window.panes.is_empty());
+        windows.retain(|window| !window.panes.is_empty());
+        windows.iter_mut().for_each(|window| window.panes.truncate(MAX_PANES));
+        give_indexes(&mut windows);
         // The pane that the session began with has its launch command.
         let panes = windows.iter().flat_map(|window| &window.panes);
-        let first = panes.map(|pane| pane.id).min().filter(|_| !blueprint.command.is_empty());
+        let oldest = panes.map(|pane| pane.id).min();
         let mut missing = BTreeSet::new();
         let plans = windows.into_iter().map(|window| {
             let panes = window.panes.iter().map(|pane| {
-                let words = match first {
-                    Some(first) if first == pane.id => launch_words(blueprint),
-                    _ => self.program(pane, &blueprint.record),
+                let is_oldest = oldest == Some(pane.id);
+                let words = match is_oldest && !blueprint.command.is_empty() {
+                    true => launch_words(blueprint),
+                    false => self.program(pane, &blueprint.record),
                 };
                 PaneStart {
                     directory: directory(pane, blueprint, &mut missing),
@@ -163,6 +182,7 @@ impl Recorded {
                 zoomed: window.zoomed,
                 synchronized: window.synchronized,
                 was: was(arrangement.server, window.id),
+                oldest: window.panes.iter().position(|pane| Some(pane.id) == oldest),
                 panes,
             }
         });
@@ -178,11 +198,10 @@ impl Recorded {
     }
 
     /// Notes where the windows of a session stand now.
-    pub(super) fn note_made(&mut self, uuid: &str, id: SessionId) {
-        let Some(arrangement) = self.windows.sessions.get(uuid) else { return };
-        for window in arrangement.to_bring_back() {
-            let was = was(arrangement.server, window.id);
-            self.standing.entry(was).or_insert((id, window.index));
+    pub(super) fn note_made(&mut self, windows: &[WindowPlan], id: SessionId) {
+        for window in windows {
+            let standing = self.standing.entry(window.was);
+            standing.or_insert_with(|| format!("{id}:{}", window.index));
         }
     }
 
@@ -205,7 +224,9 @@ impl Recorded {
     /// The words that run a program in a pane so that a shell stays when it ends: by our own
     /// program, where it can be called.
     fn in_pane(&self, words: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let Ok(program) = std::env::current_exe() else { return Vec::new() };
+        // It may have been replaced since it began.
+        let own = std::env::current_exe().ok().filter(|own| own.is_file());
+        let Some(program) = own else { return Vec::new() };
         let mut all = vec![program.into_os_string().into_vec(), RUN_IN_PANE.into()];
         if !self.default_command.is_empty() {
             all.extend([b"--then".to_vec(), self.default_command.clone()]);
@@ -213,6 +234,44 @@ impl Recorded {
         all.push(b"--".to_vec());
         all.extend(words.iter().cloned());
         all
+    }
+}
+
+/// Whether an option's name may end in this: tmux reads it as a part of a format.
+fn is_in_options(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_@.+".contains(&b))
+}
+
+/// The targets of windows that live though their session was closed: they were in another one, too.
+///
+/// # Errors
+/// tmux does not tell them.
+fn living(
+    transaction: &Transaction<'_>,
+    windows: &Windows,
+) -> Result<HashMap<Was, String>, SyncError> {
+    let server = transaction.answer.snapshot.server;
+    if windows.sessions.values().all(|arrangement| arrangement.server != server) {
+        return Ok(HashMap::new());
+    }
+    let list = ["list-windows", "-a", "-F", "#{window_id}"];
+    let printed = transaction.place().tmux.run(&list, transaction.deadline())?;
+    let printed = String::from_utf8_lossy(&printed);
+    let numbered = |id: &str| Some((was(server, id.strip_prefix('@')?.parse().ok()?), id.into()));
+    Ok(printed.lines().filter_map(numbered).collect())
+}
+
+/// Sees to it that each window has an index of its own, which tmux takes.
+fn give_indexes(windows: &mut [Window]) {
+    let mut taken = HashSet::new();
+    for at in 0..windows.len() {
+        let wanted = windows[at].index;
+        if wanted > MAX_INDEX || taken.contains(&wanted) {
+            let is_free = |index: &u32| windows.iter().all(|window| window.index != *index);
+            windows[at].index = (0..=MAX_INDEX).find(is_free).unwrap_or(wanted);
+        }
+        taken.insert(windows[at].index);
     }
 }
 

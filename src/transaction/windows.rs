@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::look::{self, Kind};
 use super::{SyncError, Transaction};
 use crate::log::log;
+use crate::model::session::Session;
 use crate::model::snapshot::SessionId;
 use crate::model::time::Timestamp;
 use crate::model::windows::{Arrangement, Windows, note};
@@ -75,6 +76,24 @@ impl Transaction<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Notes that these sessions are gone, which nobody may have seen since they closed: else a look
+    /// at what is made in their place would take the windows that they had for lost.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub(crate) fn leave_windows(&self, records: &[Session]) -> Result<(), SyncError> {
+        let mut windows = self.load_windows()?;
+        let server = self.answer.snapshot.server;
+        let mut is_noted = true;
+        for record in records {
+            let found = windows.sessions.get_mut(&record.uuid);
+            if let Some(arrangement) = found.filter(|found| found.server == server) {
+                is_noted &= !std::mem::take(&mut arrangement.here);
+            }
+        }
+        if is_noted { Ok(()) } else { Ok(persist::write_windows(self.place, &windows)?) }
     }
 
     /// Gives sessions the windows that others have: by the UUIDs of those and of these.
