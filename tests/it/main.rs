@@ -19,6 +19,7 @@ mod life;
 mod met;
 mod pick;
 mod plugin;
+mod rebuild;
 mod reconcile;
 mod secure;
 mod store;
