@@ -8,7 +8,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,9 @@ const BECOME: &str = "--become";
 
 /// Another one: gives the terminal to a group. Who is behind may not take it.
 const GIVE: &str = "--give";
+
+/// How long a program waits to be in front.
+const TO_FRONT: Duration = Duration::from_secs(10);
 
 /// How soon a launch command that cannot work fails.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -172,7 +175,10 @@ impl InFront {
             match waitid(WaitId::Pid(self.group), options) {
                 Ok(Some(status)) if status.stopped() => {
                     // So that the same stop is not told again.
-                    let _ = waitid(WaitId::Pid(self.group), WaitIdOptions::STOPPED);
+                    let _ = waitid(
+                        WaitId::Pid(self.group),
+                        WaitIdOptions::STOPPED | WaitIdOptions::NOHANG,
+                    );
                     return Ended::Stopped;
                 }
                 Err(rustix::io::Errno::INTR) | Ok(None) => {}
@@ -191,8 +197,11 @@ impl InFront {
         self.left = tcgetattr(stdin()).ok();
         let ours = getpgrp().as_raw_nonzero().get().to_string();
         let given = ourselves().and_then(|program| {
-            let mut give = Command::new(program);
-            give.args([RUN_IN_PANE, GIVE, &ours]).process_group(self.group.as_raw_nonzero().get());
+            // It may not be the program's group that is in front, but that of a child of it: who
+            // ignores this signal may take the terminal from anywhere.
+            let mut give = Command::new("/bin/sh");
+            give.args(["-c", r#"trap "" TTOU; exec "$0" "$@""#]).arg(program);
+            give.args([RUN_IN_PANE, GIVE, &ours]).process_group(0);
             give.status().ok()
         });
         if !given.is_some_and(|status| status.success()) {
@@ -218,11 +227,14 @@ impl InFront {
 /// Waits for its group to be in front, and becomes the program.
 fn become_program(words: &[OsString]) -> ExitCode {
     let [how, words @ ..] = words else { return ExitCode::from(2) };
-    for _ in 0..1000 {
-        if tcgetpgrp(stdin()).is_ok_and(|front| front == getpgrp()) {
-            break;
+    let until = Instant::now() + TO_FRONT;
+    loop {
+        match tcgetpgrp(stdin()) {
+            Ok(front) if front == getpgrp() => break,
+            Ok(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(1)),
+            // The pane is gone, and with it who would have put us in front.
+            Ok(_) | Err(_) => return ExitCode::FAILURE,
         }
-        std::thread::sleep(Duration::from_millis(1));
     }
     if how == "login" {
         let _ = shell(None).exec();
@@ -265,6 +277,9 @@ fn base(path: &OsStr) -> String {
     String::from_utf8_lossy(name.as_bytes()).into_owned()
 }
 
+/// It may have been replaced since it began: Linux keeps it.
 fn ourselves() -> Option<OsString> {
-    std::env::current_exe().ok().map(Into::into)
+    let own = std::env::current_exe().ok().filter(|own| own.is_file());
+    let kept = || PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    own.or_else(|| Some(kept()).filter(|kept| kept.exists())).map(Into::into)
 }

@@ -127,9 +127,12 @@ pub(super) fn made(line: &str) -> Option<(String, SessionId)> {
 /// the id is not known yet; the first client that leaves, ours for one, would be the session's end.
 pub(super) const SPARING: &[u8] = b"after-new-session[4242]";
 
+/// What spares it.
+pub(super) const SPARE: &str = "set-option destroy-unattached off";
+
 /// The command that has tmux spare the session that is made next.
-pub(super) fn spare() -> Vec<u8> {
-    line(&[b"set-hook", b"-g", SPARING, b"set-option destroy-unattached off"])
+fn spare() -> Vec<u8> {
+    line(&[b"set-hook", b"-g", SPARING, SPARE.as_bytes()])
 }
 
 /// The commands that make a session, as the server's conditions want it, and print its UUID and id.

@@ -5,13 +5,13 @@
 //! that is taken away at the end, and gets its own name last. Hooks of the user's that make
 //! something are hidden from it meanwhile. See FACTS.md, "Rebuilding".
 
-use super::blueprint::{Blueprint, SPARING, spare};
+use super::blueprint::{Blueprint, SPARE, SPARING};
 use super::conditions::Conditions;
 use super::windows::{Was, WindowPlan};
 use crate::model::snapshot::SessionId;
 use crate::tmux::Version;
 use crate::tmux::source::Group;
-use crate::tmux::text::{escape_name, line, stored_text, unstored_name};
+use crate::tmux::text::{escape_name, line, stored_text, stored_title, unstored_name};
 use std::collections::HashMap;
 
 /// The user's hooks that may make or rename something in what is being made. The first one runs only
@@ -44,7 +44,7 @@ pub(super) fn build(
     called: &Called,
     version: Version,
     conditions: &Conditions,
-    standing: &HashMap<Was, (SessionId, u32)>,
+    standing: &HashMap<Was, String>,
 ) -> Group {
     let record = &blueprint.record;
     let mut lines = Vec::new();
@@ -52,9 +52,7 @@ pub(super) fn build(
     if let Called::Name(name) = called {
         let print = format!("{} #{{session_id}}", record.uuid);
         let workdir = escape_name(&blueprint.workdir, version);
-        if conditions.spares() {
-            lines.push(spare());
-        }
+        lines.push(tie(name, conditions));
         lines.push(line(&[
             b"new-session",
             b"-d",
@@ -69,9 +67,7 @@ pub(super) fn build(
             b"cat",
             b"-",
         ]));
-        if conditions.spares() {
-            lines.push(line(&[b"set-hook", b"-gu", SPARING]));
-        }
+        lines.push(line(&[b"set-hook", b"-gu", SPARING]));
     }
     let mut set = |command: &[u8], name: &str, value: &str| {
         lines.push(line(&[command, b"-t", &all, name.as_bytes(), value.as_bytes()]));
@@ -86,16 +82,20 @@ pub(super) fn build(
     }
     // Else the windows would move together when the first one goes.
     set(b"set-option", "renumber-windows", "off");
-    let aside = blueprint.windows.iter().map(|window| window.index).max().unwrap_or(0) + 1;
+    let is_free = |index: &u32| blueprint.windows.iter().all(|window| window.index != *index);
+    let aside = (0..).find(is_free).unwrap_or_default();
     let aside = called.target(&aside.to_string());
     lines.push(line(&[b"move-window", b"-d", b"-s", &all, b"-t", &aside]));
     lines.push(line(&[b"kill-window", b"-a", b"-t", &aside]));
     let mut here: HashMap<Was, u32> = HashMap::new();
-    for window in &blueprint.windows {
+    // The session's oldest pane stays that: it is the one with the launch command, the next time too.
+    let (first, others): (Vec<&WindowPlan>, Vec<&WindowPlan>) =
+        blueprint.windows.iter().partition(|window| window.oldest.is_some());
+    for window in first.into_iter().chain(others) {
         let elsewhere = standing.get(&window.was);
         let source = match (here.get(&window.was), elsewhere) {
             (Some(index), _) => Some(called.target(&index.to_string())),
-            (None, Some((session, index))) => Some(format!("{session}:{index}").into_bytes()),
+            (None, Some(target)) => Some(target.clone().into_bytes()),
             (None, None) => None,
         };
         here.entry(window.was).or_insert(window.index);
@@ -119,7 +119,7 @@ pub(super) fn build(
     for hook in &HIDDEN[1..] {
         lines.push(line(&[b"set-hook", b"-u", b"-t", &all, hook.as_bytes()]));
     }
-    let print = format!("{} whole #{{W:#{{window_panes}}.}}", record.uuid);
+    let print = format!("{} whole #{{W:#{{window_index}}:#{{window_panes}}.}}", record.uuid);
     lines.push(line(&[b"display-message", b"-p", b"-t", &all, print.as_bytes()]));
     let name = escape_name(&unstored_name(&blueprint.name, version), version);
     lines.push(line(&[b"rename-session", b"-t", &all, b"--", &name]));
@@ -169,11 +169,24 @@ pub(super) fn made_window(line: &str) -> Option<(u32, usize)> {
     Some((index.parse().ok()?, panes.parse().ok()?))
 }
 
-/// Reads what [`build`] prints at the end: the UUID, and how many panes each window has.
-pub(super) fn whole(line: &str) -> Option<(&str, Vec<usize>)> {
-    let (uuid, panes) = line.split_once(" whole ")?;
-    let panes = panes.split_terminator('.').map(|count| count.parse().ok());
-    Some((uuid, panes.collect::<Option<Vec<usize>>>()?))
+/// Reads what [`build`] prints at the end: the indexes of the windows, and how many panes each has.
+pub(super) fn whole(line: &str) -> Option<HashMap<u32, usize>> {
+    let (_, windows) = line.split_once(" whole ")?;
+    let windows = windows.split_terminator('.').map(|window| {
+        let (index, panes) = window.split_once(':')?;
+        Some((index.parse().ok()?, panes.parse().ok()?))
+    });
+    windows.collect()
+}
+
+/// The command that keeps the name of the session that is made next, whatever a hook of the user's
+/// calls it, and spares it where that is needed.
+fn tie(name: &str, conditions: &Conditions) -> Vec<u8> {
+    let mut then = format!("rename-session -- {name}");
+    if conditions.spares() {
+        then = format!("{then} ; {SPARE}");
+    }
+    line(&[b"set-hook", b"-g", SPARING, then.as_bytes()])
 }
 
 fn build_window(
@@ -183,19 +196,30 @@ fn build_window(
     conditions: &Conditions,
 ) -> Group {
     let target = called.target(&window.index.to_string());
+    let on_from_active = |far: usize| called.target(&format!("{}.+{far}", window.index));
+    let count = window.panes.len();
+    let first = window.oldest.unwrap_or(0);
     let mut lines = Vec::new();
-    for (at, pane) in window.panes.iter().enumerate() {
+    // Each splits the one before, which is the active one: so the order is kept.
+    let behind = (first..count).map(|at| (at, target.clone(), None));
+    // And so those before the first one, from the last, which is the active one then.
+    let before = (0..first).rev().map(|at| {
+        let is_next = at + 1 == first;
+        (at, if is_next { on_from_active(1) } else { target.clone() }, Some(b"-b"))
+    });
+    for (at, from, way) in behind.chain(before) {
+        let pane = &window.panes[at];
         let directory = escape_name(&pane.directory, version);
-        let mut words: Vec<&[u8]> = Vec::new();
         let name = window.name.as_deref().map(|name| window_name(name, version));
-        if at == 0 {
+        let mut words: Vec<&[u8]> = Vec::new();
+        if at == first {
             words.extend([&b"new-window"[..], b"-d", b"-t", &target]);
             if let Some(name) = &name {
                 words.extend([&b"-n"[..], name]);
             }
         } else {
-            // Each splits the one before, which is the active one: so the order is kept.
-            words.extend([&b"split-window"[..], b"-t", &target]);
+            words.extend([&b"split-window"[..], b"-t", &from]);
+            words.extend(way.iter().map(|way| &way[..]));
         }
         words.extend([&b"-c"[..], &directory]);
         let start = conditions.start_in(&pane.directory);
@@ -205,12 +229,12 @@ fn build_window(
             words.extend(pane.words.iter().map(Vec::as_slice));
         }
         lines.push(line(&words));
-        if at > 0 {
+        if at != first {
             // Makes space for the next.
             lines.push(line(&[b"select-layout", b"-t", &target, b"tiled"]));
         }
         if let Some(title) = &pane.title {
-            let title = escape_name(&stored_text(title, version), version);
+            let title = escape_name(&stored_title(title, version), version);
             lines.push(line(&[b"select-pane", b"-t", &target, b"-T", &title]));
         }
     }
@@ -219,10 +243,13 @@ fn build_window(
         lines.push(line(&[b"select-layout", b"-t", &target, layout.as_bytes()]));
     }
     let active = window.panes.iter().position(|pane| pane.active);
-    if let Some(active) = active.filter(|_| window.panes.len() > 1) {
-        // From the last, however the panes are numbered.
-        let target = called.target(&format!("{}.+{}", window.index, active + 1));
-        lines.push(line(&[b"select-pane", b"-t", &target]));
+    if let Some(active) = active.filter(|_| count > 1) {
+        // However the panes are numbered.
+        let now = if first > 0 { 0 } else { count - 1 };
+        let far = (active + count - now) % count;
+        if far > 0 {
+            lines.push(line(&[b"select-pane", b"-t", &on_from_active(far)]));
+        }
     }
     if window.zoomed {
         lines.push(line(&[b"resize-pane", b"-Z", b"-t", &target]));

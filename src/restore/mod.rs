@@ -56,6 +56,9 @@ const START: Duration = Duration::from_millis(40);
 /// How many sessions are made under one lock, so that jobs of hooks get theirs.
 pub const AT_A_TIME: usize = 100;
 
+/// How much longer tmux may take for each pane of a session: a few milliseconds are usual.
+const A_PANE: Duration = Duration::from_millis(50);
+
 /// How many sessions are made at once. tmux answers nobody meanwhile, and starts a process for
 /// each.
 const AT_ONCE: usize = 10;
@@ -323,32 +326,42 @@ fn create_whole(
     warnings: &mut Vec<String>,
 ) -> Result<Option<SessionId>, SyncError> {
     let version = transaction.version();
+    let panes = blueprint.windows.iter().map(|window| window.panes.len()).sum::<usize>();
+    let panes = u32::try_from(panes).unwrap_or(u32::MAX);
     let run = |called: &Called, with: &With<'_>| {
         let standing = &with.recorded.standing;
-        transaction.run_groups(vec![build(blueprint, called, version, with.conditions, standing)])
+        let group = build(blueprint, called, version, with.conditions, standing);
+        transaction.run_long(&group, A_PANE * panes)
     };
     let token = new_uuid().replace('-', "");
     let printed = run(&Called::Name(format!("roster-{token}")), with)?;
     let Some(id) = printed.lines().find_map(made).map(|(_, id)| id) else { return Ok(None) };
-    let mut panes = printed.lines().find_map(whole);
+    let mut there = printed.lines().find_map(whole);
     let again;
-    if panes.is_none() {
+    if there.is_none() {
         // A hook of the user's gave it another name at once.
         again = run(&Called::Id(id), with)?;
-        panes = again.lines().find_map(whole);
+        there = again.lines().find_map(whole);
     }
-    with.recorded.note_made(&blueprint.record.uuid, id);
-    let wanted = blueprint.windows.iter().map(|window| window.panes.len());
-    let there = panes.map(|(_, panes)| panes).unwrap_or_default();
-    if !there.iter().copied().eq(wanted.clone()) {
-        warnings.push(format!(
-            "not all of {:?} came back: {} of {} windows, {} of {} panes",
-            blueprint.record.name,
-            there.len(),
-            wanted.len(),
-            there.iter().sum::<usize>(),
-            wanted.sum::<usize>()
-        ));
+    let there = there.unwrap_or_default();
+    let made = blueprint.windows.iter().filter(|window| there.contains_key(&window.index));
+    let made: Vec<WindowPlan> = made.cloned().collect();
+    with.recorded.note_made(&made, id);
+    let lacking: Vec<String> = (blueprint.windows.iter())
+        .filter_map(|window| {
+            let WindowPlan { index, panes, .. } = window;
+            match there.get(index) {
+                None => Some(format!("window {index} is missing")),
+                Some(count) if *count < panes.len() => {
+                    Some(format!("window {index} has {count} of {} panes", panes.len()))
+                }
+                Some(_) => None,
+            }
+        })
+        .collect();
+    if !lacking.is_empty() {
+        let name = &blueprint.record.name;
+        warnings.push(format!("not all of {name:?} came back: {}", lacking.join(", ")));
     }
     Ok(Some(id))
 }

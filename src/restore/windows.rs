@@ -44,6 +44,8 @@ pub struct WindowPlan {
     pub was: Was,
     /// Its panes.
     pub panes: Vec<PaneStart>,
+    /// Which of them is the session's oldest, if one of them is.
+    pub oldest: Option<usize>,
 }
 
 /// A pane to be made.
@@ -64,48 +66,54 @@ pub struct PaneStart {
 pub(super) struct Recorded {
     windows: Windows,
     programs: Programs,
-    /// Where windows stand that were made: another session may have had them, too.
-    pub(super) standing: HashMap<Was, (SessionId, u32)>,
-    /// The server, and the windows that live on it.
-    living: Option<(ServerId, HashSet<u32>)>,
+    /// The targets of windows that stand: those that were made, which another session may have had,
+    /// too, and those of a closed session that live on in another one.
+    pub(super) standing: HashMap<Was, String>,
 }
 
+/// The most panes of a window: no layout has as many.
+const MAX_PANES: usize = 800;
+
+/// The greatest index that tmux gives a window.
+const MAX_INDEX: u32 = i32::MAX as u32;
+
 impl Recorded {
-    /// Reads it, for the windows of these records.
+    /// Reads it, for the windows of these records. Of a file that cannot be read they come back with
+    /// one window each.
     ///
     /// # Errors
-    /// The file is newer or cannot be read, or tmux does not tell.
+    /// tmux does not tell the options, or the file cannot be written.
     pub(super) fn load(
         transaction: &Transaction<'_>,
         records: &[Session],
         warnings: &mut Vec<String>,
     ) -> Result<Recorded, SyncError> {
-        let windows = match persist::load_windows(transaction.place()) {
-            Ok(windows) => windows,
-            // Of another version: the sessions come back all the same.
-            Err(error @ StoreError::Newer { .. }) => {
-                warnings.push(format!("{error}: one window each"));
+        let place = transaction.place();
+        let read = match persist::read_windows(place) {
+            Err(error @ StoreError::Damaged { .. }) => {
+                warnings.push(format!("{error}: kept aside, sessions come back with one window"));
+                persist::load_windows(place)
+            }
+            Err(error) => {
+                warnings.push(format!("{error}; sessions come back with one window"));
                 return Ok(Recorded::default());
             }
-            Err(error) => return Err(error.into()),
+            read => read,
         };
-        let arrangements: Vec<&Arrangement> =
-            records.iter().filter_map(|record| windows.sessions.get(&record.uuid)).collect();
-        if arrangements.is_empty() {
+        let mut windows = read?;
+        let is_wanted = |uuid: &String| records.iter().any(|record| record.uuid == *uuid);
+        windows.sessions.retain(|uuid, _| is_wanted(uuid));
+        if windows.sessions.is_empty() {
             return Ok(Recorded::default());
         }
         let to_make: Vec<Window> =
-            arrangements.iter().flat_map(|arrangement| arrangement.to_bring_back()).collect();
+            windows.sessions.values().flat_map(Arrangement::to_bring_back).collect();
         let Some(programs) = Programs::ask(transaction, &to_make, warnings)? else {
             return Ok(Recorded::default());
         };
-        // Of a server that has ended nothing lives.
-        let server = transaction.answer.snapshot.server;
-        let living = match arrangements.iter().any(|arrangement| arrangement.server == server) {
-            true => Some((server, transaction.living_windows()?)),
-            false => None,
-        };
-        Ok(Recorded { windows, programs, standing: HashMap::new(), living })
+        let standing = living(transaction, &windows)?;
+        transaction.leave_windows(records)?;
+        Ok(Recorded { windows, programs, standing })
     }
 
     /// The windows of a session that is to be made.
@@ -118,29 +126,32 @@ impl Recorded {
             return Vec::new();
         };
         let mut windows = arrangement.to_bring_back();
-        // What lives in another session is there.
-        let living = self.living.as_ref().filter(|(server, _)| *server == arrangement.server);
-        windows.retain(|window| living.is_none_or(|(_, living)| !living.contains(&window.id)));
+        windows.retain(|window| !window.panes.is_empty());
+        windows.iter_mut().for_each(|window| window.panes.truncate(MAX_PANES));
+        give_indexes(&mut windows);
         // The pane that the session began with has its launch command.
         let panes = windows.iter().flat_map(|window| &window.panes);
-        let first = panes.map(|pane| pane.id).min().filter(|_| !blueprint.launch.words.is_empty());
+        let oldest = panes.map(|pane| pane.id).min();
+        let first = oldest.filter(|_| !blueprint.launch.words.is_empty());
         let first = first.map(|first| (first, blueprint.launch.in_pane(&blueprint.record)));
         let mut missing = BTreeSet::new();
         let (record, workdir) = (&blueprint.record, &blueprint.workdir);
         let plans = windows.into_iter().map(|window| {
-            self.programs.plan(window, arrangement.server, record, workdir, &first, &mut missing)
+            let position = window.panes.iter().position(|pane| Some(pane.id) == oldest);
+            let (server, missing) = (arrangement.server, &mut missing);
+            let plan = self.programs.plan(window, server, record, workdir, &first, missing);
+            WindowPlan { oldest: position, ..plan }
         });
-        let plans = plans.filter(|plan| !plan.panes.is_empty()).collect();
+        let plans = plans.collect();
         warnings.extend(tell_missing(&missing, &record.name));
         plans
     }
 
     /// Notes where the windows of a session stand now.
-    pub(super) fn note_made(&mut self, uuid: &str, id: SessionId) {
-        let Some(arrangement) = self.windows.sessions.get(uuid) else { return };
-        for window in arrangement.to_bring_back() {
-            let was = was(arrangement.server, window.id);
-            self.standing.entry(was).or_insert((id, window.index));
+    pub(super) fn note_made(&mut self, windows: &[WindowPlan], id: SessionId) {
+        for window in windows {
+            let standing = self.standing.entry(window.was);
+            standing.or_insert_with(|| format!("{id}:{}", window.index));
         }
     }
 }
@@ -174,11 +185,8 @@ impl Programs {
         warnings: &mut Vec<String>,
     ) -> Result<Option<Programs>, SyncError> {
         let panes = windows.iter().flat_map(|window| &window.panes);
-        let is_option = |name: &String| {
-            (1..=100).contains(&name.len())
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_+.@".contains(&b))
-        };
-        let names: BTreeSet<String> = panes.filter_map(Pane::called).filter(is_option).collect();
+        let names: BTreeSet<String> =
+            panes.filter_map(Pane::called).filter(|name| is_in_options(name)).collect();
         let resumes: Vec<String> = names.iter().map(|name| format!("{RESUME}{name}")).collect();
         let options = ["@roster-windows", "@roster-programs", "default-command"];
         let names: Vec<&str> =
@@ -235,6 +243,7 @@ impl Programs {
             zoomed: window.zoomed,
             synchronized: window.synchronized,
             was: was(server, window.id),
+            oldest: None,
             panes,
         }
     }
@@ -258,7 +267,9 @@ impl Programs {
     /// The words that run a program in a pane so that a shell stays when it ends: by our own
     /// program, where it can be called.
     fn in_pane(&self, words: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let Ok(program) = std::env::current_exe() else { return Vec::new() };
+        // It may have been replaced since it began.
+        let own = std::env::current_exe().ok().filter(|own| own.is_file());
+        let Some(program) = own else { return Vec::new() };
         let mut all = vec![program.into_os_string().into_vec(), RUN_IN_PANE.into()];
         if !self.default_command.is_empty() {
             all.extend([b"--then".to_vec(), self.default_command.clone()]);
@@ -287,6 +298,44 @@ pub(super) fn plan_closed(
     let plan = programs.plan(window, closed.server, record, workdir, &None, &mut missing);
     warnings.extend(tell_missing(&missing, &record.name));
     Ok(plan)
+}
+
+/// Whether an option's name may end in this: tmux reads it as a part of a format.
+fn is_in_options(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_@.+".contains(&b))
+}
+
+/// The targets of windows that live though their session was closed: they were in another one, too.
+///
+/// # Errors
+/// tmux does not tell them.
+fn living(
+    transaction: &Transaction<'_>,
+    windows: &Windows,
+) -> Result<HashMap<Was, String>, SyncError> {
+    let server = transaction.answer.snapshot.server;
+    if windows.sessions.values().all(|arrangement| arrangement.server != server) {
+        return Ok(HashMap::new());
+    }
+    let list = ["list-windows", "-a", "-F", "#{window_id}"];
+    let printed = transaction.place().tmux.run(&list, transaction.deadline())?;
+    let printed = String::from_utf8_lossy(&printed);
+    let numbered = |id: &str| Some((was(server, id.strip_prefix('@')?.parse().ok()?), id.into()));
+    Ok(printed.lines().filter_map(numbered).collect())
+}
+
+/// Sees to it that each window has an index of its own, which tmux takes.
+fn give_indexes(windows: &mut [Window]) {
+    let mut taken = HashSet::new();
+    for at in 0..windows.len() {
+        let wanted = windows[at].index;
+        if wanted > MAX_INDEX || taken.contains(&wanted) {
+            let is_free = |index: &u32| windows.iter().all(|window| window.index != *index);
+            windows[at].index = (0..=MAX_INDEX).find(is_free).unwrap_or(wanted);
+        }
+        taken.insert(windows[at].index);
+    }
 }
 
 fn was(server: ServerId, id: u32) -> Was {

@@ -82,6 +82,12 @@ pub fn unstored_name(name: &[u8], version: Version) -> Vec<u8> {
     if !version.escapes_names() {
         return name.to_vec();
     }
+    unescape_stored(name, version.doubles_backslashes_alone(), version.escapes_dollars())
+}
+
+/// Takes back what tmux makes of a text that it stores: only backslashes are doubled (`alone`), or
+/// control characters are escaped as well, and with `dollars` what a shell would expand.
+fn unescape_stored(name: &[u8], alone: bool, dollars: bool) -> Vec<u8> {
     let mut given = Vec::with_capacity(name.len());
     let mut rest = name;
     while let [byte, after @ ..] = rest {
@@ -93,8 +99,8 @@ pub fn unstored_name(name: &[u8], version: Version) -> Vec<u8> {
         };
         let (byte, length) = match (byte, after.first()) {
             (b'\\', Some(b'\\')) => (b'\\', 2),
-            (b'\\', _) if version.doubles_backslashes_alone() => (b'\\', 1),
-            (b'\\', Some(b'$')) if version.escapes_dollars() => (b'$', 2),
+            (b'\\', _) if alone => (b'\\', 1),
+            (b'\\', Some(b'$')) if dollars => (b'$', 2),
             (b'\\', Some(b'a')) => (7, 2),
             (b'\\', Some(b'b')) => (8, 2),
             (b'\\', Some(b't')) => (b'\t', 2),
@@ -109,6 +115,14 @@ pub fn unstored_name(name: &[u8], version: Version) -> Vec<u8> {
         rest = &rest[length..];
     }
     given
+}
+
+/// The same for a pane's title, which 3.0 alone escapes as later ones do names.
+pub fn stored_title(title: &[u8], version: Version) -> Vec<u8> {
+    match version.escapes_titles() {
+        true => unescape_stored(title, false, true),
+        false => stored_text(title, version),
+    }
 }
 
 /// What tmux is to be given so that it stores a window's name or a pane's title that it told: from

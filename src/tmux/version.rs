@@ -53,6 +53,12 @@ impl Version {
         self.at_least(3, 1)
     }
 
+    /// Whether a title is stored with its control characters as `\t` and `\033`, and a backslash before
+    /// others and `$x`.
+    pub fn escapes_titles(self) -> bool {
+        !self.at_least(3, 1)
+    }
+
     /// Whether it can start a job after some time (`run-shell -d`).
     pub fn delays_jobs(self) -> bool {
         self.at_least(3, 2)

@@ -592,10 +592,26 @@ impl<'a> Transaction<'a> {
         Ok(printed)
     }
 
+    /// The same for one group that may take tmux longer than an answer, by so much.
+    ///
+    /// # Errors
+    /// As for [`Transaction::run`].
+    pub(crate) fn run_long(&self, group: &Group, longer: Duration) -> Result<String, SyncError> {
+        let deadline = self.trigger.deadline();
+        let deadline = match self.trigger {
+            Trigger::Hook { .. } => deadline,
+            Trigger::Person | Trigger::Reader => deadline + longer,
+        };
+        self.run_until(group, deadline)
+    }
+
     /// A person waits for each piece: however many they are, each is progress.
     fn run_piece(&self, piece: &[Vec<u8>]) -> Result<String, SyncError> {
+        self.run_until(piece, self.trigger.deadline())
+    }
+
+    fn run_until(&self, piece: &[Vec<u8>], deadline: Instant) -> Result<String, SyncError> {
         let (server, registry) = (Some(self.answer.snapshot.server), self.place.registry());
-        let deadline = self.trigger.deadline();
         Ok(source::run(&self.place.tmux, &registry, server, piece, deadline)?)
     }
 

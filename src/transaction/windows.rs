@@ -8,13 +8,13 @@ use super::{SyncError, Transaction};
 use crate::config::{LATE_OPTIONS, Place, Settings};
 use crate::log::log;
 use crate::model::remembered::Remembered;
+use crate::model::session::Session;
 use crate::model::snapshot::{SessionId, Spellings};
 use crate::model::time::Timestamp;
 use crate::model::windows::{Arrangement, ClosedWindow, Windows, note};
 use crate::panes;
 use crate::persist;
 use crate::tmux::call::{self, With};
-use crate::tmux::query::Panes;
 use crate::tmux::server::{job_server, time_on_cpu};
 
 /// Whether a live session's directory is that of a pane of the lost session that was in the other one.
@@ -104,16 +104,6 @@ impl Transaction<'_> {
         self.load_windows()
     }
 
-    /// The windows that live now, by the numbers of their ids.
-    ///
-    /// # Errors
-    /// tmux fails.
-    pub(crate) fn living_windows(&self) -> Result<HashSet<u32>, SyncError> {
-        let with = With { panes: Some(Panes::Plain), ..With::default() };
-        let asked = call::ask(&self.place.tmux, with, &[], self.deadline())?;
-        Ok(asked.panes.iter().map(|row| row.window).collect())
-    }
-
     fn ask_for_panes(&mut self) -> Result<(), SyncError> {
         let with = With { panes: Some(panes::to_ask()), ..With::default() };
         let asked = call::ask(&self.place.tmux, with, &LATE_OPTIONS, self.deadline())?;
@@ -135,6 +125,24 @@ impl Transaction<'_> {
             arrangement.vanished.retain(|vanished| vanished.window.id != id);
         }
         Ok(persist::write_windows(self.place, &windows)?)
+    }
+
+    /// Notes that these sessions are gone, which nobody may have seen since they closed: else a look
+    /// at what is made in their place would take the windows that they had for lost.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub(crate) fn leave_windows(&self, records: &[Session]) -> Result<(), SyncError> {
+        let mut windows = self.load_windows()?;
+        let server = self.answer.snapshot.server;
+        let mut is_noted = true;
+        for record in records {
+            let found = windows.sessions.get_mut(&record.uuid);
+            if let Some(arrangement) = found.filter(|found| found.server == server) {
+                is_noted &= !std::mem::take(&mut arrangement.here);
+            }
+        }
+        if is_noted { Ok(()) } else { Ok(persist::write_windows(self.place, &windows)?) }
     }
 
     /// Gives sessions the windows that others have: by the UUIDs of those and of these.

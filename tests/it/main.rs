@@ -20,6 +20,7 @@ mod life;
 mod met;
 mod pick;
 mod plugin;
+mod rebuild;
 mod reconcile;
 mod reopened;
 mod secure;
