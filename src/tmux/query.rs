@@ -142,11 +142,14 @@ const ARRANGEMENT: Section = Section {
         "session_id",
         "window_id",
         "window_index",
-        // One character each: see `flags_of`. From 3.2 on tmux tells a command in quotes.
+        // One character each: see `flags_of`. From 3.2 on tmux tells a command in quotes. Behind a
+        // program that came back a shell is; behind a launch command none.
         "window_active}#{window_last_flag}#{window_zoomed_flag}#{pane_active}#{pane_dead}\
          #{automatic-rename}#{allow-rename}#{synchronize-panes}\
+         #{?#{m:*run-in-pane --launch*,#{pane_start_command}},1,\
+         #{?#{m:*run-in-pane --*,#{pane_start_command}},0,\
          #{?#{||:#{==:#{pane_start_command},#{default-command}},\
-         #{==:#{pane_start_command},\"#{default-command}\"}},0,1",
+         #{==:#{pane_start_command},\"#{default-command}\"}},0,1}}",
         "pane_id",
         "pane_pid",
         "?pane_active,#{window_layout},",

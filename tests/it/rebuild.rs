@@ -41,6 +41,9 @@ struct Pane {
     program: String,
 }
 
+/// Panes with the numbers in their ids.
+type Numbered = Vec<(u32, Pane)>;
+
 type Look = BTreeMap<String, Vec<Window>>;
 
 /// What tmux has, of these sessions.
@@ -67,7 +70,7 @@ fn live(server: &Server, sessions: &[&str]) -> Look {
     let format: String = FIELDS.iter().map(|field| format!("#{{{field}}}<~>")).collect();
     let format = format!("<!>{format}#{{pane_current_path}}<.>");
     let printed = server.try_tmux(&["list-panes", "-a", "-F", &format]).stdout;
-    let mut windows: Vec<(String, String, Window, Vec<(u32, Pane)>)> = Vec::new();
+    let mut windows: Vec<(String, String, Window, Numbered)> = Vec::new();
     for row in split(&printed, b"<!>").skip(1) {
         let row = &row[..row.windows(3).rposition(|part| part == b"<.>").expect("an end")];
         let fields: Vec<&[u8]> = split(row, b"<~>").collect();
@@ -611,7 +614,10 @@ fn hooks_of_the_users_that_follow_a_new_session_do_not_make_sessions_grow() {
 fn hooks_of_the_users_that_make_windows_do_not_make_sessions_grow() {
     let new = ["new-session", "-d", "-s", "later", "-n", "x"];
     check_hooks("set-hook -g after-new-session 'new-window -n y'", &new, "later:1:y:1");
-    check_hooks("set-hook -g session-created 'new-window -n y'", &new, "later:1:y:1");
+    // On the head nothing hides them: FACTS.md, "Rebuilding".
+    if tmux_version() < (3, 8) {
+        check_hooks("set-hook -g session-created 'new-window -n y'", &new, "later:1:y:1");
+    }
 }
 
 #[test]
@@ -726,8 +732,10 @@ fn programs_that_options_name_are_started_again_with_their_very_words() {
     for name in ["keeper", "secret", "late"] {
         assert_eq!(noted(name), first, "{name} was started once");
     }
-    // The next record is the same.
+    // The next record is the same: nor is it a window that was made for a command.
     wait_for_programs(&server, 1);
+    let record = fs::read_to_string(windows_path(&server)).unwrap();
+    assert!(!record.contains("\"command\""), "{record}");
     server.crash();
     configure_anew(&server, "programs vim", "programs none");
     server.roster(&["restore", "--all"]);
@@ -887,7 +895,7 @@ fn a_program_that_is_stopped_waits_behind_a_shell() {
     end_process(pid_of(&server, "killed-while-it-waits"));
     type_line(&server, "one:3", "exit");
     wait_for(
-        || (folder_lines(&server, "run-in-pane").len() == 0).then_some(()),
+        || folder_lines(&server, "run-in-pane").is_empty().then_some(()),
         || format!("{:?}", folder_lines(&server, "run-in-pane")),
     );
     check_shell(&server, "one:3", true);
@@ -1138,6 +1146,8 @@ fn a_hostile_record_of_windows_runs_nothing() {
     fs::write(windows_path(&server), "{}").unwrap();
     let texts = [
         "#(touch canary)",
+        "x},#(touch canary)#{x",
+        "x}#(touch canary)",
         "$(touch canary)",
         "`touch canary`",
         "; touch canary ;",
@@ -1209,7 +1219,6 @@ fn a_hostile_record_of_windows_runs_nothing() {
         write_windows(&server, &windows);
         let restored = server.try_roster(&["restore", "one"]);
         let said = stderr(&restored);
-        eprintln!("{what}: {said}");
         assert!(!said.contains("panicked"), "{what}: {said}");
         assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{what}: {said:?}");
         assert!(restored.status.success(), "{what}: {said}");
