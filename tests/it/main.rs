@@ -27,4 +27,5 @@ mod together;
 mod trial;
 mod upgraded;
 mod whole;
+mod windows;
 mod words;
