@@ -74,9 +74,9 @@ fn window(rows: &[PaneRow], fronts: &HashMap<PaneId, Front>) -> SeenWindow {
     let first = &rows[0];
     let flags = active.unwrap_or(first).flags;
     let name = text.filter(|_| !flags.automatic_rename).map(|(_, name)| Bytes(name.clone()));
-    // A program sets the name by itself only where `allow-rename` is on.
+    // A program sets the name by itself only where `allow-rename` is on, from whichever pane.
     let is_name_of_program =
-        flags.allow_rename && active.is_some_and(|row| !fronts[&row.pane].is_known);
+        flags.allow_rename && rows.iter().any(|row| !fronts[&row.pane].is_known);
     SeenWindow {
         window: Window {
             id: first.window,

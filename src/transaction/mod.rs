@@ -566,7 +566,12 @@ impl<'a> Transaction<'a> {
         let asked = self.place.ask(self.trigger.deadline()).or_else(|error| {
             empty_answer(self.place, &error, &self.remembered.memory, self.trigger).ok_or(error)
         })?;
-        self.answer = Answer { hooks, ..asked };
+        // Panes are not asked for once more: those that were told, if the same server told them.
+        let mut panes = std::mem::take(&mut self.answer.panes);
+        if asked.snapshot.server != self.answer.snapshot.server {
+            panes.clear();
+        }
+        self.answer = Answer { hooks, panes, ..asked };
         self.settings = Settings::parse(&self.answer.options);
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! When a look at windows is taken: a second after the event, one for all that come meanwhile, and
 //! so that asking takes a fiftieth of tmux's time at most.
 //!
-//! A file of its own keeps the pace: who waits for the next look holds its lock, and its time of
-//! modification tells when that may begin. The mark in tmux only spares it jobs.
+//! A file of its own keeps the pace: who waits for the next look holds its lock, it names the server
+//! of that one, and its time of modification tells when the look may begin. The mark in tmux only spares it jobs.
 
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -27,18 +28,32 @@ fn path(place: &Place) -> PathBuf {
     place.dir.join("windows.lock")
 }
 
-/// Waits until a look at windows is to be taken. `false` if there is none to take: another job
-/// waits already, or the server has ended.
+/// How long who waits for a server that has ended may take to notice that.
+const HANDOVER: Duration = Duration::from_secs(2);
+
+/// Waits until a look at windows is to be taken. `false` if there is none to take: another job of
+/// this server waits already, or the server has ended.
 pub fn wait_for_look(place: &Place) -> bool {
     let path = path(place);
     if !files::exists(&path) {
         // Where the folder is gone nothing is recorded, and the lock says so.
         let _ = files::create_new(&path, PRIVATE);
     }
-    let Ok(turn) = FileLock::lock(&path, false, FileOptions::new().write(true)) else {
-        return !files::exists(&path);
+    let (asked, server) = (Instant::now(), job_server().unwrap_or_default());
+    let waiting_for = || files::read(&path).ok().flatten().map(|text| server_in(&text));
+    let turn = loop {
+        match FileLock::lock(&path, false, FileOptions::new().read(true).write(true)) {
+            Ok(turn) => break turn,
+            Err(_) if !files::exists(&path) => return true,
+            // One of the server before this one looks at nothing any more, and our mark stands.
+            Err(_) if waiting_for() != Some(server) && asked.elapsed() < HANDOVER => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(_) => return false,
+        }
     };
-    let due = Instant::now() + LATE;
+    note_server(&turn.file, server);
+    let due = asked + LATE;
     loop {
         let left = due.saturating_duration_since(Instant::now()).max(until_next(&turn.file));
         if left.is_zero() {
@@ -48,6 +63,29 @@ pub fn wait_for_look(place: &Place) -> bool {
             return false;
         }
         std::thread::sleep(left.min(Duration::from_millis(500)));
+    }
+}
+
+/// The process id of the server whose job waits, as it stands in the file.
+fn server_in(text: &[u8]) -> u32 {
+    String::from_utf8_lossy(text).parse().unwrap_or_default()
+}
+
+/// Notes for whom we wait. (The file is not opened once more: closing that would release the lock.)
+fn note_server(mut file: &File, server: u32) {
+    let mut text = Vec::new();
+    let read = file.read_to_end(&mut text);
+    if read.is_ok() && server_in(&text) == server {
+        return;
+    }
+    // The time of modification means something else.
+    let next = file.metadata().and_then(|found| found.modified());
+    let written = file
+        .set_len(0)
+        .and_then(|()| file.seek(SeekFrom::Start(0)))
+        .and_then(|_| file.write_all(server.to_string().as_bytes()));
+    if let (Ok(()), Ok(next)) = (written, next) {
+        let _ = file.set_modified(next);
     }
 }
 

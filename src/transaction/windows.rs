@@ -58,7 +58,9 @@ impl Transaction<'_> {
     /// The file cannot be read or written, or tmux cannot be told of the next look.
     pub(crate) fn record_windows(&mut self) -> Result<(), SyncError> {
         let policy = &self.settings.windows;
-        if !policy.records {
+        // No session is without a pane: nobody told of these.
+        let is_told = !self.answer.panes.is_empty() || self.answer.snapshot.sessions.is_empty();
+        if !policy.records || !is_told {
             return Ok(());
         }
         let before = self.load_windows()?;

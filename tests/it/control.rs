@@ -36,6 +36,19 @@ fn told(server: &Server, is_loaded: bool) -> Vec<String> {
     settle();
     server.tmux(&["kill-session", "-t", &server.id("three")]);
     settle();
+    // What happens to windows and panes has hooks of its own, and jobs that come later.
+    for commands in [
+        &["new-window -d -n two -t one:5", "split-window -d -t one:5", "select-window -t one:5"][..],
+        &["select-pane -t one:5.1", "resize-pane -t one:5.1 -D 2", "rotate-window -t one:5"],
+        &["break-pane -d -s one:5.0 -t one:7", "link-window -d -s one:7 -t one:8"],
+        &["unlink-window -t one:8", "join-pane -b -d -s one:7 -t one:5", "kill-window -t one:5"],
+    ] {
+        for command in commands {
+            assert_eq!(client.ask(command), "", "{command}");
+            assert_eq!(client.ask("display-message -p '#S, then'"), "one, then", "{command}");
+        }
+        settle();
+    }
     let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin.tmux");
     server.tmux(&["run-shell", if is_loaded { plugin } else { "true" }]);
     settle();

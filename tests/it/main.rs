@@ -31,4 +31,5 @@ mod together;
 mod trial;
 mod upgraded;
 mod whole;
+mod windows;
 mod words;

@@ -82,7 +82,8 @@ pub struct Window {
     /// Its name, unless tmux names it by itself (`automatic-rename`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Bytes>,
-    /// How its panes are laid out; `None` if tmux's words for it were not understood.
+    /// How its panes are laid out; `None` if tmux's words for it were not understood, or where these
+    /// panes never shared it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
     /// Whether it is the session's current one.
@@ -234,10 +235,16 @@ impl Window {
     /// With the panes that vanished and are not yet believed to be closed.
     pub fn whole(&self) -> Window {
         let mut window = Window { fuller: None, ..self.clone() };
-        if let Some(fuller) = &self.fuller {
-            window.layout.clone_from(&fuller.layout);
-            window.panes.clone_from(&fuller.panes);
-        }
+        let Some(fuller) = &self.fuller else { return window };
+        let new = |pane: &Pane| fuller.panes.iter().all(|before| before.id != pane.id);
+        let new: Vec<Pane> = self.panes.iter().filter(|pane| new(pane)).cloned().collect();
+        // What lives is as it is now.
+        let now = |before: &Pane| {
+            let pane = self.panes.iter().find(|pane| pane.id == before.id);
+            pane.cloned().unwrap_or_else(|| Pane { active: false, ..before.clone() })
+        };
+        window.layout = fuller.layout.clone().filter(|_| new.is_empty());
+        window.panes = fuller.panes.iter().map(now).chain(new).collect();
         window
     }
 }

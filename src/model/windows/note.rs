@@ -60,6 +60,13 @@ pub fn note(
     let last_loss = last_loss.map(|last| if last > now { now } else { last });
     // What vanished since the last look may have done so at any moment since.
     let has_new = has_new_losses(before, &seen);
+    let living = |windows: &[SeenWindow]| -> Vec<(PaneId, u32)> {
+        let panes = |seen: &SeenWindow| {
+            let id = seen.window.id;
+            seen.window.panes.iter().map(|pane| (pane.id, id)).collect::<Vec<_>>()
+        };
+        windows.iter().flat_map(panes).collect()
+    };
     let mut work = Work {
         server,
         now,
@@ -68,13 +75,18 @@ pub fn note(
         closed: Vec::new(),
         old: HashMap::new(),
         titles: HashMap::new(),
+        recorded: seen.sessions.values().flat_map(|windows| living(windows)).collect(),
         seen: &seen,
     };
-    for arrangement in before.sessions.values().filter(|a| a.server == server) {
+    let mut arrangements: Vec<&Arrangement> =
+        before.sessions.values().filter(|a| a.server == server).collect();
+    // A session that is gone may have had a window that lives in another: this one knows better.
+    arrangements.sort_by_key(|arrangement| arrangement.here);
+    for arrangement in arrangements {
         for window in
             arrangement.windows.iter().chain(arrangement.vanished.iter().map(|v| &v.window))
         {
-            work.old.insert(window.id, window);
+            work.old.insert(window.id, (window, arrangement.here));
             work.titles.extend(window.panes.iter().map(|pane| (pane.id, pane)));
         }
     }
@@ -88,8 +100,7 @@ pub fn note(
                 work.next(uuid, arrangement, windows)
             }
             Some(windows) => work.made_anew(uuid, arrangement, windows),
-            // It keeps what comes back with it.
-            None => Arrangement { here: false, ..arrangement.clone() },
+            None => work.gone(uuid, arrangement, before),
         };
         sessions.insert(uuid.clone(), next);
     }
@@ -130,9 +141,8 @@ fn has_new_losses(before: &Windows, seen: &Seen) -> bool {
     let is_here = |(_, a): &(&String, &Arrangement)| a.server == seen.server && a.here;
     before.sessions.iter().filter(is_here).any(|(uuid, arrangement)| {
         let is_gone = |pane: &Pane| !seen.panes.contains(&pane.id);
-        let has_lost = |window: &Window| {
-            !seen.windows.contains(&window.id) || window.panes.iter().any(is_gone)
-        };
+        // A window that went because its panes moved is no loss.
+        let has_lost = |window: &Window| window.panes.iter().any(is_gone);
         !seen.sessions.contains_key(uuid) || arrangement.windows.iter().any(has_lost)
     })
 }
@@ -153,9 +163,12 @@ struct Work<'a> {
     is_over: bool,
     last_loss: Option<Timestamp>,
     closed: Vec<ClosedWindow>,
-    /// What this server had, by the numbers of the windows' ids.
-    old: HashMap<u32, &'a Window>,
+    /// What this server had, by the numbers of the windows' ids, and whether it was there when that
+    /// was last asked.
+    old: HashMap<u32, (&'a Window, bool)>,
     titles: HashMap<PaneId, &'a Pane>,
+    /// In which window each pane of the sessions that are recorded lives.
+    recorded: HashMap<PaneId, u32>,
     seen: &'a Seen,
 }
 
@@ -177,14 +190,36 @@ impl Work<'_> {
             if self.seen.windows.contains(&window.id) {
                 continue;
             }
-            // What of it lives on in other windows is there.
-            if !self.lives_on(&window.panes) {
-                let window = self.without_what_lives(window);
+            if let Some(window) = self.what_vanished(window) {
                 vanished.push(Vanished { vanished_at: self.now, window });
             }
         }
         let windows = windows.iter().map(|window| self.window(window)).collect();
         Arrangement { server: self.server, here: true, windows, vanished }
+    }
+
+    /// A session that is not there any more. It keeps what comes back with it, but for what lives on
+    /// in other sessions and comes back with these.
+    fn gone(&self, uuid: &str, before: &Arrangement, all: &Windows) -> Arrangement {
+        let mut next = Arrangement { here: false, ..before.clone() };
+        if before.server != self.server {
+            return next;
+        }
+        let others =
+            || all.sessions.iter().filter(|(other, a)| *other != uuid && a.server == self.server);
+        let is_linked = |id: u32| {
+            others().any(|(_, a)| {
+                let vanished = a.vanished.iter().map(|vanished| &vanished.window);
+                a.windows.iter().chain(vanished).any(|window| window.id == id)
+            })
+        };
+        let living: HashSet<u32> = self.recorded.values().copied().collect();
+        next.windows.retain(|window| !living.contains(&window.id) || is_linked(window.id));
+        next.windows.retain_mut(|window| {
+            let id = window.id;
+            self.take_out(window, |pane| self.recorded.get(&pane).is_some_and(|at| *at != id))
+        });
+        next
     }
 
     /// A session that lives again: what did not come back with it is closed.
@@ -195,12 +230,19 @@ impl Work<'_> {
         windows: &[SeenWindow],
     ) -> Arrangement {
         let windows: Vec<Window> = windows.iter().map(|window| self.window(window)).collect();
-        for window in before.to_bring_back() {
-            let lives = before.server == self.server && self.seen.windows.contains(&window.id);
-            if !lives && !windows.iter().any(|new| came_back(new, &window)) {
-                let server = before.server;
-                let session = uuid.to_owned();
-                self.closed.push(ClosedWindow { session, closed_at: self.now, server, window });
+        for mut window in before.to_bring_back() {
+            let is_ours = before.server == self.server;
+            let lives = is_ours
+                && (self.seen.windows.contains(&window.id)
+                    || !self.take_out(&mut window, |pane| self.seen.panes.contains(&pane)));
+            if lives || windows.iter().any(|new| came_back(new, &window)) {
+                continue;
+            }
+            if is_ours {
+                self.close(uuid, window, self.now);
+            } else {
+                let (session, server, closed_at) = (uuid.to_owned(), before.server, self.now);
+                self.closed.push(ClosedWindow { session, closed_at, server, window });
             }
         }
         Arrangement { server: self.server, here: true, windows, vanished: Vec::new() }
@@ -215,7 +257,7 @@ impl Work<'_> {
             pane.title = pane.title.take().or_else(|| old.title.clone());
             pane.directory = pane.directory.take().or_else(|| old.directory.clone());
         }
-        let Some(old) = self.old.get(&window.id).copied() else {
+        let Some((old, was_here)) = self.old.get(&window.id).copied() else {
             window.since = self.now;
             if *is_name_of_program {
                 window.name = None;
@@ -226,30 +268,14 @@ impl Work<'_> {
         if *is_name_of_program {
             window.name.clone_from(&old.name);
         }
-        let is_same = || old.panes.iter().all(|pane| self.seen.panes.contains(&pane.id));
-        if window.layout.is_none() && is_same() {
+        let has = |panes: &[Pane], id: PaneId| panes.iter().any(|pane| pane.id == id);
+        if window.layout.is_none() && old.panes.iter().all(|pane| has(&window.panes, pane.id)) {
             // What is not understood changes nothing.
             window.layout.clone_from(&old.layout);
             window.panes.clone_from(&old.panes);
             window.zoomed = old.zoomed;
         }
-        let here: HashSet<PaneId> = window.panes.iter().map(|pane| pane.id).collect();
-        // A pane that lives in another window must not come back twice.
-        let is_all_here = |panes: &[Pane]| {
-            panes.iter().all(|pane| here.contains(&pane.id) || !self.seen.panes.contains(&pane.id))
-        };
-        let fuller = old.fuller.clone();
-        let fuller = fuller.filter(|f| !self.is_believed(f.vanished_at) && is_all_here(&f.panes));
-        let has_lost = old.panes.iter().any(|pane| !self.seen.panes.contains(&pane.id));
-        window.fuller = match fuller {
-            Some(fuller) if !has_lost || fuller.panes.len() >= old.panes.len() => Some(fuller),
-            _ if has_lost && is_all_here(&old.panes) => Some(Fuller {
-                vanished_at: self.now,
-                layout: old.layout.clone(),
-                panes: old.panes.clone(),
-            }),
-            fuller => fuller,
-        };
+        window.fuller = self.fuller(old, &window.panes).filter(|_| was_here);
         window
     }
 
@@ -258,22 +284,82 @@ impl Work<'_> {
         self.is_over || self.now.seconds_since(vanished_at) >= LONGEST_SHUTDOWN
     }
 
-    fn lives_on(&self, panes: &[Pane]) -> bool {
-        panes.iter().any(|pane| self.seen.panes.contains(&pane.id))
+    /// What a window was before panes of it vanished, if any did: all of them, and in the layout of
+    /// the time when it had most.
+    fn fuller(&self, old: &Window, panes: &[Pane]) -> Option<Fuller> {
+        let is_gone = |pane: &Pane| !self.seen.panes.contains(&pane.id);
+        let before = old.fuller.as_ref().filter(|fuller| !self.is_believed(fuller.vanished_at));
+        let latest = old.panes.iter().any(is_gone).then(|| Fuller {
+            vanished_at: self.now,
+            layout: old.layout.clone(),
+            panes: old.panes.clone(),
+        });
+        let mut fuller = match (before.cloned(), latest) {
+            (Some(before), Some(latest)) => before.and(latest),
+            (before, latest) => before.or(latest)?,
+        };
+        // A pane that lives in another window must not come back twice.
+        let has_moved = |pane: &Pane| !is_gone(pane) && panes.iter().all(|p| p.id != pane.id);
+        let before = fuller.panes.len();
+        fuller.panes.retain(|pane| !has_moved(pane));
+        if fuller.panes.len() < before {
+            fuller.layout = None;
+        }
+        fuller.panes.iter().any(is_gone).then_some(fuller)
     }
 
-    /// A window that vanished: of its fuller form only if nothing of that lives elsewhere.
-    fn without_what_lives(&self, window: &Window) -> Window {
-        let fuller = window.fuller.clone().filter(|fuller| !self.lives_on(&fuller.panes));
-        Window { fuller, ..window.clone() }
+    /// A window whose id is gone, without those of its panes that live on in other windows.
+    fn what_vanished(&self, window: &Window) -> Option<Window> {
+        let mut window = window.clone();
+        window.fuller = window.fuller.filter(|fuller| !self.is_believed(fuller.vanished_at));
+        let is_there = self.take_out(&mut window, |pane| self.seen.panes.contains(&pane));
+        is_there.then_some(window)
+    }
+
+    /// Takes panes out of a window; tells whether any is left. What the others were laid out like is
+    /// not known then.
+    fn take_out(&self, window: &mut Window, is_out: impl Fn(PaneId) -> bool) -> bool {
+        let mut whole = window.whole();
+        let before = whole.panes.len();
+        whole.panes.retain(|pane| !is_out(pane.id));
+        if whole.panes.len() < before {
+            (whole.layout, whole.zoomed) = (None, false);
+            *window = whole;
+        }
+        !window.panes.is_empty()
     }
 
     fn close(&mut self, uuid: &str, window: Window, closed_at: Timestamp) {
-        // One that was in two sessions is closed once.
-        let is_same = |entry: &ClosedWindow| entry.window.id == window.id;
-        if !self.closed.iter().any(is_same) {
-            let (session, server) = (uuid.to_owned(), self.server);
-            self.closed.insert(0, ClosedWindow { session, closed_at, server, window });
+        // One that was in two sessions is closed once, as whole as it was in either.
+        let is_same =
+            |entry: &&mut ClosedWindow| entry.window.id == window.id && entry.server == self.server;
+        match self.closed.iter_mut().find(is_same) {
+            Some(entry) if entry.window.panes.len() >= window.panes.len() => {}
+            Some(entry) => entry.window = window,
+            None => {
+                let (session, server) = (uuid.to_owned(), self.server);
+                self.closed.insert(0, ClosedWindow { session, closed_at, server, window });
+            }
+        }
+    }
+}
+
+impl Fuller {
+    /// With what has vanished since.
+    fn and(self, latest: Fuller) -> Fuller {
+        let has = |panes: &[Pane], pane: &Pane| panes.iter().any(|other| other.id == pane.id);
+        let has_all = |of: &[Pane], all: &[Pane]| all.iter().all(|pane| has(of, pane));
+        let vanished_at = self.vanished_at;
+        if has_all(&self.panes, &latest.panes) {
+            self
+        } else if has_all(&latest.panes, &self.panes) {
+            Fuller { vanished_at, ..latest }
+        } else {
+            let mut panes = self.panes;
+            let new =
+                latest.panes.into_iter().filter(|pane| !has(&panes, pane)).collect::<Vec<_>>();
+            panes.extend(new);
+            Fuller { vanished_at, layout: None, panes }
         }
     }
 }
