@@ -5,6 +5,7 @@
 //! session, until the server has run on for [`LOOK_AFTER`] seconds after the last loss, or for ten
 //! minutes after this one.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -352,7 +353,7 @@ impl Fuller {
 }
 
 fn trim(closed: &mut Vec<ClosedWindow>) {
-    closed.sort_by(|a, b| b.closed_at.cmp(&a.closed_at));
+    closed.sort_by_key(|entry| Reverse(entry.closed_at));
     let mut counts: HashMap<String, usize> = HashMap::new();
     closed.retain(|entry| {
         let count = counts.entry(entry.session.clone()).or_default();
