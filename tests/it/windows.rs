@@ -1383,7 +1383,7 @@ fn what_a_program_that_nobody_named_says_stands_in_no_file() {
         look(&server);
         assert_eq!(window().name, Some(Bytes(b"told".to_vec())), "{way}");
     }
-    assert_eq!(holding(&server, "S3CRET"), [PathBuf::new(); 0]);
+    assert_eq!(holding(&server, "S3CRET"), Vec::<PathBuf>::new());
     assert!(!holding(&server, "mine").is_empty(), "else this would prove nothing");
 }
 
