@@ -101,8 +101,11 @@ impl Transaction<'_> {
     /// # Errors
     /// tmux fails, or the file cannot be read or written.
     pub fn look_at_windows(&mut self) -> Result<Windows, SyncError> {
-        self.ask_for_panes()?;
-        self.record_windows()?;
+        // Without a session there is no pane, and `list-panes` fails.
+        if !self.answer.snapshot.sessions.is_empty() {
+            self.ask_for_panes()?;
+            self.record_windows()?;
+        }
         self.load_windows()
     }
 
