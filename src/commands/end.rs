@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use tmux_roster::model::memory::ClosedSession;
 use tmux_roster::model::reconcile::{Event, EventKind};
 use tmux_roster::model::remembered::Remembered;
+use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::tmux::text::line;
-use tmux_roster::transaction::SyncError;
+use tmux_roster::transaction::{SyncError, Transaction};
 use tmux_roster::{Session, Timestamp};
 
 use super::begin::{begin, change, require_server};
 use super::client::client;
-use super::context::{Context, Outcome, store_of};
+use super::context::{Context, Failure, Outcome, store_of};
 use super::output::{print, to_paste, visible};
 use super::target::{Found, find, lives_left_alone};
 use crate::cli;
@@ -59,6 +60,7 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
         next.close(session, Timestamp::now());
     }
     transaction.commit(next, None)?;
+    lines.extend(unzoom(&transaction, id)?);
     lines.push(line(&[b"kill-session", b"-t", id.to_string().as_bytes()]));
     let server = transaction.answer.snapshot.server;
     let ran = transaction.run(&lines);
@@ -136,4 +138,16 @@ pub fn clear(context: &Context) -> Outcome {
         None => print("there was nothing to clear\n")?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The commands that unzoom the windows of a session, where tmux would die of its end otherwise.
+fn unzoom(transaction: &Transaction<'_>, id: SessionId) -> Result<Vec<Vec<u8>>, Failure> {
+    if !transaction.version().dies_of_zoomed_sessions() {
+        return Ok(Vec::new());
+    }
+    let list = ["list-windows", "-t", &id.to_string(), "-F", "#{window_zoomed_flag}#{window_id}"];
+    let printed = transaction.place().tmux.run(&list, transaction.deadline())?;
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    let zoomed = printed.lines().filter_map(|window| window.strip_prefix('1'));
+    Ok(zoomed.map(|window| line(&[b"resize-pane", b"-Z", b"-t", window.as_bytes()])).collect())
 }

@@ -59,6 +59,11 @@ impl Version {
         !self.at_least(3, 1)
     }
 
+    /// Whether it dies where a session ends that has a zoomed window.
+    pub fn dies_of_zoomed_sessions(self) -> bool {
+        (self.major, self.minor) == (3, 4) || self.at_least(3, 8)
+    }
+
     /// Whether it can start a job after some time (`run-shell -d`).
     pub fn delays_jobs(self) -> bool {
         self.at_least(3, 2)

@@ -230,3 +230,14 @@ fn the_last_save_of_tmux_resurrect_is_taken_over_once_it_was_seen() {
     let said = fails(&server, &["import", "resurrect", "/nowhere/save"]);
     assert!(said.contains("there is no file /nowhere/save"), "{said}");
 }
+
+/// tmux 3.4 and the head die of it by themselves.
+#[test]
+fn a_session_with_a_zoomed_window_is_killed_and_nothing_else() {
+    let server = with_logs("");
+    server.tmux(&["new-session", "-d", "-s", "other"]);
+    server.tmux(&["resize-pane", "-Z", "-t", "=api:5"]);
+    server.wait_for_names(&["api", "other"]);
+    server.roster(&["kill", "api"]);
+    assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "other");
+}
