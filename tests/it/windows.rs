@@ -1629,11 +1629,17 @@ fn killed_at_any_system_call_the_file_is_the_old_or_the_new_one() {
     let folder = server.registry_path().parent().unwrap().to_owned();
     let pid = server.tmux(&["display-message", "-p", "-t", "=one:", "#{pid}"]);
     let socket = format!("{},{pid},-1", server.socket().display());
-    let names = std::cell::RefCell::new((String::new(), String::new()));
+    let found = || {
+        let record = recorded(&server);
+        let session = record.sessions.values().next()?;
+        Some(String::from_utf8(session.windows[0].name.clone()?.0).unwrap())
+    };
+    // What stands in the file before each, and what is to stand there.
+    let names = std::cell::RefCell::new((None, String::new()));
     let command = || {
         let mut names = names.borrow_mut();
         let n: u32 = names.1.strip_prefix('n').map_or(0, |n| n.parse().unwrap());
-        *names = (names.1.clone(), format!("n{}", n + 1));
+        *names = (found(), format!("n{}", n + 1));
         server.tmux(&["rename-window", "-t", "=one:", &names.1]);
         // A look that does not wait.
         let mut job = server.command(ROSTER);
@@ -1641,19 +1647,10 @@ fn killed_at_any_system_call_the_file_is_the_old_or_the_new_one() {
         job.arg("--tmux").arg(tmux_program()).env("TMUX", &socket);
         job
     };
-    let found = || {
-        let record = recorded(&server);
-        let session = record.sessions.values().next()?;
-        Some(String::from_utf8(session.windows[0].name.clone()?.0).unwrap())
-    };
     let killed = kill_at_every_call(25, command, |call| {
-        let (_, new) = names.borrow().clone();
+        let (old, new) = names.borrow().clone();
         let now = found();
-        // The one before may have been killed as well.
-        let age = now
-            .as_ref()
-            .map(|name| new[1..].parse::<u32>().unwrap() - name[1..].parse::<u32>().unwrap());
-        assert!(age.is_none_or(|age| age < 200), "{now:?}");
+        assert!(now == old || now == Some(new), "at call {call}: {now:?}, before {old:?}");
         assert_eq!(server.names(), ["one"], "at call {call}");
     });
     assert!(hit_the_heart(&killed), "{killed:?}");
