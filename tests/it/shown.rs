@@ -68,7 +68,7 @@ fn with_windows(config: &str) -> Server {
     server.tmux(&["select-pane", "-t", "=work:0.0"]);
     server.tmux(&["resize-pane", "-Z", "-t", "=work:0.0"]);
     let web = server.dir("home/web");
-    server.tmux(&["new-window", "-t", "=work:1", "-c", &web, "-n", "logs", &less, "+F", "a b.log"]);
+    server.tmux(&["new-window", "-t", "=work:1", "-c", &web, "-n", "logs", &less, "+F", "a b"]);
     server.tmux(&["new-window", "-d", "-t", "=work:5", "-c", &server.dir("home")]);
     server.tmux(&["set-option", "-w", "-t", "=work:5", "synchronize-panes", "on"]);
     server.tmux(&["new-session", "-d", "-s", "other"]);
@@ -81,7 +81,7 @@ fn with_recorded_windows(config: &str) -> Server {
     let server = with_windows(config);
     wait_until_recorded(&server, "work", |found| {
         let text = found.to_string();
-        has_windows(3)(found) && text.contains("a b.log") && text.contains("api/tests")
+        has_windows(3)(found) && text.contains("a b") && text.contains("api/tests")
     });
     server
 }
@@ -99,7 +99,7 @@ fn shown(server: &Server, name: &str) -> String {
 const SHOWN: &str = "\
 windows   0:editor  > ~/api
                       ~/api/tests
-          1:logs*     ~/web        LESS +F 'a b.log'
+          1:logs*     ~/web        LESS +F 'a b'
           5:shell=    ~
 ";
 
@@ -155,7 +155,7 @@ fn scripts_get_a_line_for_each_pane() {
     let server = with_recorded_windows("");
     let line = |columns: [&str; 8]| columns.join("\t") + "\n";
     let home = |folder: &str| server.dir(&format!("home{folder}"));
-    let less = format!("/bin/sh {} +F 'a b.log'", server.dir("bin/less"));
+    let less = format!("/bin/sh {} +F 'a b'", server.dir("bin/less"));
     let work = [
         line(["work", "0", "editor", "0", "0", "1", &home("/api"), ""]),
         line(["work", "0", "editor", "1", "0", "0", &home("/api/tests"), ""]),
@@ -187,7 +187,7 @@ fn json_has_the_windows_whole() {
         assert!(layout.as_str().is_some_and(|text| text.contains('x')), "{windows:#}");
         layout
     };
-    let less = ["/bin/sh", &server.dir("bin/less"), "+F", "a b.log"];
+    let less = ["/bin/sh", &server.dir("bin/less"), "+F", "a b"];
     let wanted = json!([
         {
             "index": 0, "name": "editor", "layout": layout(0), "active": false, "last": true,

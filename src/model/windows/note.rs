@@ -113,11 +113,13 @@ pub fn note(
     }
     let Work { last_loss, mut closed, .. } = work;
     closed.extend(before.closed.iter().filter(|entry| is_kept(&entry.session)).cloned());
-    // One that another tool brings back comes after its session.
+    // One that another tool brings back comes a while after its session.
     closed.retain(|entry| {
         let arrangement = sessions.get(&entry.session).filter(|a| a.here);
         let windows = arrangement.map_or(&[][..], |arrangement| &arrangement.windows);
-        entry.server == server || !windows.iter().any(|new| came_back(new, &entry.window))
+        let is_late = now.seconds_since(entry.closed_at) >= LONGEST_SHUTDOWN;
+        let has_come = || windows.iter().any(|new| is_where(new, &entry.window));
+        entry.server == server || is_late || !has_come()
     });
     if !keeps_closed {
         closed.clear();
@@ -149,11 +151,15 @@ fn has_new_losses(before: &Windows, seen: &Seen) -> bool {
 
 /// Whether a window is the one that a session had on another server.
 fn came_back(new: &Window, window: &Window) -> bool {
+    new.index == window.index && new.panes.len() == window.panes.len() || is_where(new, window)
+}
+
+/// Whether the panes of both are in the same directories.
+fn is_where(new: &Window, window: &Window) -> bool {
     let directories = |window: &Window| -> Vec<_> {
         window.panes.iter().map(|pane| pane.directory.clone()).collect()
     };
-    new.index == window.index && new.panes.len() == window.panes.len()
-        || directories(new) == directories(window)
+    directories(new) == directories(window)
 }
 
 struct Work<'a> {
