@@ -181,16 +181,31 @@ const SHELLS: [&[u8]; 16] = [
     b"tcsh", b"csh", b"nu", b"elvish", b"xonsh", b"pwsh",
 ];
 
+/// Options of shells behind which a word stands that is no script.
+const WITH_VALUE: [&[u8]; 5] = [b"--rcfile", b"--init-file", b"-o", b"-O", b"+O"];
+
 /// Whether these words start a shell that people type in: no script, and no command.
 fn is_shell(words: &[&[u8]]) -> bool {
     let Some((first, rest)) = words.split_first() else { return false };
     let name = base(first);
     let name = name.strip_prefix(b"-").unwrap_or(name);
-    let is_option = |word: &&[u8]| {
+    if !SHELLS.contains(&name) {
+        return false;
+    }
+    let mut rest = rest.iter();
+    while let Some(word) = rest.next() {
         let is_long = word.starts_with(b"--");
-        (word.starts_with(b"-") || word.starts_with(b"+")) && (is_long || !word.contains(&b'c'))
-    };
-    SHELLS.contains(&name) && rest.iter().all(is_option)
+        let is_option = word.starts_with(b"-") || word.starts_with(b"+");
+        let is_command =
+            if is_long { word.starts_with(b"--command") } else { word.contains(&b'c') };
+        if !is_option || is_command {
+            return false;
+        }
+        if WITH_VALUE.contains(word) {
+            rest.next();
+        }
+    }
+    true
 }
 
 fn base(path: &[u8]) -> &[u8] {
@@ -245,6 +260,7 @@ mod tests {
             is(&["-bash"]) && is(&["/bin/zsh", "-l"]) && is(&["fish"]) && is(&["bash", "--norc"])
         );
         assert!(!is(&["bash", "-c", "x"]) && !is(&["sh", "./sc"]) && !is(&["bash", "-lc", "x"]));
+        assert!(is(&["bash", "--rcfile", "x", "-i"]) && !is(&["fish", "--command=x"]));
         assert!(!is(&["vim"]) && !is(&[]) && !is(&["ssh", "host"]));
     }
 }

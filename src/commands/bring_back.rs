@@ -177,7 +177,7 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
     let (mut entries, mut is_there, mut arrangements) = (Vec::new(), Vec::new(), Vec::new());
     for other in &places {
         let mut theirs = persist::peek(other)?;
-        let mut windows = persist::read_windows(other).unwrap_or_default();
+        let mut windows = persist::read_windows(other)?;
         if let (true, Some(server)) =
             (host::runs_here(&theirs.memory, &host::here()), theirs.memory.server)
         {
@@ -216,6 +216,7 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
         }
         // They stand here before they leave the other folder.
         transaction.commit(next, None)?;
+        arrangements.retain(|(uuid, _)| records.iter().any(|record| record.uuid == *uuid));
         transaction.adopt_windows(arrangements)?;
         let mut done = Restored::default();
         for record in records {
@@ -271,7 +272,12 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
     };
     let back = with_any_server(&place, need, args.force, |transaction| {
         if args.window || args.name.is_none() {
-            let windows = transaction.look_at_windows()?.all_closed();
+            let windows = match transaction.look_at_windows() {
+                Ok(windows) => windows.all_closed(),
+                // A file of another version keeps no session from coming back.
+                Err(error) if args.window => return Err(error.into()),
+                Err(_) => Vec::new(),
+            };
             if let Some(closed) = closed_window(transaction, args, windows)? {
                 return reopen_window(transaction, args, &closed);
             }
@@ -423,6 +429,10 @@ pub fn bring_back(
         if let Some(mode) = changes.mode {
             mode.clone_into(&mut record.mode);
         }
+    }
+    // What lives on in other sessions is not brought back.
+    if !wanted.bare && transaction.stood_here(&records) {
+        transaction.look_at_windows()?;
     }
     let mut next = transaction.remembered.clone();
     let mut closed = Vec::new();

@@ -76,7 +76,7 @@ pub fn import(context: &Context, args: &cli::Import) -> Outcome {
             // Of no server that ever ran.
             let server = ServerId { pid: 0, start_time: 0 };
             let windows = saved.windows.clone();
-            let arrangement = Arrangement { server, here: false, windows, vanished: Vec::new() };
+            let arrangement = Arrangement::standing(server, windows);
             arrangements.push((record.uuid.clone(), arrangement));
             next.registry.sessions.insert(record.name.clone(), record);
         }

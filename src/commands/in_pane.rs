@@ -212,10 +212,11 @@ impl InFront {
 
     /// Puts it in front again.
     fn go_on(&mut self) {
-        let _ = tcsetpgrp(stdin(), self.group);
+        // In this order: who is behind may not do the second.
         if let Some(left) = self.left.take() {
             let _ = tcsetattr(stdin(), OptionalActions::Drain, &left);
         }
+        let _ = tcsetpgrp(stdin(), self.group);
         let _ = kill_process_group(self.group, Signal::CONT);
     }
 

@@ -42,8 +42,9 @@ pub fn sync_for_hook(context: &Context, args: &cli::Sync, started: Instant) -> E
 }
 
 fn sync_silently(context: &Context, place: &Place, trigger: Trigger, mark: Mark) {
+    let windows = matches!(trigger, Trigger::Hook { windows: true, .. });
     match sync::sync(place, trigger) {
-        Ok(report) if report.unfinished => look::look_later(place, mark, None),
+        Ok(report) if report.unfinished => look::look_later(place, mark, windows, None),
         Ok(_) => look::end_look(place),
         Err(SyncError::Tmux(TmuxError::NoServer { .. } | TmuxError::Unreachable { .. })) => {}
         // Another host came first to a folder that both had used until then.
@@ -52,7 +53,7 @@ fn sync_silently(context: &Context, place: &Place, trigger: Trigger, mark: Mark)
         Err(SyncError::Tmux(TmuxError::Failed { message })) if is_exiting(&message) => {}
         Err(error) => {
             log(place, &format!("sync: {error}"));
-            look::look_later(place, mark, Some(&error));
+            look::look_later(place, mark, windows, Some(&error));
         }
     }
 }

@@ -153,7 +153,7 @@ pub(super) fn build_in(
         lines.push(line(&[b"set-hook", b"-u", b"-t", &all, hook.as_bytes()]));
     }
     lines.push(line(&[b"select-window", b"-t", &target]));
-    let print = b"made #{window_index} #{window_panes}";
+    let print = b"made #{window_index} #{window_panes} #{window_id}";
     lines.push(line(&[b"display-message", b"-p", b"-t", &target, print]));
     lines
 }
@@ -163,10 +163,20 @@ pub(super) fn can_hide(shown: &str) -> bool {
     !HIDDEN[1..].iter().any(|hook| shown.lines().any(|line| line.starts_with(hook)))
 }
 
-/// Reads what [`build_in`] prints: the index, and how many panes there are.
-pub(super) fn made_window(line: &str) -> Option<(u32, usize)> {
-    let (index, panes) = line.strip_prefix("made ")?.split_once(' ')?;
-    Some((index.parse().ok()?, panes.parse().ok()?))
+/// What stands at an index.
+pub(super) struct MadeWindow {
+    pub(super) index: u32,
+    pub(super) panes: usize,
+    /// The number of its id.
+    pub(super) id: u32,
+}
+
+/// Reads what [`build_in`] prints.
+pub(super) fn made_window(line: &str) -> Option<MadeWindow> {
+    let mut words = line.strip_prefix("made ")?.split(' ');
+    let mut number = || words.next()?.trim_start_matches('@').parse::<u32>().ok();
+    let (index, panes, id) = (number()?, number()?, number()?);
+    Some(MadeWindow { index, panes: panes as usize, id })
 }
 
 /// Reads what [`build`] prints at the end: the indexes of the windows, and how many panes each has.

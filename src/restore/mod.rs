@@ -28,12 +28,12 @@ use crate::transaction::{SyncError, Transaction};
 
 pub use blueprint::Blueprint;
 use blueprint::{blueprint, made, new_session};
-use build::{Called, build, build_in, can_hide, made_window, show_hook, whole};
+use build::{Called, MadeWindow, build, build_in, can_hide, made_window, show_hook, whole};
 use conditions::Conditions;
 pub use conditions::START_IN;
 use launch::profiles;
+use windows::{MAX_INDEX, Recorded, plan_closed};
 pub use windows::{PaneStart, RUN_IN_PANE, WindowPlan};
-use windows::{Recorded, plan_closed};
 
 /// What was made anew, and what was not.
 #[derive(Debug, Default)]
@@ -222,6 +222,10 @@ fn carry_out(
         }
     }
     transaction.commit(next, None)?;
+    recorded.back.retain(|(uuid, _)| made.iter().any(|(made, _)| made == uuid));
+    if !recorded.back.is_empty() {
+        transaction.note_back(&recorded.back)?;
+    }
     transaction.bring_into_step()?;
     let made: HashSet<&String> = made.iter().map(|(uuid, _)| uuid).collect();
     let mut lives = HashSet::new();
@@ -347,6 +351,9 @@ fn create_whole(
     let made = blueprint.windows.iter().filter(|window| there.contains_key(&window.index));
     let made: Vec<WindowPlan> = made.cloned().collect();
     with.recorded.note_made(&made, id);
+    let lacking = blueprint.windows.iter().filter(|window| !there.contains_key(&window.index));
+    let lacking = lacking.map(|window| window.was.2).collect();
+    with.recorded.back.push((blueprint.record.uuid.clone(), lacking));
     let lacking: Vec<String> = (blueprint.windows.iter())
         .filter_map(|window| {
             let WindowPlan { index, panes, .. } = window;
@@ -378,10 +385,10 @@ pub fn reopen_window(
     closed: &ClosedWindow,
 ) -> Result<Option<(u32, Vec<String>)>, SyncError> {
     let conditions = Conditions::ask(transaction)?;
-    let rows = transaction.answer.panes.iter().filter(|row| row.session == id);
-    let taken: HashSet<u32> = rows.map(|row| row.index).collect();
-    let mut indexes = closed.window.index..=u32::from(u16::MAX);
-    let index = indexes.find(|index| !taken.contains(index)).unwrap_or(closed.window.index);
+    let rows = || transaction.answer.panes.iter();
+    let taken: HashSet<u32> = rows().filter(|row| row.session == id).map(|row| row.index).collect();
+    let is_free = |index: &u32| !taken.contains(index);
+    let index = (closed.window.index..=MAX_INDEX).chain(0..).find(is_free).unwrap_or_default();
     let mut warnings = Vec::new();
     let window = plan_closed(transaction, closed, record, index, &mut warnings)?;
     let target = id.to_string();
@@ -390,10 +397,17 @@ pub fn reopen_window(
     let hides = can_hide(&shown);
     let group = build_in(id, &window, hides, transaction.version(), &conditions);
     let printed = transaction.run_groups(vec![group])?;
-    let Some((index, panes)) = printed.lines().find_map(made_window) else { return Ok(None) };
-    if panes != window.panes.len() {
-        warnings.push(format!("not all of it came back: {panes} of {} panes", window.panes.len()));
+    let made = printed.lines().find_map(made_window);
+    // What stood there before is not what was to be made.
+    let is_new = |made: &MadeWindow| rows().all(|row| row.window != made.id);
+    let Some(MadeWindow { index, panes, .. }) = made.filter(is_new) else { return Ok(None) };
+    if panes < window.panes.len() {
+        let all = window.panes.len();
+        warnings.push(format!(
+            "not all of it came back: {panes} of {all} panes; it is still among the closed windows"
+        ));
+    } else {
+        transaction.forget_closed_window(closed)?;
     }
-    transaction.forget_closed_window(closed)?;
     Ok(Some((index, warnings)))
 }

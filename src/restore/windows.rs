@@ -69,13 +69,15 @@ pub(super) struct Recorded {
     /// The targets of windows that stand: those that were made, which another session may have had,
     /// too, and those of a closed session that live on in another one.
     pub(super) standing: HashMap<Was, String>,
+    /// The UUIDs of the sessions that were made, and which windows of each were not.
+    pub(super) back: Vec<(String, Vec<u32>)>,
 }
 
 /// The most panes of a window: no layout has as many.
 const MAX_PANES: usize = 800;
 
 /// The greatest index that tmux gives a window.
-const MAX_INDEX: u32 = i32::MAX as u32;
+pub(super) const MAX_INDEX: u32 = i32::MAX as u32;
 
 impl Recorded {
     /// Reads it, for the windows of these records. Of a file that cannot be read they come back with
@@ -113,7 +115,7 @@ impl Recorded {
         };
         let standing = living(transaction, &windows)?;
         transaction.leave_windows(records)?;
-        Ok(Recorded { windows, programs, standing })
+        Ok(Recorded { windows, programs, standing, back: Vec::new() })
     }
 
     /// The windows of a session that is to be made.

@@ -258,7 +258,7 @@ fn holder_of_flock(inode: u64) -> Option<Pid> {
 }
 
 /// Makes the lock file, private, if it is not there; refuses a link and another user's file.
-fn prepare(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn prepare(path: &Path) -> Result<(), StoreError> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => Ok(check_owner(path, &found)?),
         Ok(_) => Err(StoreError::NotOurs { path: path.to_owned(), reason: "it is not a file" }),
@@ -272,7 +272,7 @@ fn prepare(path: &Path) -> Result<(), StoreError> {
 }
 
 /// The file that we locked is the one that stands at `path`, and no link was put there.
-fn check_same(path: &Path, lock: &FileLock) -> Result<(), StoreError> {
+pub(crate) fn check_same(path: &Path, lock: &FileLock) -> Result<(), StoreError> {
     if is_same(path, lock).map_err(io_error("lock", path))? {
         return Ok(());
     }
@@ -285,7 +285,7 @@ fn is_same(path: &Path, lock: &FileLock) -> io::Result<bool> {
     Ok((locked.dev(), locked.ino()) == (named.dev(), named.ino()))
 }
 
-fn is_held(path: &Path, error: &io::Error) -> bool {
+pub(crate) fn is_held(path: &Path, error: &io::Error) -> bool {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => true,
         // What some systems say of a held lock is what all say of a file that we may not open.

@@ -564,6 +564,7 @@ impl Locked<'_> {
 }
 
 pub use lock::Times;
+pub(crate) use lock::{check_same, is_held, prepare};
 
 /// Gives the session `old` the name `new`, which must be free.
 ///

@@ -90,7 +90,7 @@ pub fn wait_for_look(place: &Place, delay: Duration) -> bool {
 /// second in which the look is due, and whose it is. A job of an event asks for one unless one is
 /// due soon; that of a look only if no other was asked for since. A newer file and another user's
 /// are not looked at again by themselves.
-pub fn look_later(place: &Place, mark: Mark, error: Option<&SyncError>) {
+pub fn look_later(place: &Place, mark: Mark, windows: bool, error: Option<&SyncError>) {
     let lasting = matches!(
         error,
         Some(
@@ -118,9 +118,10 @@ pub fn look_later(place: &Place, mark: Mark, error: Option<&SyncError>) {
             now + u64::from(delay) + 1
         ),
     };
+    let job = if windows { "@roster_late" } else { "@roster_run" };
     let look = format!(
         "set-environment -gh ROSTER_LOOK {token} ; \
-         run-shell -b -d {delay} '{RETRY_VARIABLE}={delay}:{token} #{{@roster_run}}'"
+         run-shell -b -d {delay} '{RETRY_VARIABLE}={delay}:{token} #{{{job}}}'"
     );
     run_last(place, &["if-shell", "-F", &condition, &look]);
 }

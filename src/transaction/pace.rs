@@ -1,18 +1,22 @@
 //! When a look at windows is taken: a second after the event, one for all that come meanwhile, and
 //! so that asking takes a fiftieth of tmux's time at most.
 //!
-//! A file of its own keeps the pace: who waits for the next look holds its lock, it names the server
-//! of that one, and its time of modification tells when the look may begin. The mark in tmux only spares it jobs.
+//! windows.lock keeps the pace. Who waits for the next look holds the lock on it, and has written into
+//! it for which server; its time of modification tells when that look may begin. The mark in tmux only
+//! spares it jobs that would find the lock held.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use file_lock::{FileLock, FileOptions};
 
 use crate::config::Place;
-use crate::files::{self, PRIVATE};
+use crate::files::{self, io_error};
+use crate::log::log;
+use crate::store::{StoreError, check_same, is_held, prepare};
 use crate::tmux::server::{JobServer, job_server};
 
 /// How long after an event a look is taken.
@@ -35,21 +39,26 @@ const HANDOVER: Duration = Duration::from_secs(2);
 /// this server waits already, or the server has ended.
 pub fn wait_for_look(place: &Place) -> bool {
     let path = path(place);
-    if !files::exists(&path) {
-        // Where the folder is gone nothing is recorded, and the lock says so.
-        let _ = files::create_new(&path, PRIVATE);
+    if !files::exists(&place.dir) {
+        // Nothing is recorded there, and the registry's lock says so.
+        return true;
     }
     let (asked, server) = (Instant::now(), job_server().unwrap_or_default());
     let waiting_for = || files::read(&path).ok().flatten().map(|text| server_in(&text));
     let turn = loop {
-        match FileLock::lock(&path, false, FileOptions::new().read(true).write(true)) {
-            Ok(turn) => break turn,
-            Err(_) if !files::exists(&path) => return true,
+        match take(&path) {
+            Ok(Some(turn)) => break turn,
             // One of the server before this one looks at nothing any more, and our mark stands.
-            Err(_) if waiting_for() != Some(server) && asked.elapsed() < HANDOVER => {
+            Ok(None) if waiting_for() != Some(server) && asked.elapsed() < HANDOVER => {
                 std::thread::sleep(Duration::from_millis(50));
             }
-            Err(_) => return false,
+            Ok(None) => return false,
+            Err(error) => {
+                // One look at the wrong time is better than none.
+                log(place, &format!("windows: {error}"));
+                std::thread::sleep(LATE);
+                return true;
+            }
         }
     };
     note_server(&turn.file, server);
@@ -63,6 +72,27 @@ pub fn wait_for_look(place: &Place) -> bool {
             return false;
         }
         std::thread::sleep(left.min(Duration::from_millis(500)));
+    }
+}
+
+/// The lock, which keeps a link and another user's file out; `None` if somebody has it.
+fn take(path: &Path) -> Result<Option<FileLock>, StoreError> {
+    prepare(path)?;
+    match FileLock::lock(path, false, FileOptions::new().read(true).write(true)) {
+        Ok(turn) => {
+            check_same(path, &turn)?;
+            let links = turn.file.metadata().map_or(1, |found| found.nlink());
+            match links {
+                1 => Ok(Some(turn)),
+                // It is written to.
+                _ => Err(StoreError::NotOurs {
+                    path: path.to_owned(),
+                    reason: "it has another name, too",
+                }),
+            }
+        }
+        Err(error) if is_held(path, &error) => Ok(None),
+        Err(error) => Err(io_error("lock", path)(error).into()),
     }
 }
 

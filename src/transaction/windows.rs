@@ -1,32 +1,40 @@
 //! Recording windows: the late look, which asks for all panes, and what it says of them.
 
 use std::collections::{BTreeMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::look::{self, Kind};
 use super::{SyncError, Transaction};
 use crate::config::{LATE_OPTIONS, Place, Settings};
+use crate::health;
 use crate::log::log;
 use crate::model::remembered::Remembered;
 use crate::model::session::Session;
 use crate::model::snapshot::{SessionId, Spellings};
 use crate::model::time::Timestamp;
-use crate::model::windows::{Arrangement, ClosedWindow, Windows, note};
+use crate::model::windows::{Arrangement, ClosedWindow, Missing, Windows, note};
 use crate::panes;
 use crate::persist;
 use crate::tmux::call::{self, With};
 use crate::tmux::server::{job_server, time_on_cpu};
 
-/// Whether a live session's directory is that of a pane of the lost session that was in the other one.
+/// Whether a live session began where the first pane of a lost one was, which is recorded in the other
+/// directory: tmux-resurrect makes sessions so. Many begin at home, which says nothing.
 pub fn is_of_a_pane(place: &Place, remembered: &Remembered, (live, recorded): &Spellings) -> bool {
+    let home = health::home().map(PathBuf::into_os_string);
+    if live == b"/" || home.is_some_and(|home| home.as_bytes() == live) {
+        return false;
+    }
     let Ok(windows) = persist::read_windows(place) else { return false };
     let records = remembered.registry.sessions.values();
     let mut lost = records.filter(|session| session.workdir.as_bytes() == recorded.as_slice());
     lost.any(|session| {
         let arrangement = windows.sessions.get(&session.uuid);
         let windows = arrangement.map(Arrangement::to_bring_back).unwrap_or_default();
-        let mut panes = windows.iter().flat_map(|window| &window.panes);
-        panes.any(|pane| pane.directory.as_ref().is_some_and(|path| path.0 == *live))
+        let first = windows.first().and_then(|window| window.panes.first());
+        first.and_then(|pane| pane.directory.as_ref()).is_some_and(|path| path.0 == *live)
     })
 }
 
@@ -109,6 +117,14 @@ impl Transaction<'_> {
         self.load_windows()
     }
 
+    /// Whether windows are recorded of one of these on the server that answers.
+    pub fn stood_here(&self, records: &[Session]) -> bool {
+        let windows = persist::read_windows(self.place).unwrap_or_default();
+        let server = self.answer.snapshot.server;
+        let of = |record: &Session| windows.sessions.get(&record.uuid);
+        records.iter().filter_map(of).any(|arrangement| arrangement.server == server)
+    }
+
     fn ask_for_panes(&mut self) -> Result<(), SyncError> {
         let with = With { panes: Some(panes::to_ask()), ..With::default() };
         let asked = call::ask(&self.place.tmux, with, &LATE_OPTIONS, self.deadline())?;
@@ -116,6 +132,26 @@ impl Transaction<'_> {
         self.answer.panes = asked.panes;
         self.answer.hooks = asked.hooks;
         Ok(())
+    }
+
+    /// Notes which sessions are back with their windows, by UUID, but for some: the numbers of the ids
+    /// of these.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub(crate) fn note_back(&self, sessions: &[(String, Vec<u32>)]) -> Result<(), SyncError> {
+        let mut windows = self.load_windows()?;
+        let since = Timestamp::now();
+        for (uuid, lacking) in sessions {
+            let Some(arrangement) = windows.sessions.get_mut(uuid) else { continue };
+            let server = arrangement.server;
+            let lacking =
+                arrangement.to_bring_back().into_iter().filter(|w| lacking.contains(&w.id));
+            let missing: Vec<Missing> =
+                lacking.map(|window| Missing { since, server, window }).collect();
+            (arrangement.missing, arrangement.back) = (missing, true);
+        }
+        Ok(persist::write_windows(self.place, &windows)?)
     }
 
     /// Takes a window out of those that are closed, or about to be believed to be: it is back.
@@ -128,6 +164,10 @@ impl Transaction<'_> {
         windows.closed.retain(|entry| (entry.server, entry.window.id) != (back.server, id));
         for arrangement in windows.sessions.values_mut().filter(|a| a.server == back.server) {
             arrangement.vanished.retain(|vanished| vanished.window.id != id);
+        }
+        for arrangement in windows.sessions.values_mut() {
+            let missing = &mut arrangement.missing;
+            missing.retain(|missing| (missing.server, missing.window.id) != (back.server, id));
         }
         Ok(persist::write_windows(self.place, &windows)?)
     }

@@ -489,7 +489,16 @@ fn format_md_has_every_field_of_our_files() {
         ("snapshot", &["ServerId"]),
         (
             "windows/mod",
-            &["Windows", "Arrangement", "Window", "Pane", "Fuller", "Vanished", "ClosedWindow"],
+            &[
+                "Windows",
+                "Arrangement",
+                "Window",
+                "Pane",
+                "Fuller",
+                "Vanished",
+                "Missing",
+                "ClosedWindow",
+            ],
         ),
         (
             "memory",

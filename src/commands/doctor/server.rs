@@ -21,7 +21,7 @@ use crate::commands::load::keys::{self, KeyState};
 use crate::commands::output::{age, count, to_paste};
 
 /// What is asked for beside the options of a sync.
-const MORE_OPTIONS: [&str; 2] = ["@roster_version", "status-right"];
+const MORE_OPTIONS: [&str; 3] = ["@roster_late", "@roster_version", "status-right"];
 
 /// The tmux program, and what its version cannot do. Returns the version as it is printed.
 pub fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
@@ -256,7 +256,10 @@ pub fn check_plugin(exam: &mut Examination, answer: &Answer, settings: &Settings
     }
     let ours = env!("CARGO_PKG_VERSION");
     let loaded = value(answer, "@roster_version");
-    if loaded == ours {
+    if loaded == ours && value(answer, "@roster_late").is_empty() {
+        let found = "loaded by an earlier build: windows are not recorded";
+        exam.mendable("plugin", found, Repair::Load);
+    } else if loaded == ours {
         exam.ok("plugin", &loaded);
     } else {
         let found = format!("version {loaded:?} is loaded, but this program is {ours}");

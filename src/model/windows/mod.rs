@@ -70,6 +70,24 @@ pub struct Arrangement {
     /// Windows that vanished, until the server has outlived that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vanished: Vec<Vanished>,
+    /// Windows that did not come back when the session did, for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
+    /// Whether we have brought the windows back, and nobody has looked since: all but the missing
+    /// ones are there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub back: bool,
+}
+
+/// A window that did not come back with its session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Missing {
+    /// Since when the session is there without it.
+    pub since: Timestamp,
+    /// The server that it was on.
+    pub server: ServerId,
+    /// What it was.
+    pub window: Window,
 }
 
 /// A window of a session.
@@ -189,6 +207,12 @@ impl Windows {
                 server: arrangement.server,
                 window: vanished.window.whole(),
             }));
+            closed.extend(arrangement.missing.iter().map(|missing| ClosedWindow {
+                session: uuid.clone(),
+                closed_at: missing.since,
+                server: missing.server,
+                window: missing.window.clone(),
+            }));
         }
         closed.sort_by_key(|entry| Reverse(entry.closed_at));
         closed
@@ -204,20 +228,30 @@ impl ClosedWindow {
 }
 
 impl Arrangement {
+    /// A session as it stands on that server.
+    pub fn standing(server: ServerId, windows: Vec<Window>) -> Arrangement {
+        let (vanished, missing) = (Vec::new(), Vec::new());
+        Arrangement { server, here: true, windows, vanished, missing, back: false }
+    }
+
     /// The windows that come back with the session: those that it has, with all panes that were not
-    /// yet believed to be closed, and those that vanished like that, by index.
+    /// yet believed to be closed, those that vanished like that, and those that did not come back the
+    /// last time, by index.
     pub fn to_bring_back(&self) -> Vec<Window> {
         let mut windows: Vec<Window> = self.windows.iter().map(Window::whole).collect();
-        for vanished in &self.vanished {
-            let mut window = vanished.window.whole();
-            if windows.iter().any(|other| other.id == window.id) {
+        let vanished = self.vanished.iter().map(|vanished| (self.server, &vanished.window));
+        let missing = self.missing.iter().map(|missing| (missing.server, &missing.window));
+        for (server, window) in vanished.chain(missing) {
+            let mut window = window.whole();
+            let is_same = |other: &Window| server == self.server && other.id == window.id;
+            if windows.iter().any(is_same) {
                 continue;
             }
             window.active &= windows.iter().all(|other| !other.active);
             window.last &= windows.iter().all(|other| !other.last);
             // Another may have come in its place.
             while windows.iter().any(|other| other.index == window.index) {
-                window.index += 1;
+                window.index = window.index.wrapping_add(1);
             }
             windows.push(window);
         }

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use super::{Arrangement, ClosedWindow, Fuller, Pane, Vanished, Window, Windows};
+use super::{Arrangement, ClosedWindow, Fuller, Missing, Pane, Vanished, Window, Windows};
 use crate::model::reconcile::{CLOSE_GRACE, LONGEST_SHUTDOWN, LOOK_AFTER, TIMER_SLACK, is_awaited};
 use crate::model::snapshot::{PaneId, ServerId};
 use crate::model::time::Timestamp;
@@ -19,6 +19,9 @@ const CLOSED_OF_ONE: usize = 10;
 
 /// How many closed windows are kept.
 const CLOSED_OF_ALL: usize = 50;
+
+/// How many windows of servers before this one are kept.
+const CLOSED_BEFORE: usize = 200;
 
 /// What a server has: a complete answer.
 #[derive(Debug, Clone)]
@@ -99,7 +102,7 @@ pub fn note(
             Some(windows) if arrangement.server == server && arrangement.here => {
                 work.next(uuid, arrangement, windows)
             }
-            Some(windows) => work.made_anew(uuid, arrangement, windows),
+            Some(windows) => work.made_anew(arrangement, windows),
             None => work.gone(uuid, arrangement, before),
         };
         sessions.insert(uuid.clone(), next);
@@ -107,24 +110,15 @@ pub fn note(
     for (uuid, windows) in &seen.sessions {
         if !sessions.contains_key(uuid) && is_kept(uuid) {
             let windows = windows.iter().map(|window| work.window(window)).collect();
-            let new = Arrangement { server, here: true, windows, vanished: Vec::new() };
-            sessions.insert(uuid.clone(), new);
+            sessions.insert(uuid.clone(), Arrangement::standing(server, windows));
         }
     }
     let Work { last_loss, mut closed, .. } = work;
     closed.extend(before.closed.iter().filter(|entry| is_kept(&entry.session)).cloned());
-    // One that another tool brings back comes a while after its session.
-    closed.retain(|entry| {
-        let arrangement = sessions.get(&entry.session).filter(|a| a.here);
-        let windows = arrangement.map_or(&[][..], |arrangement| &arrangement.windows);
-        let is_late = now.seconds_since(entry.closed_at) >= LONGEST_SHUTDOWN;
-        let has_come = || windows.iter().any(|new| is_where(new, &entry.window));
-        entry.server == server || is_late || !has_come()
-    });
     if !keeps_closed {
         closed.clear();
     }
-    trim(&mut closed);
+    trim(&mut closed, server);
     let is_due = sessions.values().any(|a| a.server == server && a.here && a.is_unproven());
     let look_at = before.look_at.filter(|at| is_same_server && is_due && is_awaited(*at, now));
     let last_loss = last_loss.filter(|_| is_due);
@@ -149,17 +143,15 @@ fn has_new_losses(before: &Windows, seen: &Seen) -> bool {
     })
 }
 
-/// Whether a window is the one that a session had on another server.
-fn came_back(new: &Window, window: &Window) -> bool {
-    new.index == window.index && new.panes.len() == window.panes.len() || is_where(new, window)
-}
-
-/// Whether the panes of both are in the same directories.
-fn is_where(new: &Window, window: &Window) -> bool {
+/// Takes out of `new` the window that `window` is: at its index, with panes in the same directories.
+fn take_back(new: &mut Vec<&Window>, window: &Window) -> bool {
     let directories = |window: &Window| -> Vec<_> {
         window.panes.iter().map(|pane| pane.directory.clone()).collect()
     };
-    directories(new) == directories(window)
+    let is_it =
+        |new: &&Window| new.index == window.index && directories(new) == directories(window);
+    let at = new.iter().position(is_it);
+    at.map(|at| new.swap_remove(at)).is_some()
 }
 
 struct Work<'a> {
@@ -200,8 +192,18 @@ impl Work<'_> {
                 vanished.push(Vanished { vanished_at: self.now, window });
             }
         }
-        let windows = windows.iter().map(|window| self.window(window)).collect();
-        Arrangement { server: self.server, here: true, windows, vanished }
+        let windows: Vec<Window> = windows.iter().map(|window| self.window(window)).collect();
+        // Another tool may bring back one window after the other.
+        let is_new = |window: &&Window| before.windows.iter().all(|old| old.id != window.id);
+        let mut new: Vec<&Window> = windows.iter().filter(is_new).collect();
+        let mut missing = before.missing.clone();
+        missing.retain(|missing| !take_back(&mut new, &missing.window));
+        let is_over = |missing: &Missing| self.now.seconds_since(missing.since) >= LONGEST_SHUTDOWN;
+        let (over, missing): (Vec<Missing>, Vec<Missing>) = missing.into_iter().partition(is_over);
+        self.closed.extend(over.into_iter().map(|Missing { since, server, window }| {
+            ClosedWindow { session: uuid.to_owned(), closed_at: since, server, window }
+        }));
+        Arrangement { vanished, missing, ..Arrangement::standing(self.server, windows) }
     }
 
     /// A session that is not there any more. It keeps what comes back with it, but for what lives on
@@ -228,30 +230,26 @@ impl Work<'_> {
         next
     }
 
-    /// A session that lives again: what did not come back with it is closed.
-    fn made_anew(
-        &mut self,
-        uuid: &str,
-        before: &Arrangement,
-        windows: &[SeenWindow],
-    ) -> Arrangement {
+    /// A session that lives again. What did not come back with it is missing: it comes back with the
+    /// session the next time, or one by one, and is closed after a while.
+    fn made_anew(&mut self, before: &Arrangement, windows: &[SeenWindow]) -> Arrangement {
         let windows: Vec<Window> = windows.iter().map(|window| self.window(window)).collect();
-        for mut window in before.to_bring_back() {
-            let is_ours = before.server == self.server;
-            let lives = is_ours
+        let mut new: Vec<&Window> = windows.iter().collect();
+        let mut missing = Vec::new();
+        let own = Arrangement { missing: Vec::new(), ..before.clone() };
+        let own = if before.back { Vec::new() } else { own.to_bring_back() };
+        let (since, server) = (self.now, before.server);
+        let own = own.into_iter().map(|window| Missing { since, server, window });
+        for mut candidate in own.chain(before.missing.iter().cloned()) {
+            let window = &mut candidate.window;
+            let lives = candidate.server == self.server
                 && (self.seen.windows.contains(&window.id)
-                    || !self.take_out(&mut window, |pane| self.seen.panes.contains(&pane)));
-            if lives || windows.iter().any(|new| came_back(new, &window)) {
-                continue;
-            }
-            if is_ours {
-                self.close(uuid, window, self.now);
-            } else {
-                let (session, server, closed_at) = (uuid.to_owned(), before.server, self.now);
-                self.closed.push(ClosedWindow { session, closed_at, server, window });
+                    || !self.take_out(window, |pane| self.seen.panes.contains(&pane)));
+            if !lives && !take_back(&mut new, window) {
+                missing.push(candidate);
             }
         }
-        Arrangement { server: self.server, here: true, windows, vanished: Vec::new() }
+        Arrangement { missing, ..Arrangement::standing(self.server, windows) }
     }
 
     /// A window, with what is known of it from before.
@@ -370,13 +368,20 @@ impl Fuller {
     }
 }
 
-fn trim(closed: &mut Vec<ClosedWindow>) {
+/// Keeps the newest: of those that somebody closed on this server the last ones, of those before,
+/// which nobody may have closed, more.
+fn trim(closed: &mut Vec<ClosedWindow>, server: ServerId) {
     closed.sort_by_key(|entry| Reverse(entry.closed_at));
+    let (mut here, mut before) = (0, 0);
     let mut counts: HashMap<String, usize> = HashMap::new();
     closed.retain(|entry| {
+        if entry.server != server {
+            before += 1;
+            return before <= CLOSED_BEFORE;
+        }
         let count = counts.entry(entry.session.clone()).or_default();
         *count += 1;
-        *count <= CLOSED_OF_ONE
+        here += usize::from(*count <= CLOSED_OF_ONE);
+        *count <= CLOSED_OF_ONE && here <= CLOSED_OF_ALL
     });
-    closed.truncate(CLOSED_OF_ALL);
 }
