@@ -139,6 +139,8 @@ impl Front {
         let borrowed: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         let is_shell = is_shell(&borrowed);
         let called = if is_shell { None } else { called(named, &borrowed, front) };
+        // In a pipe, or with a file as its input, it is not what its words say.
+        let is_whole = [0, 1].iter().all(|fd| has_terminal(front, *fd));
         // A shell in a shell, as nix-shell starts one, is where people are.
         let directory = is_shell.then(|| directory_of(front)).flatten();
         Front {
@@ -148,11 +150,17 @@ impl Front {
                 borrowed.first().is_none_or(|first| base(first) != called.as_bytes())
             }),
             words: match called {
-                Some(_) => words.into_iter().map(Bytes).collect(),
-                None => Vec::new(),
+                Some(_) if is_whole => words.into_iter().map(Bytes).collect(),
+                _ => Vec::new(),
             },
         }
     }
+}
+
+/// Whether a file of a process is a terminal, as far as the system tells.
+fn has_terminal(pid: u32, fd: u32) -> bool {
+    let link = fs::read_link(format!("/proc/{pid}/fd/{fd}"));
+    link.map_or(true, |path| path.starts_with("/dev/pts") || path.starts_with("/dev/tty"))
 }
 
 /// Which of `named` a program is: by the name that it was started by, of a script that its

@@ -278,11 +278,17 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
                 Err(error) if args.window => return Err(error.into()),
                 Err(_) => Vec::new(),
             };
+            let has_closed = !windows.is_empty();
             if let Some(closed) = closed_window(transaction, args, windows)? {
                 return reopen_window(transaction, args, &closed);
             }
             if args.window {
                 return Err(nothing.clone().into());
+            }
+            if transaction.remembered.closed.closed.is_empty() && has_closed {
+                let hint = "the last closed window was there for less than ten seconds, or was made \
+                            for a command: run roster reopen --window to bring it back";
+                return Err(format!("{nothing}; {hint}").into());
             }
         }
         let session = closed_session(transaction, args, &nothing)?;

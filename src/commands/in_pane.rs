@@ -85,7 +85,10 @@ fn run_and_stay(request: &Request<'_>) -> ExitCode {
         if let Some(Ok(words)) = request.otherwise.map(shell_words::split) {
             let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
             if !words.is_empty() {
-                return run_and_stay(&Request { words: &words, otherwise: None, ..*request });
+                let option = option.to_string_lossy().replace("-again-", "-command-");
+                let launch = Some(OsStr::new(&option));
+                let second = Request { words: &words, launch, otherwise: None, ..*request };
+                return run_and_stay(&second);
             }
         }
         println!("{}", failed(option, request.words, status));
@@ -116,7 +119,7 @@ fn run_in_front(words: &[OsString], default_command: Option<&OsStr>, found: &Ter
             Ended::Stopped => {
                 let name = words.first().map(|word| base(word)).unwrap_or_default();
                 program.step_back(found);
-                println!("{} is stopped; leave this shell to come back to it", visible(&name));
+                println!("{} is stopped; type exit (not fg) to go on with it", visible(&name));
                 if let Some(mut shell) = InFront::start_shell(default_command) {
                     // A shell that somebody stops goes on at once.
                     while shell.wait() == Ended::Stopped {

@@ -352,7 +352,7 @@ fn create_whole(
     let made: Vec<WindowPlan> = made.cloned().collect();
     with.recorded.note_made(&made, id);
     let lacking = blueprint.windows.iter().filter(|window| !there.contains_key(&window.index));
-    let lacking = lacking.map(|window| window.was.2).collect();
+    let lacking = lacking.map(|window| window.was).collect();
     with.recorded.back.push((blueprint.record.uuid.clone(), lacking));
     let lacking: Vec<String> = (blueprint.windows.iter())
         .filter_map(|window| {

@@ -70,7 +70,7 @@ pub(super) struct Recorded {
     /// too, and those of a closed session that live on in another one.
     pub(super) standing: HashMap<Was, String>,
     /// The UUIDs of the sessions that were made, and which windows of each were not.
-    pub(super) back: Vec<(String, Vec<u32>)>,
+    pub(super) back: Vec<(String, Vec<Was>)>,
 }
 
 /// The most panes of a window: no layout has as many.
@@ -127,8 +127,10 @@ impl Recorded {
         let Some(arrangement) = self.windows.sessions.get(&blueprint.record.uuid) else {
             return Vec::new();
         };
-        let mut windows = arrangement.to_bring_back();
-        windows.retain(|window| !window.panes.is_empty());
+        let (servers, mut windows): (Vec<ServerId>, Vec<Window>) = (arrangement.with_servers())
+            .into_iter()
+            .filter(|(_, window)| !window.panes.is_empty())
+            .unzip();
         windows.iter_mut().for_each(|window| window.panes.truncate(MAX_PANES));
         give_indexes(&mut windows);
         // The pane that the session began with has its launch command.
@@ -138,10 +140,9 @@ impl Recorded {
         let first = first.map(|first| (first, blueprint.launch.in_pane(&blueprint.record)));
         let mut missing = BTreeSet::new();
         let (record, workdir) = (&blueprint.record, &blueprint.workdir);
-        let plans = windows.into_iter().map(|window| {
+        let plans = servers.into_iter().zip(windows).map(|(server, window)| {
             let position = window.panes.iter().position(|pane| Some(pane.id) == oldest);
-            let (server, missing) = (arrangement.server, &mut missing);
-            let plan = self.programs.plan(window, server, record, workdir, &first, missing);
+            let plan = self.programs.plan(window, server, record, workdir, &first, &mut missing);
             WindowPlan { oldest: position, ..plan }
         });
         let plans = plans.collect();

@@ -12,9 +12,9 @@ use crate::health;
 use crate::log::log;
 use crate::model::remembered::Remembered;
 use crate::model::session::Session;
-use crate::model::snapshot::{SessionId, Spellings};
+use crate::model::snapshot::{ServerId, SessionId, Spellings};
 use crate::model::time::Timestamp;
-use crate::model::windows::{Arrangement, ClosedWindow, Missing, Windows, note};
+use crate::model::windows::{Arrangement, ClosedWindow, Missing, Window, Windows, note};
 use crate::panes;
 use crate::persist;
 use crate::tmux::call::{self, With};
@@ -134,21 +134,25 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Notes which sessions are back with their windows, by UUID, but for some: the numbers of the ids
-    /// of these.
+    /// Notes which sessions are back with their windows, by UUID, but for some: the servers of these,
+    /// and the numbers of their ids.
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub(crate) fn note_back(&self, sessions: &[(String, Vec<u32>)]) -> Result<(), SyncError> {
+    pub(crate) fn note_back(
+        &self,
+        sessions: &[(String, Vec<(u32, i64, u32)>)],
+    ) -> Result<(), SyncError> {
         let mut windows = self.load_windows()?;
         let since = Timestamp::now();
         for (uuid, lacking) in sessions {
             let Some(arrangement) = windows.sessions.get_mut(uuid) else { continue };
-            let server = arrangement.server;
-            let lacking =
-                arrangement.to_bring_back().into_iter().filter(|w| lacking.contains(&w.id));
+            let is_lacking = |(server, window): &(ServerId, Window)| {
+                lacking.contains(&(server.pid, server.start_time, window.id))
+            };
+            let lacking = arrangement.with_servers().into_iter().filter(is_lacking);
             let missing: Vec<Missing> =
-                lacking.map(|window| Missing { since, server, window }).collect();
+                lacking.map(|(server, window)| Missing { since, server, window }).collect();
             (arrangement.missing, arrangement.back) = (missing, true);
         }
         Ok(persist::write_windows(self.place, &windows)?)

@@ -872,7 +872,7 @@ fn a_program_that_is_stopped_waits_behind_a_shell() {
     for target in ["one:1", "one:2", "one:3"] {
         wait_to_see(&server, target, "begun");
         server.tmux(&["send-keys", "-t", target, "C-z"]);
-        wait_to_see(&server, target, "prog is stopped; leave this shell to come back to it");
+        wait_to_see(&server, target, "prog is stopped; type exit (not fg) to go on with it");
         wait_for_command(&server, target, "sh");
     }
     for round in ["x1", "x2"] {

@@ -241,3 +241,79 @@ fn a_session_with_a_zoomed_window_is_killed_and_nothing_else() {
     server.roster(&["kill", "api"]);
     assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "other");
 }
+
+/// Somebody begins the session anew before it is restored, in a directory that all its windows share.
+#[test]
+fn what_did_not_come_back_comes_with_the_session_the_next_time() {
+    let server = Server::with_plugin("");
+    let here = server.dir("");
+    server.tmux(&["new-session", "-d", "-s", "work", "-c", &here]);
+    for n in 1..5 {
+        let target = format!("=work:{n}");
+        server.tmux(&["new-window", "-d", "-t", &target, "-n", &format!("w{n}"), "-c", &here]);
+    }
+    server.wait_for_names(&["work"]);
+    recorded(&server, "five windows", |windows| has_windows(windows, &[0, 1, 2, 3, 4]));
+    let uuid = server.uuid("work");
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "work", "-c", &here]);
+    server.wait_for_names(&["work"]);
+    assert_eq!(server.uuid("work"), uuid, "it is that one");
+    recorded(&server, "the one window", |windows| has_windows(windows, &[0]));
+    assert_eq!(server.roster(&["reopen", "--window"]).trim(), "reopened window 1 (w1) of work");
+    recorded(&server, "two windows", |windows| has_windows(windows, &[0, 1]));
+    server.crash();
+    server.roster(&["restore", "--all"]);
+    let back = windows(&server);
+    let indexes: Vec<&str> = back.iter().map(|window| window.split(' ').next().unwrap()).collect();
+    assert_eq!(indexes, ["work:0", "work:1", "work:2", "work:3", "work:4"], "{back:?}");
+    recorded(&server, "all windows", |windows| {
+        has_windows(windows, &[0, 1, 2, 3, 4]) && windows.all_closed().is_empty()
+    });
+}
+
+/// Where many sessions have a pane it says nothing.
+#[test]
+fn a_stranger_in_the_home_folder_is_not_the_lost_session() {
+    let server = Server::with_plugin("");
+    let (home, work) = (server.dir("home"), server.dir("work"));
+    std::fs::create_dir_all(&work).unwrap();
+    server.tmux(&["new-session", "-d", "-s", "main", "-c", &work]);
+    server.tmux(&["split-window", "-d", "-t", "=main:", "-c", &home]);
+    server.wait_for_names(&["main"]);
+    recorded(&server, "the session", |windows| has_windows(windows, &[0]));
+    let uuid = server.uuid("main");
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "main", "-c", &home]);
+    server.wait_for_names(&["main"]);
+    wait_for(|| (server.uuid("main") != uuid).then_some(()), || "another session".into());
+    assert!(server.roster(&["closed"]).contains("main"));
+}
+
+#[test]
+fn the_lock_of_looks_follows_no_link() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
+    let lock = server.registry_path().with_file_name("windows.lock");
+    let victim = server.path("victim");
+    std::fs::write(&victim, "precious").unwrap();
+    for by_link in [true, false] {
+        let _ = std::fs::remove_file(&lock);
+        match by_link {
+            true => std::os::unix::fs::symlink(&victim, &lock).unwrap(),
+            false => std::fs::hard_link(&victim, &lock).unwrap(),
+        }
+        // A look is taken all the same.
+        let name = format!("seen-{by_link}");
+        server.tmux(&["rename-window", "-t", "=one:", &name]);
+        let text = || {
+            let path = server.registry_path().with_file_name("windows.json");
+            std::fs::read_to_string(path).unwrap_or_default()
+        };
+        wait_for(|| text().contains(&name).then_some(()), text);
+        server.wait_until_idle();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    }
+}

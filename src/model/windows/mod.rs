@@ -238,24 +238,31 @@ impl Arrangement {
     /// yet believed to be closed, those that vanished like that, and those that did not come back the
     /// last time, by index.
     pub fn to_bring_back(&self) -> Vec<Window> {
-        let mut windows: Vec<Window> = self.windows.iter().map(Window::whole).collect();
+        self.with_servers().into_iter().map(|(_, window)| window).collect()
+    }
+
+    /// The same, each with the server that its ids are of.
+    pub fn with_servers(&self) -> Vec<(ServerId, Window)> {
+        let own = self.windows.iter().map(|window| (self.server, window.whole()));
+        let mut windows: Vec<(ServerId, Window)> = own.collect();
         let vanished = self.vanished.iter().map(|vanished| (self.server, &vanished.window));
         let missing = self.missing.iter().map(|missing| (missing.server, &missing.window));
         for (server, window) in vanished.chain(missing) {
             let mut window = window.whole();
-            let is_same = |other: &Window| server == self.server && other.id == window.id;
-            if windows.iter().any(is_same) {
+            let is_same = |other: &(ServerId, Window)| *other == (server, window.clone());
+            let is_own = server == self.server && self.windows.iter().any(|w| w.id == window.id);
+            if is_own || windows.iter().any(is_same) {
                 continue;
             }
-            window.active &= windows.iter().all(|other| !other.active);
-            window.last &= windows.iter().all(|other| !other.last);
+            window.active &= windows.iter().all(|(_, other)| !other.active);
+            window.last &= windows.iter().all(|(_, other)| !other.last);
             // Another may have come in its place.
-            while windows.iter().any(|other| other.index == window.index) {
+            while windows.iter().any(|(_, other)| other.index == window.index) {
                 window.index = window.index.wrapping_add(1);
             }
-            windows.push(window);
+            windows.push((server, window));
         }
-        windows.sort_by_key(|window| window.index);
+        windows.sort_by_key(|(_, window)| window.index);
         windows
     }
 
