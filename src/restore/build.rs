@@ -7,8 +7,9 @@
 
 use super::blueprint::{Blueprint, SPARE, SPARING};
 use super::conditions::Conditions;
-use super::windows::{Was, WindowPlan};
+use super::windows::WindowPlan;
 use crate::model::snapshot::SessionId;
+use crate::model::windows::Was;
 use crate::tmux::Version;
 use crate::tmux::source::Group;
 use crate::tmux::text::{escape_name, line, stored_text, stored_title, unstored_name};

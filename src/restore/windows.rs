@@ -11,7 +11,7 @@ use crate::health;
 use crate::model::layout::Layout;
 use crate::model::session::Session;
 use crate::model::snapshot::{PaneId, ServerId, SessionId};
-use crate::model::windows::{Arrangement, ClosedWindow, Pane, Window, Windows};
+use crate::model::windows::{Arrangement, ClosedWindow, Pane, Was, Window, Windows, was};
 use crate::persist;
 use crate::store::StoreError;
 use crate::tmux::call;
@@ -19,9 +19,6 @@ use crate::transaction::{SyncError, Transaction};
 
 /// The verb by which our program runs another one in a pane.
 pub const RUN_IN_PANE: &str = "run-in-pane";
-
-/// A window of a server that has ended, or where it was closed.
-pub type Was = (u32, i64, u32);
 
 /// A window to be made.
 #[derive(Debug, Clone)]
@@ -339,10 +336,6 @@ fn give_indexes(windows: &mut [Window]) {
         }
         taken.insert(windows[at].index);
     }
-}
-
-fn was(server: ServerId, id: u32) -> Was {
-    (server.pid, server.start_time, id)
 }
 
 /// Where a pane is to start: its directory, or the nearest one above that is there.

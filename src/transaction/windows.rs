@@ -14,7 +14,7 @@ use crate::model::remembered::Remembered;
 use crate::model::session::Session;
 use crate::model::snapshot::{ServerId, SessionId, Spellings};
 use crate::model::time::Timestamp;
-use crate::model::windows::{Arrangement, ClosedWindow, Missing, Window, Windows, note};
+use crate::model::windows::{Arrangement, ClosedWindow, Missing, Was, Window, Windows, note, was};
 use crate::panes;
 use crate::persist;
 use crate::tmux::call::{self, With};
@@ -139,17 +139,13 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub(crate) fn note_back(
-        &self,
-        sessions: &[(String, Vec<(u32, i64, u32)>)],
-    ) -> Result<(), SyncError> {
+    pub(crate) fn note_back(&self, sessions: &[(String, Vec<Was>)]) -> Result<(), SyncError> {
         let mut windows = self.load_windows()?;
         let since = Timestamp::now();
         for (uuid, lacking) in sessions {
             let Some(arrangement) = windows.sessions.get_mut(uuid) else { continue };
-            let is_lacking = |(server, window): &(ServerId, Window)| {
-                lacking.contains(&(server.pid, server.start_time, window.id))
-            };
+            let is_lacking =
+                |(server, window): &(ServerId, Window)| lacking.contains(&was(*server, window.id));
             let lacking = arrangement.with_servers().into_iter().filter(is_lacking);
             let missing: Vec<Missing> =
                 lacking.map(|(server, window)| Missing { since, server, window }).collect();

@@ -57,6 +57,14 @@ impl Default for Windows {
     }
 }
 
+/// A window of any server: the server's process and start, and the number of the window's id.
+pub type Was = (u32, i64, u32);
+
+/// Which window it was.
+pub fn was(server: ServerId, id: u32) -> Was {
+    (server.pid, server.start_time, id)
+}
+
 /// What one session is made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Arrangement {
