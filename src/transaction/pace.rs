@@ -22,8 +22,12 @@ use crate::tmux::server::{JobServer, job_server};
 /// How long after an event a look is taken.
 const LATE: Duration = Duration::from_secs(1);
 
-/// After a look that took tmux some time, so many times that time passes before the next.
-const SHARE: u32 = 50;
+/// After a look that took tmux some time, so many times that time passes before the next: so that it is
+/// a fiftieth of all, with what tmux does for a job before and after it asks.
+const SHARE: u32 = 55;
+
+/// What tmux does then: it forks, and takes leave of a client (measured by `scripts/bench`).
+const A_JOB: Duration = Duration::from_millis(10);
 
 /// Nobody waits longer than this.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -139,7 +143,7 @@ pub fn until_look(place: &Place) -> Duration {
 
 /// Notes when the next look may begin after one that took tmux so long.
 pub fn note_look(place: &Place, took: Duration) {
-    let pause = (took * SHARE).clamp(LATE, LONGEST);
+    let pause = ((took + A_JOB) * SHARE).clamp(LATE, LONGEST);
     let path = path(place);
     let is_file = fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
     let file = File::options().write(true).open(&path).ok().filter(|_| is_file);
