@@ -20,9 +20,7 @@ pub fn share(subject: &Subject) -> Vec<String> {
 }
 
 fn share_of(subject: &Subject, sessions: usize) -> String {
-    let without = Place::new(subject, "");
-    let with = Place::with_plugin(subject, "");
-    for place in [&without, &with] {
+    let fill = |place: &Place<'_>| {
         let lines: String = (1..sessions)
             .map(|n| {
                 format!(
@@ -33,16 +31,8 @@ fn share_of(subject: &Subject, sessions: usize) -> String {
             })
             .collect();
         source(place, &lines);
-    }
-    wait_until(|| with.count() == sessions);
-    with.wait_for_jobs();
-    let count = with.folder.join("count");
-    let first = format!("case \"$*\" in *list-panes*) printf . >>'{}';; esac", count.display());
-    let wrapper = with.wrapper("counting", &first);
-    let late = with.tmux(&["show-options", "-gqv", "@roster_late"]);
-    let tmux = format!("--tmux '{}'", subject.tmux.display());
-    let counting = late.replace(&tmux, &format!("--tmux '{}'", wrapper.display()));
-    with.tmux(&["set-option", "-g", "@roster_late", &counting]);
+        wait_until(|| place.listed() == sessions);
+    };
     let busy = |place: &Place<'_>| {
         let pid = place.server_pid();
         let (began, before) = (Instant::now(), worked(&pid));
@@ -55,12 +45,23 @@ fn share_of(subject: &Subject, sessions: usize) -> String {
         }
         (worked(&pid) - before).as_secs_f64() / began.elapsed().as_secs_f64() * 100.0
     };
-    // What the machine does meanwhile counts for both.
-    let (plain, own) = thread::scope(|scope| {
-        let plain = scope.spawn(|| busy(&without));
-        let own = busy(&with);
-        (plain.join().expect("the other server"), own)
-    });
+    // One after the other: a system has not as many terminals as both would need.
+    let without = Place::new(subject, "");
+    fill(&without);
+    let plain = busy(&without);
+    drop(without);
+    let with = Place::with_plugin(subject, "");
+    fill(&with);
+    wait_until(|| with.count() == sessions);
+    with.wait_for_jobs();
+    let count = with.folder.join("count");
+    let first = format!("case \"$*\" in *list-panes*) printf . >>'{}';; esac", count.display());
+    let wrapper = with.wrapper("counting", &first);
+    let late = with.tmux(&["show-options", "-gqv", "@roster_late"]);
+    let tmux = format!("--tmux '{}'", subject.tmux.display());
+    let counting = late.replace(&tmux, &format!("--tmux '{}'", wrapper.display()));
+    with.tmux(&["set-option", "-g", "@roster_late", &counting]);
+    let own = busy(&with);
     let looks = fs::read(&count).unwrap_or_default().len();
     format!("{sessions} | {plain:.2} | {own:.2} | {:.2} | 2 | {looks}", own - plain)
 }
