@@ -30,7 +30,7 @@ fn main() {
         && var("ROSTER_LINK") != "dynamic";
     let folder = PathBuf::from(var("OUT_DIR")).join("static");
     if wanted && collect(&folder).is_ok() && links(&folder, &[]) {
-        println!("cargo:rustc-link-search=native={}", folder.display());
+        println!("cargo:rustc-link-arg-bins=-L{}", folder.display());
         println!("cargo:rustc-link-arg-bins=-static-pie");
         if links(&folder, &[PACKED]) {
             println!("cargo:rustc-link-arg-bins={PACKED}");

@@ -368,6 +368,22 @@ struct World {
 }
 
 impl World {
+    /// A server on which that happens, and another that makes some of its sessions anew.
+    fn live(deeds: &[(Deed, i64, bool)], keep: u8) {
+        let mut world = World { last_loss: -1_000_000, ..World::default() };
+        world.act(&Deed::NewSession);
+        world.look();
+        for (deed, passes, looks) in deeds {
+            world.act(deed);
+            world.tidy();
+            world.now += passes;
+            if *looks {
+                world.look();
+            }
+        }
+        world.restart(keep);
+    }
+
     fn fresh(&mut self) -> u32 {
         self.next += 1;
         self.next
@@ -549,8 +565,9 @@ impl World {
             _ => {}
         }
         // Of one window all panes are kept, and go, with the first that vanished.
+        let believed = self.believed.clone();
         for panes in self.had.values() {
-            let lost = panes.iter().filter(|pane| !self.believed.contains(pane));
+            let lost = panes.iter().filter(|pane| !believed.contains(pane));
             let lost: Vec<u32> =
                 lost.copied().filter(|pane| self.lost.contains_key(pane)).collect();
             let ages = || lost.iter().map(|pane| self.now - self.lost[pane]);
@@ -731,6 +748,55 @@ impl World {
     }
 }
 
+/// What the property below once found.
+#[test]
+fn what_was_lost_or_came_twice_once() {
+    use Deed::*;
+    // A window that was in its session twice came back once.
+    let linked_twice = [
+        (Split(0), 0, false),
+        (Break(0, 0), 0, false),
+        (Split(0), 0, false),
+        (Link(72, 0), 0, true),
+        (EndWindow(30), 0, false),
+        (Ignore(0), 0, true),
+        (Ignore(0), 0, false),
+        (Break(0, 0), 0, false),
+        (Join(0, 0), 0, true),
+    ];
+    World::live(&linked_twice, 35);
+    // A pane became younger when the last other one left its window.
+    let left_behind = [
+        (Split(0), 0, false),
+        (NewWindow(0), 0, false),
+        (NewSession, 0, false),
+        (EndPane(57), 0, true),
+        (Join(221, 94), 0, false),
+        (Break(150, 0), 95_989, true),
+        (EndPane(45), 504_013, true),
+    ];
+    World::live(&left_behind, 0);
+    // A window was missing for ten minutes before its session was there again.
+    let left_alone = [
+        (NewSession, 0, false),
+        (EndPane(0), 0, false),
+        (NewWindow(0), 0, false),
+        (NewSession, 0, false),
+        (NewWindow(0), 0, false),
+        (NewWindow(0), 0, false),
+        (NewWindow(0), 0, true),
+        (Ignore(20), 0, false),
+        (EndWindow(56), 0, false),
+        (EndPane(0), 0, true),
+        (Ignore(0), 0, true),
+        (Ignore(0), 0, false),
+        (Join(0, 0), 120_547, false),
+        (NewSession, 476_081, true),
+        (Ignore(20), 3372, true),
+    ];
+    World::live(&left_alone, 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 400, ..ProptestConfig::default() })]
 
@@ -741,18 +807,7 @@ proptest! {
         deeds in deeds(),
         keep in any::<u8>(),
     ) {
-        let mut world = World { last_loss: -1_000_000, ..World::default() };
-        world.act(&Deed::NewSession);
-        world.look();
-        for (deed, passes, looks) in &deeds {
-            world.act(deed);
-            world.tidy();
-            world.now += passes;
-            if *looks {
-                world.look();
-            }
-        }
-        world.restart(keep);
+        World::live(&deeds, keep);
     }
 
     /// The same under a clock that jumps: nothing is lost, and nothing stays unproven for ever.

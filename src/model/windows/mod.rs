@@ -255,13 +255,16 @@ impl Arrangement {
         let mut windows: Vec<(ServerId, Window)> = own.collect();
         let vanished = self.vanished.iter().map(|vanished| (self.server, &vanished.window));
         let missing = self.missing.iter().map(|missing| (missing.server, &missing.window));
+        // As recorded: one that goes to another index below is not that index's.
+        let mut recorded = windows.clone();
         for (server, window) in vanished.chain(missing) {
             let mut window = window.whole();
-            let is_same = |other: &(ServerId, Window)| *other == (server, window.clone());
             let is_own = server == self.server && self.windows.iter().any(|w| w.id == window.id);
-            if is_own || windows.iter().any(is_same) {
+            let entry = (server, window.clone());
+            if is_own || recorded.contains(&entry) {
                 continue;
             }
+            recorded.push(entry);
             window.active &= windows.iter().all(|(_, other)| !other.active);
             window.last &= windows.iter().all(|(_, other)| !other.last);
             // Another may have come in its place.

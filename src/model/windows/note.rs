@@ -188,9 +188,7 @@ impl Work<'_> {
             if self.seen.windows.contains(&window.id) {
                 continue;
             }
-            if let Some(window) = self.what_vanished(window) {
-                vanished.push(Vanished { vanished_at: self.now, window });
-            }
+            vanished.extend(self.what_vanished(window));
         }
         let windows: Vec<Window> = windows.iter().map(|window| self.window(window)).collect();
         // Another tool may bring back one window after the other.
@@ -238,15 +236,14 @@ impl Work<'_> {
         let mut missing = Vec::new();
         let own = Arrangement { missing: Vec::new(), ..before.clone() };
         let own = if before.back { Vec::new() } else { own.to_bring_back() };
-        let (since, server) = (self.now, before.server);
-        let own = own.into_iter().map(|window| Missing { since, server, window });
-        for mut candidate in own.chain(before.missing.iter().cloned()) {
-            let window = &mut candidate.window;
-            let lives = candidate.server == self.server
+        let own = own.into_iter().map(|window| (before.server, window));
+        let before = before.missing.iter().map(|missing| (missing.server, missing.window.clone()));
+        for (server, mut window) in own.chain(before) {
+            let lives = server == self.server
                 && (self.seen.windows.contains(&window.id)
-                    || !self.take_out(window, |pane| self.seen.panes.contains(&pane)));
-            if !lives && !take_back(&mut new, window) {
-                missing.push(candidate);
+                    || !self.take_out(&mut window, |pane| self.seen.panes.contains(&pane)));
+            if !lives && !take_back(&mut new, &window) {
+                missing.push(Missing { since: self.now, server, window });
             }
         }
         Arrangement { missing, ..Arrangement::standing(self.server, windows) }
@@ -312,12 +309,16 @@ impl Work<'_> {
         fuller.panes.iter().any(is_gone).then_some(fuller)
     }
 
-    /// A window whose id is gone, without those of its panes that live on in other windows.
-    fn what_vanished(&self, window: &Window) -> Option<Window> {
+    /// A window whose id is gone, without those of its panes that live on in other windows. Where all
+    /// that it had at last lives on, the rest of it vanished when it did.
+    fn what_vanished(&self, window: &Window) -> Option<Vanished> {
+        let lives = |pane: PaneId| self.seen.panes.contains(&pane);
         let mut window = window.clone();
         window.fuller = window.fuller.filter(|fuller| !self.is_believed(fuller.vanished_at));
-        let is_there = self.take_out(&mut window, |pane| self.seen.panes.contains(&pane));
-        is_there.then_some(window)
+        let before = window.fuller.as_ref().map(|fuller| fuller.vanished_at);
+        let before = before.filter(|_| window.panes.iter().all(|pane| lives(pane.id)));
+        let is_there = self.take_out(&mut window, lives);
+        is_there.then_some(Vanished { vanished_at: before.unwrap_or(self.now), window })
     }
 
     /// Takes panes out of a window; tells whether any is left. What the others were laid out like is
