@@ -183,6 +183,18 @@ pub fn adopt_windows(
     write_windows(place, &windows)
 }
 
+/// Drops all windows of a session that is forgotten for good.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn forget_windows(place: &Place, _: &Locked<'_>, uuid: &str) -> Result<(), StoreError> {
+    let before = load_windows(place)?;
+    let mut windows = before.clone();
+    windows.sessions.remove(uuid);
+    windows.closed.retain(|entry| entry.session != uuid);
+    if windows == before { Ok(()) } else { write_windows(place, &windows) }
+}
+
 /// Keeps a damaged file under another name, which it returns.
 fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     let aside = format!(".corrupt.{}", Timestamp::now().unix_nanos());

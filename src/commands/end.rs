@@ -8,7 +8,7 @@ use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::tmux::text::line;
 use tmux_roster::transaction::{SyncError, Transaction};
-use tmux_roster::{Session, Timestamp};
+use tmux_roster::{Session, Timestamp, persist};
 
 use super::begin::{begin, change, require_server};
 use super::client::client;
@@ -93,7 +93,8 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
 }
 
 pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
-    change(&context.place()?, |next, world| {
+    let place = context.place()?;
+    let for_good = change(&place, |next, world| {
         match find(world, &args.name)? {
             Found::Live(_, session) if !args.force => {
                 return Err(format!(
@@ -111,10 +112,15 @@ pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
             Found::Lost(session) => next.close(session, Timestamp::now()),
             Found::Closed(entry) | Found::LeftAlone(entry, _) => {
                 next.closed.take(&entry.session.uuid);
+                return Ok(Some(entry.session.uuid));
             }
         }
-        Ok(ExitCode::SUCCESS)
-    })
+        Ok(None)
+    })?;
+    if let Some(uuid) = for_good {
+        persist::forget_windows(&place, &store_of(&place).lock()?, &uuid)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 pub fn clear(context: &Context) -> Outcome {

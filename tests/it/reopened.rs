@@ -318,3 +318,28 @@ fn the_lock_of_looks_follows_no_link() {
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
     }
 }
+
+#[test]
+fn windows_outlive_a_damaged_list_of_closed_sessions_and_not_one_that_is_forgotten_for_good() {
+    let server = with_logs("");
+    server.tmux(&["new-session", "-d", "-s", "other"]);
+    server.wait_for_names(&["api", "other"]);
+    let uuid = server.uuid("api");
+    server.roster(&["kill", "api"]);
+    let list = server.registry_path().with_file_name("closed.json");
+    let good = std::fs::read(&list).unwrap();
+    std::fs::write(&list, "{").unwrap();
+    server.roster(&["sync"]);
+    server.tmux(&["new-window", "-d", "-t", "=other:"]);
+    recorded(&server, "no record", |windows| {
+        let is_orphan = windows.sessions.get(&uuid).is_some_and(|a| a.orphan_since.is_some());
+        is_orphan && windows.sessions.values().any(|a| a.here && a.windows.len() == 2)
+    });
+    std::fs::write(&list, good).unwrap();
+    server.roster(&["reopen", "api"]);
+    assert_eq!(windows(&server).iter().filter(|line| line.starts_with("api:")).count(), 2);
+    server.roster(&["kill", "api"]);
+    recorded(&server, "closed", |windows| windows.sessions.get(&uuid).is_some_and(|a| !a.here));
+    server.roster(&["forget", "api"]);
+    recorded(&server, "nothing of it", |windows| !windows.sessions.contains_key(&uuid));
+}

@@ -531,7 +531,8 @@ impl World {
     /// The sessions that comes back with, by pane and window.
     fn back(&self) -> BTreeMap<u32, BTreeSet<(u32, u32)>> {
         let mut back: BTreeMap<u32, BTreeSet<(u32, u32)>> = BTreeMap::new();
-        for (uuid, arrangement) in &self.record.sessions {
+        let kept = self.record.sessions.iter().filter(|(_, a)| a.orphan_since.is_none());
+        for (uuid, arrangement) in kept {
             let session = u32::from_str_radix(&uuid[..8], 16).unwrap();
             for (window, panes) in panes_of(arrangement.to_bring_back()) {
                 for pane in panes {
@@ -624,8 +625,12 @@ impl World {
     fn check(&self, closed_before: &[ClosedWindow]) {
         let Windows { closed, sessions, .. } = &self.record;
         let dropped: BTreeSet<String> = self.dropped.iter().map(|session| uuid(*session)).collect();
-        assert!(sessions.keys().all(|uuid| !dropped.contains(uuid)));
-        assert!(closed.iter().all(|entry| !dropped.contains(&entry.session)));
+        // They are kept for a day, but nothing offers them.
+        let is_orphan =
+            |(uuid, a): (&String, &Arrangement)| dropped.contains(uuid) == a.orphan_since.is_some();
+        assert!(sessions.iter().all(is_orphan));
+        let offered = self.record.all_closed();
+        assert!(offered.iter().all(|entry| !dropped.contains(&entry.session)));
         assert!(closed.len() <= 50 && closed.is_sorted_by(|a, b| a.closed_at >= b.closed_at));
         for entry in closed {
             let same = closed.iter().filter(|other| other.session == entry.session).count();

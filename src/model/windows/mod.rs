@@ -85,6 +85,9 @@ pub struct Arrangement {
     /// ones are there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub back: bool,
+    /// Since when there is no record of the session: it may come back from a backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphan_since: Option<Timestamp>,
 }
 
 /// A window that did not come back with its session.
@@ -207,7 +210,10 @@ impl Windows {
     /// All windows that were closed in sessions, those that vanished a moment ago from one that is
     /// here among them, newest first.
     pub fn all_closed(&self) -> Vec<ClosedWindow> {
-        let mut closed = self.closed.clone();
+        let is_orphan = |uuid| self.sessions.get(uuid).is_some_and(|a| a.orphan_since.is_some());
+        let of_all = self.closed.iter();
+        let mut closed: Vec<ClosedWindow> =
+            of_all.filter(|entry| !is_orphan(&entry.session)).cloned().collect();
         for (uuid, arrangement) in self.sessions.iter().filter(|(_, a)| a.here) {
             closed.extend(arrangement.vanished.iter().map(|vanished| ClosedWindow {
                 session: uuid.clone(),
@@ -239,7 +245,8 @@ impl Arrangement {
     /// A session as it stands on that server.
     pub fn standing(server: ServerId, windows: Vec<Window>) -> Arrangement {
         let (vanished, missing) = (Vec::new(), Vec::new());
-        Arrangement { server, here: true, windows, vanished, missing, back: false }
+        let (here, back, orphan_since) = (true, false, None);
+        Arrangement { server, here, windows, vanished, missing, back, orphan_since }
     }
 
     /// The windows that come back with the session: those that it has, with all panes that were not

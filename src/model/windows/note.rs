@@ -23,6 +23,10 @@ const CLOSED_OF_ALL: usize = 50;
 /// How many windows of servers before this one are kept.
 const CLOSED_BEFORE: usize = 200;
 
+/// How long the windows of a session of which there is no record are kept, in seconds: one that was
+/// damaged or cleared may be recovered.
+const ORPHAN_KEPT: f64 = 24.0 * 60.0 * 60.0;
+
 /// What a server has: a complete answer.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -47,7 +51,7 @@ pub struct SeenWindow {
 }
 
 /// Brings the record into step with what was seen, and tells when another look is to be taken.
-/// What belongs to no session of `kept` is dropped.
+/// What belongs to no session that is kept is dropped after a day.
 pub fn note(
     before: &Windows,
     seen: Seen,
@@ -96,8 +100,14 @@ pub fn note(
     let mut sessions = BTreeMap::new();
     for (uuid, arrangement) in &before.sessions {
         if !is_kept(uuid) {
+            let since = arrangement.orphan_since.filter(|since| *since <= now).unwrap_or(now);
+            if now.seconds_since(since) < ORPHAN_KEPT {
+                let next = work.gone(uuid, arrangement, before);
+                sessions.insert(uuid.clone(), Arrangement { orphan_since: Some(since), ..next });
+            }
             continue;
         }
+        let arrangement = &Arrangement { orphan_since: None, ..arrangement.clone() };
         let next = match seen.sessions.get(uuid) {
             Some(windows) if arrangement.server == server && arrangement.here => {
                 work.next(uuid, arrangement, windows)
@@ -114,6 +124,7 @@ pub fn note(
         }
     }
     let Work { last_loss, mut closed, .. } = work;
+    let is_kept = |uuid: &String| is_kept(uuid) || sessions.contains_key(uuid);
     closed.extend(before.closed.iter().filter(|entry| is_kept(&entry.session)).cloned());
     if !keeps_closed {
         closed.clear();
