@@ -11,10 +11,13 @@ use serde::{Deserialize, Serialize};
 use crate::config::Place;
 use crate::files::{self, Durability, PRIVATE};
 use crate::health;
+use crate::host;
 use crate::log::log;
+use crate::model::host::Host;
 use crate::model::memory::{Closed, MEMORY_VERSION, Memory};
 use crate::model::registry::{FileVersion, Registry};
 use crate::model::remembered::Remembered;
+use crate::model::snapshot::ServerId;
 use crate::model::time::Timestamp;
 use crate::model::windows::{Arrangement, WINDOWS_VERSION, Windows};
 use crate::store::{Locked, Store, StoreError};
@@ -105,6 +108,19 @@ fn read_memory(place: &Place) -> Result<Memory, StoreError> {
         Ok(_) | Err(StoreError::Damaged { .. } | StoreError::Newer { .. }) => Ok(Memory::default()),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the server that was last seen has ended, for who wants to know nothing else.
+pub fn has_ended(place: &Place) -> bool {
+    #[derive(Deserialize)]
+    struct Head {
+        server: Option<ServerId>,
+        host: Option<Host>,
+        started: Option<u64>,
+    }
+    let Ok(Some(head)) = read_json::<Head>(&place.memory()) else { return false };
+    let is_running = |id| host::is_running(id, head.started, head.host.as_ref(), &host::here());
+    head.server.is_some_and(|id| !is_running(id))
 }
 
 /// The closed sessions. Whoever holds the lock keeps a damaged list aside; readers leave it.

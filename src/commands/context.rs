@@ -81,9 +81,11 @@ impl Context {
         self.dir_by(socket, |dir| host::settle(dir, seeker))
     }
 
-    /// The same where milliseconds count.
-    pub fn dir_at_once(&self, socket: &Path) -> Result<PathBuf, Failure> {
-        self.dir_by(socket, |dir| host::settle_quickly(dir, socket))
+    /// The same where milliseconds count, and tmux is not called.
+    pub fn place_at_once(&self) -> Result<Place, Failure> {
+        let socket = self.socket();
+        let dir = self.dir_by(&socket, |dir| host::settle_quickly(dir, &socket))?;
+        Ok(Place { tmux: Tmux { program: "tmux".into(), socket, outwaits_exit: false }, dir })
     }
 
     /// The process of the server that we were started in.

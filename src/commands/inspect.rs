@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use serde::Serialize;
-use tmux_roster::config::{Place, REGISTRY, Settings};
+use tmux_roster::config::{Place, Settings};
 use tmux_roster::model::memory::Unreachable;
 use tmux_roster::model::reconcile::{Plan, end_with_server};
 use tmux_roster::model::remembered::Remembered;
@@ -15,7 +15,7 @@ use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId};
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, Version};
 use tmux_roster::transaction::{self, SyncError, Trigger};
-use tmux_roster::{Session, Store, StoreError, Timestamp, directories, files, host, persist, sync};
+use tmux_roster::{Session, StoreError, Timestamp, directories, files, host, persist, sync};
 
 use super::context::{Context, Failure, Outcome, store_of};
 use super::output::{age, json, layout, print, print_path, terminal_columns, tilde, visible, warn};
@@ -453,27 +453,34 @@ pub fn show(context: &Context, args: &cli::Show) -> Outcome {
 
 /// The names as the registry has them: no lock, and no tmux outside of it.
 pub fn names(context: &Context) -> Outcome {
-    let store = if context.is_inside() {
-        store_of(&context.place()?)
-    } else {
-        let socket = context.socket();
-        let own = Store::new(context.dir_at_once(&socket)?.join(REGISTRY));
-        // Its server may keep it elsewhere, or be another user's.
-        let is_elsewhere = !files::exists(own.path()) && files::exists(&socket);
-        if is_elsewhere { store_of(&context.place()?) } else { own }
-    };
-    let mut names = store.names()?;
-    if names.is_empty() && store.read_if_there()?.is_none() {
-        // Somebody deleted it; the next sync brings it back from there.
-        names = store.last_good().unwrap_or_default().sessions.into_keys().collect();
-    }
     let mut text = String::new();
-    for name in names {
+    for name in names_quickly(context)? {
         text.push_str(&visible(&name));
         text.push('\n');
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The names for completions, where milliseconds count: as little is asked and read as can be.
+fn names_quickly(context: &Context) -> Result<Vec<String>, Failure> {
+    let is_inside = context.is_inside();
+    let mut place = if is_inside { context.place()? } else { context.place_at_once()? };
+    // Its server may keep it elsewhere, or be another user's.
+    if !is_inside && !files::exists(&place.registry()) && files::exists(&place.tmux.socket) {
+        place = context.place()?;
+    }
+    let names = store_of(&place).names()?;
+    if !names.is_empty() && (is_inside || !persist::has_ended(&place)) {
+        return Ok(names);
+    }
+    // With a server that has ended its clones are gone, and others are lost. And the file may have
+    // been deleted; the next sync brings it back from its copy.
+    let rows = without_server(persist::peek(&place)?).rows;
+    let rows = rows.into_iter().filter(|row| row.state != State::Closed);
+    let mut names: Vec<String> = rows.map(|row| row.session.name).collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 pub fn path(context: &Context) -> Outcome {

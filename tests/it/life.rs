@@ -853,8 +853,11 @@ fn without_a_server_a_clone_is_not_lost() {
     server.tmux(&["new-session", "-d", "-s", "clone", "-t", &server.id("v")]);
     server.wait_for_name("clone");
     server.wait_until_idle();
+    assert_eq!(server.roster(&["names"]), "clone\nv\nw\nx\ny\nz\n");
     server.crash();
     assert_eq!(names_in(&server, "lost"), ["v", "w", "x", "y", "z"]);
+    assert_eq!(server.roster(&["names"]), "v\nw\nx\ny\nz\n");
+    assert!(!server.try_roster(&["show", "clone"]).status.success());
 }
 
 /// A disk that is not there yet, say.
