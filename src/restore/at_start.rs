@@ -11,9 +11,12 @@ use crate::transaction::{Report, SyncError, Transaction};
 /// As for [`Transaction::bring_into_step`].
 pub fn bring_into_step_and_restore(transaction: &mut Transaction<'_>) -> Result<Report, SyncError> {
     let mut report = transaction.bring_into_step()?;
+    if !transaction.settings.restore_at_start {
+        return Ok(report);
+    }
     // Before the first session stands, one of them might take the name that the user is about
     // to give it.
-    if !transaction.settings.restore_at_start || transaction.answer.snapshot.sessions.is_empty() {
+    if transaction.answer.snapshot.sessions.is_empty() && !transaction.stays_without_sessions() {
         return Ok(report);
     }
     settle(transaction)?;

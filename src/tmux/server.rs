@@ -81,6 +81,9 @@ pub fn lost_directory(pid: u32) -> Option<PathBuf> {
     (!program::is_same_file(&link, &own)).then(|| before.to_owned())
 }
 
+/// Set in a server that we started and that is to end by itself, until it has a session.
+pub(crate) const STARTING: &str = "@roster_starting";
+
 /// Starts a server that has no sessions and stays for a moment, so that its configuration is
 /// loaded before the first session is made. Tells whether it is to end by itself again when it
 /// has none, as is tmux's default: then [`let_end`] is to follow.

@@ -32,7 +32,7 @@ use crate::store::{Locked, Store, StoreError, Times};
 use crate::tmux::call::{self, NO_TARGET, With, incomplete};
 use crate::tmux::hooks::HOOKS;
 use crate::tmux::query::{self, Answer, Mark, Query};
-use crate::tmux::server::{JobServer, job_server, pid_in};
+use crate::tmux::server::{JobServer, STARTING, job_server, pid_in};
 use crate::tmux::source::{self, Group, PIECE, SourceError};
 use crate::tmux::status::{PUT_BACK, with_placeholders};
 use crate::tmux::{ANSWER_LIMIT, TmuxError, Version};
@@ -292,6 +292,15 @@ impl<'a> Transaction<'a> {
         };
         transaction.use_job_directory();
         Ok(World::Server(transaction))
+    }
+
+    /// Whether this is a late look, and the server stays without a session until somebody makes one:
+    /// whoever starts a server with a session (`tmux new`) has made it by now.
+    pub(crate) fn stays_without_sessions(&self) -> bool {
+        let is_late = matches!(self.trigger, Trigger::Hook { windows: true, .. });
+        let ask = ["show-options", "-sv", "exit-empty", ";", "show-options", "-gqv", STARTING];
+        // Nothing of the second: we have not started the server to make a session in it.
+        is_late && self.place.tmux.run(&ask, self.deadline()).is_ok_and(|said| said == b"off\n")
     }
 
     /// Notes that a hook's sync came to its end with nothing left to do: a job that was started

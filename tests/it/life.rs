@@ -1534,3 +1534,24 @@ fn the_help_of_new_has_its_command() {
     assert!(usage("new").ends_with(" [-d] [<name>] [-- <command...>]"), "{}", usage("new"));
     assert!(usage("reopen").ends_with(" [--] [<name>]"), "{}", usage("reopen"));
 }
+
+/// As systemd starts one for a user who has `exit-empty` off.
+#[test]
+fn a_server_that_starts_without_a_session_restores_too() {
+    if !crate::env::version().delays_jobs() {
+        return;
+    }
+    let server = Server::with_plugin("set -s exit-empty off\nset -g @roster-restore on\n");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_for_names(&["one", "two"]);
+    server.wait_until_idle();
+    let uuid = server.uuid("two");
+    server.crash();
+    server.tmux(&["start-server"]);
+    wait_for(
+        || (names_in(&server, "live") == ["one", "two"]).then_some(()),
+        || format!("{:?}", server.registry()),
+    );
+    assert_eq!(server.uuid("two"), uuid);
+}
