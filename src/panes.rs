@@ -35,7 +35,8 @@ pub fn look(
         for row in links {
             fronts.entry(row.pane).or_insert_with(|| Front::of(row, named));
         }
-        let windows: &mut Vec<SeenWindow> = sessions.entry(uuid.clone()).or_default();
+        let windows: &mut Vec<SeenWindow> =
+            sessions.entry(uuid.clone()).or_insert_with(|| Vec::with_capacity(1));
         let window = window(links, &fronts);
         if window.window.layout.is_none() {
             refused.push(window.window.id);

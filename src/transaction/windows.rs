@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::look::{self, Kind};
-use super::{SyncError, Transaction};
+use super::{SyncError, Transaction, Trigger};
 use crate::config::{LATE_OPTIONS, Place, Settings};
 use crate::health;
 use crate::log::log;
@@ -81,6 +81,10 @@ impl Transaction<'_> {
             .collect();
         let server = self.answer.snapshot.server;
         let (seen, refused) = panes::look(&self.answer.panes, server, &recorded, &named);
+        if let Trigger::Hook { .. } = self.trigger {
+            // Nobody needs them any more, and those of a thousand sessions are a megabyte.
+            self.answer.panes = Vec::new();
+        }
         let closed = self.remembered.closed.closed.iter().map(|entry| &entry.session);
         let kept = self.remembered.registry.sessions.values().chain(closed);
         let kept: HashSet<&str> = kept.map(|session| session.uuid.as_str()).collect();

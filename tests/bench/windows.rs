@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Subject;
+use crate::budget::peak_memory;
 use crate::place::{Place, median, run, wait_until};
 
 /// How long things change without end.
@@ -63,7 +64,11 @@ fn share_of(subject: &Subject, sessions: usize) -> String {
     with.tmux(&["set-option", "-g", "@roster_late", &counting]);
     let own = busy(&with);
     let looks = fs::read(&count).unwrap_or_default().len();
-    format!("{sessions} | {plain:.2} | {own:.2} | {:.2} | 2 | {looks}", own - plain)
+    with.wait_for_jobs();
+    let mut job = with.hook_job(&with.dir(), &subject.tmux);
+    let peak = peak_memory(&with, job.arg("--windows"));
+    let peak = peak.map_or("?".into(), |kb| kb.to_string());
+    format!("{sessions} | {plain:.2} | {own:.2} | {:.2} | 2 | {looks} | {peak} | 8000", own - plain)
 }
 
 fn source(place: &Place<'_>, lines: &str) {
@@ -110,9 +115,13 @@ fn restores_of(subject: &Subject, sessions: usize) -> String {
     };
     for _ in 0..runs {
         let place = Place::new(subject, "");
-        let start = Instant::now();
-        by_hand(&place);
-        bare.push(start.elapsed());
+        // With the same client that asks without end beside it.
+        let (time, _) = watched(&place, || {
+            let start = Instant::now();
+            by_hand(&place);
+            start.elapsed()
+        });
+        bare.push(time);
         drop(place);
 
         let place = Place::with_plugin(subject, "");

@@ -74,6 +74,7 @@ pub struct Arrangement {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub here: bool,
     /// Its windows, by index.
+    #[serde(deserialize_with = "without_spare_room")]
     pub windows: Vec<Window>,
     /// Windows that vanished, until the server has outlived that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -133,6 +134,7 @@ pub struct Window {
     /// When it was first seen.
     pub since: Timestamp,
     /// Its panes, in the order of the layout's cells.
+    #[serde(deserialize_with = "without_spare_room")]
     pub panes: Vec<Pane>,
     /// What it was before panes of it vanished, until the server has outlived that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -306,6 +308,15 @@ impl Window {
         window.panes = fuller.panes.iter().map(now).chain(new).collect();
         window
     }
+}
+
+/// A list grows to four places at once, and most sessions have one window.
+fn without_spare_room<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let mut list = Vec::deserialize(deserializer)?;
+    list.shrink_to_fit();
+    Ok(list)
 }
 
 /// Text of tmux's, which may not be UTF-8: a string, or else `{"hex": "ff"}`.

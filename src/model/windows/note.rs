@@ -107,13 +107,12 @@ pub fn note(
             }
             continue;
         }
-        let arrangement = &Arrangement { orphan_since: None, ..arrangement.clone() };
         let next = match seen.sessions.get(uuid) {
             Some(windows) if arrangement.server == server && arrangement.here => {
                 work.next(uuid, arrangement, windows)
             }
             Some(windows) => work.made_anew(arrangement, windows),
-            None => work.gone(uuid, arrangement, before),
+            None => Arrangement { orphan_since: None, ..work.gone(uuid, arrangement, before) },
         };
         sessions.insert(uuid.clone(), next);
     }
@@ -138,9 +137,9 @@ pub fn note(
         Duration::from_secs_f64(left)
     });
     let look_at = look.map(|left| now.plus(left)).or(look_at);
-    let next =
-        Windows { server: Some(server), sessions, last_loss, look_at, closed, ..before.clone() };
-    (next, look)
+    let (version, refused) = (before.version, before.refused.clone());
+    let server = Some(server);
+    (Windows { version, server, sessions, last_loss, look_at, refused, closed }, look)
 }
 
 /// Whether something of this server vanished since it was last asked.
