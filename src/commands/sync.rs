@@ -45,7 +45,7 @@ fn sync_silently(context: &Context, place: &Place, trigger: Trigger, mark: Mark)
     let windows = matches!(trigger, Trigger::Hook { windows: true, .. });
     match sync::sync(place, trigger) {
         Ok(report) if report.unfinished => look::look_later(place, mark, windows, None),
-        Ok(_) => look::end_look(place),
+        Ok(_) => look::end_look(place, windows),
         Err(SyncError::Tmux(TmuxError::NoServer { .. } | TmuxError::Unreachable { .. })) => {}
         // Another host came first to a folder that both had used until then.
         Err(SyncError::Elsewhere { .. }) => load::load_here(&context.environment, place),

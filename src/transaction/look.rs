@@ -86,8 +86,8 @@ pub fn wait_for_look(place: &Place, delay: Duration) -> bool {
 /// for the look.
 ///
 /// However many fail meanwhile, one look is on its way, and each that fails waits twice as long
-/// as the one before: what lasts must not fill the machine with jobs. A variable in tmux has the
-/// second in which the look is due, and whose it is. A job of an event asks for one unless one is
+/// as the one before: what lasts must not fill the machine with jobs. A variable in tmux, one for
+/// each kind of look, has the second in which it is due, and whose it is. A job of an event asks for one unless one is
 /// due soon; that of a look only if no other was asked for since. A newer file and another user's
 /// are not looked at again by themselves.
 pub fn look_later(place: &Place, mark: Mark, windows: bool, error: Option<&SyncError>) {
@@ -101,7 +101,7 @@ pub fn look_later(place: &Place, mark: Mark, windows: bool, error: Option<&SyncE
     if lasting || mark != Mark::Environment {
         return;
     }
-    let before = our_look();
+    let (before, variable) = (our_look(), variable(windows));
     let delay = match (&before, error) {
         (Some((delay, _)), Some(_)) => delay.saturating_mul(2).clamp(RETRY.0, RETRY.1),
         _ => RETRY.0,
@@ -110,17 +110,17 @@ pub fn look_later(place: &Place, mark: Mark, windows: bool, error: Option<&SyncE
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let token = format!("{}-{}", now + u64::from(delay), std::process::id());
     let condition = match before {
-        Some((_, ours)) => format!("#{{==:#{{ROSTER_LOOK}},{ours}}}"),
+        Some((_, ours)) => format!("#{{==:#{{{variable}}},{ours}}}"),
         // Of one that was due a while ago nothing came.
         None => format!(
-            "#{{||:#{{<:#{{ROSTER_LOOK}},{}}},#{{>:#{{ROSTER_LOOK}},{}}}}}",
+            "#{{||:#{{<:#{{{variable}}},{}}},#{{>:#{{{variable}}},{}}}}}",
             now.saturating_sub(15),
             now + u64::from(delay) + 1
         ),
     };
     let job = if windows { "@roster_late" } else { "@roster_run" };
     let look = format!(
-        "set-environment -gh ROSTER_LOOK {token} ; \
+        "set-environment -gh {variable} {token} ; \
          run-shell -b -d {delay} '{RETRY_VARIABLE}={delay}:{token} #{{{job}}}'"
     );
     run_last(place, &["if-shell", "-F", &condition, &look]);
@@ -143,9 +143,15 @@ fn our_look() -> Option<(u32, String)> {
 
 /// The look that this job was, if it was one, has done its work: the next that fails asks for one
 /// of its own.
-pub fn end_look(place: &Place) {
+pub fn end_look(place: &Place, windows: bool) {
     if let Some((_, ours)) = our_look() {
-        let condition = format!("#{{==:#{{ROSTER_LOOK}},{ours}}}");
-        run_last(place, &["if-shell", "-F", &condition, "set-environment -gu ROSTER_LOOK"]);
+        let variable = variable(windows);
+        let condition = format!("#{{==:#{{{variable}}},{ours}}}");
+        let end = format!("set-environment -gu {variable}");
+        run_last(place, &["if-shell", "-F", &condition, &end]);
     }
+}
+
+fn variable(windows: bool) -> &'static str {
+    if windows { "ROSTER_LOOK_WINDOWS" } else { "ROSTER_LOOK" }
 }

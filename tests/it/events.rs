@@ -337,6 +337,32 @@ fn however_many_jobs_fail_one_look_is_on_its_way() {
     );
 }
 
+/// A look at sessions that is on its way is none at windows.
+#[test]
+fn a_look_at_windows_that_fails_is_taken_again() {
+    if tmux_version() < (3, 2) {
+        return;
+    }
+    let server = started();
+    server.wait_until_idle();
+    let windows = server.registry_path().with_file_name("windows.json");
+    wait_for(|| windows.exists().then_some(()), || "a first look".into());
+    fs::remove_file(&windows).unwrap();
+    let soon =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    server.tmux(&["set-environment", "-gh", "ROSTER_LOOK", &format!("{}-1", soon + 5)]);
+    let (failing, tmux) = (server.path("failing"), tmux_program());
+    script(
+        &failing,
+        &format!("case $* in *list-panes*) exit 1;; esac\nexec '{}' \"$@\"", tmux.display()),
+    );
+    let mut job = hook_job(&server, &failing);
+    assert!(job.arg("--windows").status().unwrap().success());
+    assert!(!windows.exists());
+    // Nothing else happens.
+    wait_for(|| windows.exists().then_some(()), || "another look".into());
+}
+
 /// As a job leaves it that could not start, or was killed before it came to ask.
 #[test]
 fn hooks_that_no_job_will_put_back_are_put_back_by_the_next_command() {
