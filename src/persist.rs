@@ -103,7 +103,7 @@ fn restore_modes(registry: &mut Registry, memory: &Memory) {
 /// It cannot be read. Whoever went on without it could not write it either, and would take the
 /// sessions of this server for new ones each time.
 fn read_memory(place: &Place) -> Result<Memory, StoreError> {
-    match read_json::<Memory>(&place.memory()) {
+    match read_json::<Memory>(&place.memory(), MEMORY_VERSION) {
         Ok(Some(memory)) if memory.version == MEMORY_VERSION => Ok(memory),
         Ok(_) | Err(StoreError::Damaged { .. } | StoreError::Newer { .. }) => Ok(Memory::default()),
         Err(error) => Err(error),
@@ -118,7 +118,7 @@ pub fn has_ended(place: &Place) -> bool {
         host: Option<Host>,
         started: Option<u64>,
     }
-    let Ok(Some(head)) = read_json::<Head>(&place.memory()) else { return false };
+    let Ok(Some(head)) = read_json::<Head>(&place.memory(), MEMORY_VERSION) else { return false };
     let is_running = |id| host::is_running(id, head.started, head.host.as_ref(), &host::here());
     head.server.is_some_and(|id| !is_running(id))
 }
@@ -129,7 +129,7 @@ pub fn has_ended(place: &Place) -> bool {
 /// The file cannot be read, is damaged or newer.
 pub fn read_closed(place: &Place) -> Result<Closed, StoreError> {
     let path = place.closed();
-    match read_json::<Closed>(&path) {
+    match read_json::<Closed>(&path, MEMORY_VERSION) {
         Ok(Some(closed)) if closed.version > MEMORY_VERSION => Err(newer(&path, closed.version)),
         Ok(closed) => Ok(closed.unwrap_or_default()),
         Err(error) => Err(error),
@@ -167,7 +167,7 @@ pub fn mend_windows(place: &Place, _: &Locked<'_>) -> Result<(), StoreError> {
 /// The file cannot be read, is damaged or newer.
 pub fn read_windows(place: &Place) -> Result<Windows, StoreError> {
     let path = place.windows();
-    match read_json::<Windows>(&path) {
+    match read_json::<Windows>(&path, WINDOWS_VERSION) {
         Ok(Some(windows)) if windows.version > WINDOWS_VERSION => {
             Err(newer(&path, windows.version))
         }
@@ -278,7 +278,7 @@ pub(crate) fn backup(locked: &Locked<'_>) -> Result<Option<PathBuf>, StoreError>
     locked.backup().map_err(|error| StoreError::NoBackup(Box::new(error)))
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
+fn read_json<T: DeserializeOwned>(path: &Path, known: u32) -> Result<Option<T>, StoreError> {
     /// A newer format may well have another shape.
     #[derive(Deserialize)]
     struct Versioned {
@@ -287,7 +287,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> 
     let Some(bytes) = files::read(path)? else { return Ok(None) };
     let read = serde_json::from_slice(&bytes).map(Some);
     read.map_err(|error| match serde_json::from_slice(&bytes) {
-        Ok(Versioned { version }) if version > MEMORY_VERSION => newer(path, version),
+        Ok(Versioned { version }) if version > known => newer(path, version),
         _ => StoreError::Damaged { path: path.to_owned(), reason: error.to_string() },
     })
 }

@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, kill_process_
 use rustix::stdio::stdin;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr, tcsetpgrp};
 use tmux_roster::restore::RUN_IN_PANE;
+use tmux_roster::tmux::program;
 
 use super::output::visible;
 
@@ -281,9 +282,9 @@ fn base(path: &OsStr) -> String {
     String::from_utf8_lossy(name.as_bytes()).into_owned()
 }
 
-/// It may have been replaced since it began: Linux keeps it.
+/// Our own program: Linux keeps one that was replaced.
 fn ourselves() -> Option<OsString> {
-    let own = std::env::current_exe().ok().filter(|own| own.is_file());
+    let own = program::ourselves();
     let kept = || PathBuf::from(format!("/proc/{}/exe", std::process::id()));
     own.or_else(|| Some(kept()).filter(|kept| kept.exists())).map(Into::into)
 }

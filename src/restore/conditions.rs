@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use crate::tmux::call::{self, Ends};
+use crate::tmux::program;
 use crate::tmux::server::lost_directory;
 use crate::transaction::{SyncError, Transaction};
 
@@ -42,9 +43,8 @@ impl Conditions {
         };
         let mut shell_command = tmux.run(&["show-options", "-gqv", "default-command"], deadline)?;
         shell_command.truncate(shell_command.trim_ascii_end().len());
-        // It may have been replaced since it began.
-        let own = std::env::current_exe().ok().filter(|own| own.is_file());
-        let words = own.map(|own| [own.into_os_string().into_vec(), START_IN.into()]);
+        let words =
+            program::ourselves().map(|own| [own.into_os_string().into_vec(), START_IN.into()]);
         Ok(Conditions { ends, adrift: Some(Adrift { directory, words, shell_command }) })
     }
 

@@ -8,6 +8,7 @@ use super::windows::RUN_IN_PANE;
 
 use crate::model::session::Session;
 use crate::tmux::call;
+use crate::tmux::program;
 use crate::transaction::{SyncError, Transaction};
 
 /// What the modes of some records start.
@@ -123,7 +124,7 @@ impl Launch {
         let pairs = pairs.iter().map(|(name, value)| format!("{name}={value}").into_bytes());
         // More than one word is run without a shell, on every version.
         let mut all: Vec<Vec<u8>> = std::iter::once(b"env".to_vec()).chain(pairs).collect();
-        let own = std::env::current_exe().ok().filter(|own| own.is_file());
+        let own = program::ourselves();
         let first = own.as_ref().map_or(self.words[0].as_bytes(), |own| own.as_os_str().as_bytes());
         if first.contains(&b'=') {
             // env would take it for one more variable; this sh gets it as an argument.

@@ -15,6 +15,7 @@ use crate::model::windows::{Arrangement, ClosedWindow, Pane, Was, Window, Window
 use crate::persist;
 use crate::store::StoreError;
 use crate::tmux::call;
+use crate::tmux::program;
 use crate::transaction::{SyncError, Transaction};
 
 /// The verb by which our program runs another one in a pane.
@@ -267,9 +268,7 @@ impl Programs {
     /// The words that run a program in a pane so that a shell stays when it ends: by our own
     /// program, where it can be called.
     fn in_pane(&self, words: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        // It may have been replaced since it began.
-        let own = std::env::current_exe().ok().filter(|own| own.is_file());
-        let Some(program) = own else { return Vec::new() };
+        let Some(program) = program::ourselves() else { return Vec::new() };
         let mut all = vec![program.into_os_string().into_vec(), RUN_IN_PANE.into()];
         if !self.default_command.is_empty() {
             all.extend([b"--then".to_vec(), self.default_command.clone()]);

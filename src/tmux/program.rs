@@ -1,5 +1,5 @@
-//! Which tmux program a server runs, as /proc tells it: a client of another version may hang
-//! (FACTS.md, "Clients of other versions").
+//! Which program is called: our own, and the tmux that a server runs, as /proc tells it, since a
+//! client of another version may hang (FACTS.md, "Clients of other versions").
 //!
 //! Where that program was replaced on the disk, as an upgrade does, it can still be called, by
 //! `/proc/PID/exe`. Such a path is for the next call and nothing else: it is told to nobody and
@@ -13,6 +13,11 @@ use std::path::{Path, PathBuf};
 
 /// What the system puts behind the path of a file that is not there any more.
 const DELETED: &[u8] = b" (deleted)";
+
+/// Our own program, where it can be called: it may have been replaced since it began.
+pub fn ourselves() -> Option<PathBuf> {
+    std::env::current_exe().ok().filter(|own| own.is_file())
+}
 
 /// How to call the program that a process runs, if that can be known.
 pub fn of_process(pid: u32) -> Option<PathBuf> {
