@@ -44,9 +44,12 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Asks, and tells whether `y` was pressed: every other key is a no.
 pub fn confirm(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
+    // First: whoever reads the question may have answered before it is written to the end.
+    let raw = Raw::new()?;
     write!(out, "{CLEAR}{text}")?;
     out.flush()?;
-    let key = Raw::new()?.key().unwrap_or_default();
+    let key = raw.key().unwrap_or_default();
+    drop(raw);
     write!(out, "{CLEAR}")?;
     Ok(key == b"y" || key == b"Y")
 }
