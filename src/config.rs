@@ -55,6 +55,11 @@ impl Place {
         self.dir.join("closed.json")
     }
 
+    /// The configuration that the server was started with, where that is not tmux's own choice.
+    pub fn config_files(&self) -> PathBuf {
+        self.dir.join("config-files.json")
+    }
+
     /// Asks tmux what lives, and for the options that a sync needs.
     ///
     /// # Errors
@@ -63,8 +68,8 @@ impl Place {
         call::ask(&self.tmux, call::With::default(), &OPTIONS, deadline)
     }
 
-    /// Sends commands to tmux by file, each on its own: one that fails stops no other. See
-    /// [`source::run`].
+    /// Sends commands to tmux by file, each on its own: one that fails stops no other. Returns what
+    /// they print. See [`source::run`].
     ///
     /// # Errors
     /// A file cannot be written, or tmux does not answer.
@@ -73,11 +78,12 @@ impl Place {
         server: Option<ServerId>,
         lines: &[Vec<u8>],
         deadline: Instant,
-    ) -> Result<(), SourceError> {
+    ) -> Result<String, SourceError> {
+        let mut printed = String::new();
         for piece in lines.chunks(source::PIECE) {
-            source::run(&self.tmux, &self.registry(), server, piece, deadline)?;
+            printed += &source::run(&self.tmux, &self.registry(), server, piece, deadline)?;
         }
-        Ok(())
+        Ok(printed)
     }
 
     /// The log.
@@ -97,6 +103,7 @@ pub struct Environment {
     pub pane: Option<String>,
     tmux_tmpdir: Option<PathBuf>,
     home: Option<PathBuf>,
+    config_home: Option<PathBuf>,
     state_home: Option<PathBuf>,
     data_home: Option<PathBuf>,
     path: OsString,
@@ -118,6 +125,7 @@ impl Environment {
             pane: env::var("TMUX_PANE").ok().filter(|pane| pane.starts_with('%')),
             tmux_tmpdir: path("TMUX_TMPDIR"),
             home: absolute("HOME"),
+            config_home: absolute("XDG_CONFIG_HOME"),
             state_home: absolute("XDG_STATE_HOME"),
             data_home: absolute("XDG_DATA_HOME"),
             path: env::var_os("PATH").unwrap_or_default(),
@@ -188,6 +196,18 @@ impl Environment {
         symlink(socket, &new)
             .and_then(|()| std::fs::rename(&new, &note))
             .map_err(files::io_error("make", &note))
+    }
+
+    /// Whether tmux reads a file by itself, where it is not told another by `-f`.
+    pub fn is_usual_config(&self, file: &Path) -> bool {
+        let home = |path: &str| self.home.as_ref().map(|home| home.join(path));
+        let own = [
+            home(".tmux.conf"),
+            home(".config/tmux/tmux.conf"),
+            self.config_home.as_ref().map(|folder| folder.join("tmux/tmux.conf")),
+        ];
+        // The folder of the system's depends on how tmux was built.
+        own.iter().flatten().any(|own| own == file) || file.ends_with("etc/tmux.conf")
     }
 
     /// Where it is noted for the socket of a name that tmux has it elsewhere.

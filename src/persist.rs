@@ -211,6 +211,30 @@ pub fn forget_windows(place: &Place, _: &Locked<'_>, uuid: &str) -> Result<(), S
     if windows == before { Ok(()) } else { write_windows(place, &windows) }
 }
 
+/// Notes the files of the configuration that the server was started with; none where tmux chose them.
+///
+/// # Errors
+/// The note cannot be written.
+pub fn note_config_files(place: &Place, chosen: &[PathBuf]) -> Result<(), StoreError> {
+    let (path, before) = (place.config_files(), config_files(place));
+    if before == chosen {
+        return Ok(());
+    }
+    if chosen.is_empty() {
+        return fs::remove_file(&path)
+            .map_err(files::io_error("remove", &path))
+            .map_err(Into::into);
+    }
+    write_json(&path, &chosen, Durability::Lazy)
+}
+
+/// The files of the configuration that the last server was started with; none where tmux chose them,
+/// or nobody noted it.
+pub fn config_files(place: &Place) -> Vec<PathBuf> {
+    let noted = files::read(&place.config_files()).ok().flatten();
+    noted.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
 /// Keeps a damaged file under another name, which it returns.
 fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     let aside = format!(".corrupt.{}", Timestamp::now().unix_nanos());

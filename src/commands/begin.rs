@@ -93,7 +93,7 @@ pub fn with_any_server<T>(
     if !need(&there)? {
         return Ok(None);
     }
-    let ends = server::start(&place.tmux)?;
+    let ends = server::start(&place.tmux, &persist::config_files(place))?;
     let begun = begin(place, &store).map_err(Failure::from);
     let done = begun.and_then(|mut transaction| act(&mut transaction));
     if ends {

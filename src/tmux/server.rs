@@ -1,7 +1,7 @@
 //! The server as a process: starting one, whether the one of a job still lives, how busy it is
 //! (FACTS.md, "A server's end").
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -86,23 +86,17 @@ pub(crate) const STARTING: &str = "@roster_starting";
 
 /// Starts a server that has no sessions and stays for a moment, so that its configuration is
 /// loaded before the first session is made. Tells whether it is to end by itself again when it
-/// has none, as is tmux's default: then [`let_end`] is to follow.
+/// has none, as is tmux's default: then [`let_end`] is to follow. The files of `config` that are there
+/// are its configuration; where none is, tmux chooses.
 ///
 /// # Errors
 /// tmux cannot start one.
-pub fn start(tmux: &Tmux) -> Result<bool, TmuxError> {
-    let args = [
-        "start-server",
-        ";",
-        "show-options",
-        "-sv",
-        "exit-empty",
-        ";",
-        "set-option",
-        "-s",
-        "exit-empty",
-        "off",
-    ];
+pub fn start(tmux: &Tmux, config: &[PathBuf]) -> Result<bool, TmuxError> {
+    let config = config.iter().filter(|file| file.exists());
+    let mut args: Vec<&OsStr> =
+        config.flat_map(|file| [OsStr::new("-f"), file.as_os_str()]).collect();
+    let start = "start-server ; show-options -sv exit-empty ; set-option -s exit-empty off";
+    args.extend(start.split(' ').map(OsStr::new));
     // `tmux -L` makes the folder of its sockets, which a reboot takes away, and `tmux -S` does not.
     if let Some(folder) = tmux.socket.parent() {
         if folder.ends_with(socket_folder_name()) && !folder.exists() {

@@ -74,6 +74,12 @@ impl Version {
         self.at_least(3, 2)
     }
 
+    /// Whether it tells its configuration's files (`config_files`; 3.2 itself tells none), and can be
+    /// asked for a format without a session.
+    pub fn tells_config_files(self) -> bool {
+        self.at_least(3, 2)
+    }
+
     /// Whether hooks of windows stand among the options of windows, where each window can have its
     /// own, which hide the global ones.
     pub fn has_hooks_of_windows(self) -> bool {

@@ -1555,3 +1555,19 @@ fn a_server_that_starts_without_a_session_restores_too() {
     );
     assert_eq!(server.uuid("two"), uuid);
 }
+
+#[test]
+fn a_server_that_a_restore_starts_has_the_configuration_of_the_one_before() {
+    if tmux_version() < (3, 3) {
+        return;
+    }
+    // The tests' servers are started with a file of their own.
+    let server = Server::with_plugin("set -g @mine yes\n");
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_for_names(&["one"]);
+    server.wait_until_idle();
+    server.crash();
+    server.roster(&["restore", "one"]);
+    assert_eq!(server.tmux(&["show-options", "-gv", "@mine"]), "yes");
+    server.wait_for_names(&["one"]);
+}

@@ -141,5 +141,5 @@ fn make_private(path: &Path, mode: u32) -> Result<(), String> {
 
 fn put_back(place: &Place, server: Option<ServerId>, lines: &[Vec<u8>]) -> Result<(), String> {
     let done = place.run_lines(server, lines, Instant::now() + ANSWER_LIMIT);
-    done.map_err(|error| error.to_string())
+    done.map(drop).map_err(|error| error.to_string())
 }

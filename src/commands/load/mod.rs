@@ -16,7 +16,7 @@ use tmux_roster::tmux::program::on_disk;
 use tmux_roster::tmux::status::{PUT_BACK, STATUS, replace};
 use tmux_roster::tmux::text::{line, quote_sh};
 use tmux_roster::tmux::{Tmux, Version, call, query};
-use tmux_roster::{files, host};
+use tmux_roster::{files, host, persist};
 
 use crate::cli;
 use crate::commands::context::{Context, Failure, Outcome};
@@ -101,8 +101,28 @@ pub fn load_into(
         let tmux = program_to_tell(&place.tmux)?;
         commands(place, &tmux, version, &asked, &program::lasting(environment, chosen)?)
     };
-    place.run_lines(None, &lines, deadline)?;
+    let printed = place.run_lines(None, &lines, deadline)?;
+    let told = printed.lines().find_map(|line| line.strip_prefix(CONFIG_FILES));
+    if let Some(told) = told.filter(|told| !told.is_empty()) {
+        note_config_files(environment, place, told);
+    }
     Ok(())
+}
+
+/// What stands before the files of tmux's configuration where it tells them.
+const CONFIG_FILES: &str = "roster-config-files ";
+
+/// Notes what configuration the server was started with, for the next one that we start. It is a
+/// matter of convenience, and loading goes on without.
+fn note_config_files(environment: &Environment, place: &Place, told: &str) {
+    let files: Vec<PathBuf> = told.split(',').map(PathBuf::from).collect();
+    // What is relative was so to a folder that nobody knows.
+    let is_chosen = files.iter().all(|file| file.is_absolute())
+        && !files.iter().all(|file| environment.is_usual_config(file));
+    let chosen = if is_chosen { files.as_slice() } else { &[] };
+    if let Err(error) = persist::note_config_files(place, chosen) {
+        log(place, &format!("load: {error}"));
+    }
 }
 
 /// The tmux program as hooks, panes and keys are told of it, who find the server's own by
@@ -178,6 +198,10 @@ fn commands(
     lines.push(line(&[b"set-hook", b"-g", hook.as_bytes(), again.as_bytes()]));
     // Not in our own folder: before 3.2 a job's directory is taken for its session's.
     lines.push(line(&[b"run-shell", b"-b", b"cd 2>/dev/null; #{@roster_run}"]));
+    if version.tells_config_files() {
+        let format = format!("{CONFIG_FILES}#{{config_files}}");
+        lines.push(line(&[b"display-message", b"-p", format.as_bytes()]));
+    }
     if version.delays_jobs() {
         // Before that, the exit of the server would wait for a job that waits; there the next event
         // has windows looked at.
