@@ -1067,6 +1067,22 @@ fn list_marks_the_session_that_it_is_typed_in() {
 }
 
 #[test]
+fn list_keeps_names_apart_and_the_ends_of_directories_on_a_narrow_terminal() {
+    let server = with_much_to_read(With::Menu);
+    let client = Client::attach_sized(&server, "one", SIZES[0]);
+    let typed = format!("{ROSTER} list; sleep 1000");
+    server.tmux(&["respawn-pane", "-k", "-t", "=one:", &typed]);
+    client.wait_to_see("* one");
+    client.wait_to_see("  two");
+    let screen = client.screen();
+    let rows: Vec<&str> = screen.lines().filter(|line| line.contains("/api ")).collect();
+    let names: Vec<&str> = rows.iter().map(|row| row.split_whitespace().next().unwrap()).collect();
+    assert_eq!(names.len(), 3, "{screen}");
+    assert!(names[0] != names[1] && names[1] != names[2], "{screen}");
+    assert!(names.iter().all(|name| name.contains('…')), "{screen}");
+}
+
+#[test]
 fn two_hundred_sessions_on_screens_of_two_sizes() {
     for with in pickers() {
         let server = started(with, "");

@@ -152,3 +152,101 @@ fn line(cells: &[String; 6], widths: &[usize; 6]) -> String {
     });
     padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use tmux_roster::Session;
+    use tmux_roster::model::snapshot::{LiveSession, Workdir};
+    use tmux_roster::tmux::Version;
+
+    use super::*;
+
+    fn row(at: u32, name: &str, workdir: &str, mode: &str, state: State) -> Row {
+        let uuid = format!("3b241101-e2bb-4255-8caf-4136c566{at:04}");
+        let mut session = Session::with(name, workdir, mode, uuid, Timestamp::ZERO);
+        session.last_attached_at = Timestamp::from_unix(i64::from(at)).unwrap();
+        let live = LiveSession {
+            id: SessionId(at),
+            name: name.into(),
+            workdir: Workdir::Unknown,
+            created: Timestamp::ZERO,
+            last_attached: None,
+            windows: 12,
+            stamp: String::new(),
+            mode: String::new(),
+            health: String::new(),
+            group: Vec::new(),
+            pane_dead: false,
+        };
+        Row::new(session, state, (state == State::Live).then_some(live))
+    }
+
+    fn view(default_mode: &str) -> View {
+        let mut rows = vec![
+            row(1, "api", "/srv/api", "safe", State::Live),
+            row(
+                2,
+                "customer-portal-backend-service-1",
+                "/srv/a/long/way/to/api",
+                "safe",
+                State::Live,
+            ),
+            row(
+                3,
+                "customer-portal-backend-service-2",
+                "/srv/a/long/way/to/api",
+                "safe",
+                State::Lost,
+            ),
+            row(4, "日本語日本語日本語日本語", "/日本語/日本語/日本語", "yolo", State::Live),
+        ];
+        rows[0].session.last_health_status = "ok".into();
+        rows[3].session.last_health_status = "workdir-missing".into();
+        let mut closed = row(5, "old", "/srv/old", "safe", State::Closed);
+        (closed.closed_at, closed.older) = (Timestamp::from_unix(9), 2);
+        rows.push(closed);
+        let (version, default_mode) = (Version::parse("3.3a"), default_mode.to_owned());
+        View { rows, version, server: None, default_mode }
+    }
+
+    fn shown(view: &View, room: usize) -> Vec<String> {
+        let context = Context::new(None, None);
+        let listed = listed(&context, &Recorded::none(), view, Some(SessionId(1)), room);
+        let lines = listed.rows.into_iter().map(|(_, line)| line);
+        std::iter::once(listed.heading).chain(lines).collect()
+    }
+
+    #[test]
+    fn lines_fit_and_stay_apart_however_little_room_there_is() {
+        let view = view("safe");
+        for room in 2..220 {
+            let lines = shown(&view, room);
+            for line in &lines {
+                assert!(line.width() <= room, "{room}: {line:?}");
+            }
+            let mut different = lines.clone();
+            different.sort_unstable();
+            different.dedup();
+            assert!(room < 14 || different.len() == lines.len(), "{room}: {lines:#?}");
+        }
+    }
+
+    #[test]
+    fn what_the_picker_lists_is_as_reviewed() {
+        let mut view = view("safe");
+        let mut text = String::new();
+        for room in [30, 54, 79] {
+            text.push_str(&format!("{}\n\n", shown(&view, room).join("\n")));
+        }
+        view.rows.retain(|row| row.session.mode == "safe");
+        text.push_str(&shown(&view, 54).join("\n"));
+        // Ages in years pass, and so does this.
+        let age = age(Timestamp::from_unix(1).unwrap(), Timestamp::now());
+        let text = text.replace(&age, &"Y".repeat(age.len()));
+        let mut settings = insta::Settings::clone_current();
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        settings.set_snapshot_path("../../../tests/it/snapshots");
+        settings.bind(|| insta::assert_snapshot!("picker", text));
+    }
+}
