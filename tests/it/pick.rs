@@ -1027,9 +1027,9 @@ fn the_help_and_the_preview_fit_a_small_terminal() {
     let client = Client::attach_sized(&server, "one", SIZES[0]);
     client.open(With::Fzf);
     client.press(&["?"]);
-    client.wait_to_see("│ctrl-x   kill it (asks first); forget a lost or closed one│");
+    client.wait_to_see("│ctrl-x   kill it (asks first), or forget it if not live");
     client.press(&["Space"]);
-    client.wait_to_see("│lost     ended with its server: kill-server, crash, reboot│");
+    client.wait_to_see("│lost     ended with its server, as in a crash or reboot");
     client.press(&["Space"]);
     client.wait_to_see("session>");
     client.wait_to_see("* one");
