@@ -194,7 +194,7 @@ const SHELLS: [&[u8]; 16] = [
 const WITH_VALUE: [&[u8]; 5] = [b"--rcfile", b"--init-file", b"-o", b"-O", b"+O"];
 
 /// Whether these words start a shell that people type in: no script, and no command.
-fn is_shell(words: &[&[u8]]) -> bool {
+pub fn is_shell(words: &[&[u8]]) -> bool {
     let Some((first, rest)) = words.split_first() else { return false };
     let name = base(first);
     let name = name.strip_prefix(b"-").unwrap_or(name);

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use tmux_roster::config::Place;
 use tmux_roster::model::snapshot::{ServerId, SessionId};
-use tmux_roster::tmux::ANSWER_LIMIT;
 use tmux_roster::tmux::source::only_on;
 use tmux_roster::tmux::text::{exact, line};
+use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError};
 use tmux_roster::transaction::Transaction;
 
 use super::context::{Context, Failure, Outcome};
@@ -59,21 +59,26 @@ pub fn client(
     if let Some(named) = named {
         clients.retain(|(_, _, name, _)| *name == named);
     } else {
-        let session = match &context.environment.pane {
-            Some(pane) => {
-                let show = ["display-message", "-p", "-t", pane, "#{session_id}"];
-                let printed = place.tmux.run(&show, deadline)?;
-                SessionId::parse(String::from_utf8_lossy(&printed).trim())
-            }
-            None => {
-                let session = context.environment.tmux.as_ref().map(|(_, id)| format!("${id}"));
-                session.and_then(|id| SessionId::parse(&id))
-            }
-        };
+        let session = session_of_pane(context, place)?;
         clients.retain(|(_, of, ..)| Some(*of) == session);
     }
     let newest = clients.into_iter().max();
     Ok(newest.map(|(_, session, name, last)| Client { name: name.to_owned(), session, last }))
+}
+
+/// The session that a command was typed in; `None` outside tmux, and where that cannot be told.
+pub fn here(context: &Context, place: &Place) -> Option<SessionId> {
+    if context.is_inside() { session_of_pane(context, place).ok().flatten() } else { None }
+}
+
+fn session_of_pane(context: &Context, place: &Place) -> Result<Option<SessionId>, TmuxError> {
+    let Some(pane) = &context.environment.pane else {
+        let session = context.environment.tmux.as_ref().map(|(_, id)| format!("${id}"));
+        return Ok(session.and_then(|id| SessionId::parse(&id)));
+    };
+    let show = ["display-message", "-p", "-t", pane, "#{session_id}"];
+    let printed = place.tmux.run(&show, Instant::now() + ANSWER_LIMIT)?;
+    Ok(SessionId::parse(String::from_utf8_lossy(&printed).trim()))
 }
 
 /// Switches the client there, or attaches where there is none.

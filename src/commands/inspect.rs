@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 use tmux_roster::config::{Place, Settings};
 use tmux_roster::model::memory::Unreachable;
+use tmux_roster::model::policy::Policy;
 use tmux_roster::model::reconcile::{Plan, end_with_server};
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
@@ -17,6 +18,7 @@ use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, Version};
 use tmux_roster::transaction::{self, SyncError, Trigger};
 use tmux_roster::{Session, StoreError, Timestamp, directories, files, host, persist, sync};
 
+use super::client::here;
 use super::context::{Context, Failure, Outcome, store_of};
 use super::output::{age, json, layout, print, print_path, terminal_columns, tilde, visible, warn};
 use super::target::{Target, not_found};
@@ -91,6 +93,8 @@ pub struct View {
     pub version: Version,
     /// The server that answered.
     pub server: Option<ServerId>,
+    /// The mode of a session that nobody gave one.
+    pub default_mode: String,
 }
 
 impl View {
@@ -98,6 +102,16 @@ impl View {
     pub fn named(&self, name: &str) -> Option<&Row> {
         // The closed ones come last.
         Target::parse(name).among(self.rows.iter(), |row| &row.session)
+    }
+
+    /// How many sessions are lost.
+    pub fn lost(&self) -> usize {
+        self.rows.iter().filter(|row| row.state == State::Lost).count()
+    }
+
+    /// A session's mode, empty for the default one: most people use no other.
+    pub fn mode_to_show<'a>(&self, session: &'a Session) -> &'a str {
+        if session.mode == self.default_mode { "" } else { &session.mode }
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -152,7 +166,8 @@ pub fn view(place: &Place) -> Result<View, Failure> {
     }
     let version = Version::parse(&answer.version);
     let server = Some(answer.snapshot.server);
-    Ok(View { rows: rows(planned, &answer), version, server })
+    let default_mode = settings.policy.default_mode;
+    Ok(View { rows: rows(planned, &answer), version, server, default_mode })
 }
 
 /// What tmux says; nothing where there is no server, or before 3.2 one without sessions.
@@ -268,7 +283,12 @@ pub fn without_server(mut remembered: Remembered) -> View {
     }
     let runs = |o: &Unreachable| host::is_running(o.server, o.started, None, &here);
     remembered.memory.unreachable.retain(runs);
-    View { rows: rows_with(remembered, |_| None), version: Version::parse(""), server: None }
+    View {
+        rows: rows_with(remembered, |_| None),
+        version: Version::parse(""),
+        server: None,
+        default_mode: Policy::default().default_mode,
+    }
 }
 
 /// A row as scripts get it.
@@ -365,13 +385,8 @@ pub fn closed(context: &Context, args: &cli::Closed) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_rows(
-    context: &Context,
-    place: &Place,
-    View { rows, server, .. }: &View,
-    last: &str,
-    as_json: bool,
-) -> Outcome {
+fn print_rows(context: &Context, place: &Place, view: &View, last: &str, as_json: bool) -> Outcome {
+    let View { rows, server, .. } = view;
     // Of what lives tmux tells the number.
     let is_needed = as_json || rows.iter().any(|row| row.live.is_none());
     let recorded = if is_needed { Recorded::read(place) } else { Recorded::none() };
@@ -386,12 +401,23 @@ fn print_rows(
     let last = if rows.iter().any(|row| row.closed_at.is_some()) { "CLOSED" } else { last };
     let header = ["NAME", "STATE", "MODE", "WINDOWS", "WORKDIR", "CREATED", last];
     let mut table = vec![header.map(str::to_owned)];
+    let current = here(context, place);
+    let is_here = |row: &Row| row.live.as_ref().is_some_and(|live| Some(live.id) == current);
+    let has_mark = rows.iter().any(|row| is_here(row));
+    if has_mark {
+        table[0][0].insert_str(0, "  ");
+    }
     for row in &rows {
         let session = &row.session;
+        let mark = match has_mark {
+            true if is_here(row) => "* ",
+            true => "  ",
+            false => "",
+        };
         table.push([
-            visible(&session.name),
+            mark.to_owned() + &visible(&session.name),
             row.state(),
-            visible(&session.mode),
+            visible(view.mode_to_show(session)),
             recorded.count(row).map_or_else(|| NOTHING.into(), |count| count.to_string()),
             visible(&tilde(context, &session.workdir)),
             age(session.created_at, now),

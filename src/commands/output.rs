@@ -1,6 +1,7 @@
 //! What is printed: for people so that it does nothing to their terminal, for scripts byte for byte.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -68,17 +69,20 @@ pub fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
 /// Where nothing is cut, one long name widens no other row by more than this.
 const WIDEST: usize = 40;
 
-/// Lays a table out, its widest column cut to the terminal's width, coloured on a terminal.
+/// Lays a table out, its widest column cut to the terminal's width, coloured on a terminal. A column
+/// that is empty below its heading is left out.
 pub fn layout<const N: usize>(table: &[[String; N]], styles: &[&str]) -> String {
     let on_terminal = std::io::stdout().is_terminal();
     let coloured = on_terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let mut widths = [0; N];
-    for row in table {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.width());
-        }
-    }
-    let total = |widths: &[usize; N]| widths.iter().sum::<usize>() + 2 * (N - 1);
+    let is_shown: [bool; N] = std::array::from_fn(|at| {
+        table.len() == 1 || table.iter().skip(1).any(|row| !row[at].is_empty())
+    });
+    let mut widths: [usize; N] = std::array::from_fn(|at| {
+        let cells = table.iter().map(|row| row[at].width());
+        cells.max().filter(|_| is_shown[at]).unwrap_or(0)
+    });
+    let gaps = 2 * is_shown.iter().filter(|is_shown| **is_shown).count().saturating_sub(1);
+    let total = |widths: &[usize; N]| widths.iter().sum::<usize>() + gaps;
     if let Some(columns) = terminal_columns().filter(|_| on_terminal) {
         while total(&widths) > columns {
             let widest = (0..N).max_by_key(|&i| widths[i]).unwrap_or(0);
@@ -90,15 +94,24 @@ pub fn layout<const N: usize>(table: &[[String; N]], styles: &[&str]) -> String 
     } else {
         widths[0] = widths[0].min(WIDEST);
     }
+    let columns: [Vec<String>; N] = std::array::from_fn(|at| {
+        let cells: Vec<String> = table.iter().map(|row| row[at].clone()).collect();
+        match on_terminal {
+            true if table[0][at] == "WORKDIR" => {
+                cells.iter().map(|cell| cut_start(cell, widths[at])).collect()
+            }
+            true => cut_apart(&cells, widths[at]),
+            false => cells,
+        }
+    });
     let mut text = String::new();
-    for (row, style) in table.iter().zip(styles) {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| {
-                let cell = if on_terminal { cut(cell, width) } else { cell.clone() };
-                let padding = width.saturating_sub(cell.width());
-                cell + &" ".repeat(padding)
+    for (row, style) in styles.iter().enumerate().take(table.len()) {
+        let shown = (0..N).filter(|at| is_shown[*at]);
+        let cells: Vec<String> = shown
+            .map(|at| {
+                let cell = &columns[at][row];
+                let padding = widths[at].saturating_sub(cell.width());
+                cell.clone() + &" ".repeat(padding)
             })
             .collect();
         let line = cells.join("  ");
@@ -145,6 +158,61 @@ pub fn cut_inside(text: &str, width: usize) -> String {
     head + &tail
 }
 
+/// The same for a path, whose end tells most.
+pub fn cut_start(path: &str, width: usize) -> String {
+    if path.width() <= width {
+        return path.to_owned();
+    }
+    let mut tail = String::new();
+    for c in path.chars().rev() {
+        if tail.width() + c.to_string().width() + 1 > width {
+            break;
+        }
+        tail.insert(0, c);
+    }
+    // From the beginning of a name, if that leaves most of it.
+    if let Some(at) = tail.find('/').filter(|at| *at < tail.len() / 2) {
+        tail.drain(..at);
+    }
+    format!("…{tail}")
+}
+
+/// The same for all texts of a column, of which no two that differ look alike: cut in the middle, and
+/// where that hides the difference, up to it.
+pub fn cut_apart(texts: &[String], width: usize) -> Vec<String> {
+    let mut shown: Vec<String> = texts.iter().map(|text| cut_inside(text, width)).collect();
+    // A round tells apart by one more difference; names are short.
+    for _ in 0..8 {
+        let mut alike: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, shown) in shown.iter().enumerate() {
+            alike.entry(shown).or_default().push(at);
+        }
+        let mut anew = Vec::new();
+        for group in alike.values() {
+            let first = &texts[group[0]];
+            let common = |at: &usize| {
+                let pairs = first.chars().zip(texts[*at].chars());
+                pairs.take_while(|(one, other)| one == other).count()
+            };
+            if group.iter().all(|at| texts[*at] == *first) {
+                continue;
+            }
+            let skipped = group.iter().map(common).min().unwrap_or(0).saturating_sub(2);
+            for &at in group {
+                let rest: String = texts[at].chars().skip(skipped).collect();
+                anew.push((at, format!("…{}", cut(&rest, width.saturating_sub(1)))));
+            }
+        }
+        if anew.is_empty() {
+            break;
+        }
+        for (at, text) in anew {
+            shown[at] = text;
+        }
+    }
+    shown
+}
+
 pub fn terminal_columns() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     (size.ws_col > 0).then_some(size.ws_col.into())
@@ -184,5 +252,38 @@ pub fn age(then: Timestamp, now: Timestamp) -> String {
         3_600..86_400 => format!("{}h", seconds / 3_600),
         86_400..31_536_000 => format!("{}d", seconds / 86_400),
         _ => format!("{}y", seconds / 31_536_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_keeps_its_end_and_begins_with_a_name() {
+        assert_eq!(cut_start("~/src/api", 9), "~/src/api");
+        assert_eq!(cut_start("/very/long/way/deep/er/api", 14), "…/deep/er/api");
+        assert_eq!(cut_start("/a/much-too-long-a-name", 8), "…-a-name");
+        assert_eq!(cut_start("/日本/日本語", 8), "…/日本語");
+    }
+
+    #[test]
+    fn names_that_differ_look_different_wherever_they_do() {
+        let long = "customer-portal-backend-";
+        let names: Vec<String> = ["1", "2", "10-x-end", "11-x-end", "10-y-end", "11-y-end"]
+            .iter()
+            .map(|end| format!("{long}{end}"))
+            .chain((0..20).map(|n| format!("{long}{n}-{long}{}-{long}", n % 3)))
+            .chain(["short".to_owned(), long.repeat(2), long.repeat(2)])
+            .collect();
+        for width in 8..40 {
+            let shown = cut_apart(&names, width);
+            for (at, (name, text)) in names.iter().zip(&shown).enumerate() {
+                assert!(text.width() <= width, "{text}");
+                assert!(name.width() > width || name == text, "{text}");
+                let twin = shown.iter().position(|other| other == text).unwrap();
+                assert!(twin == at || names[twin] == *name, "{name} and {}: {text}", names[twin]);
+            }
+        }
     }
 }

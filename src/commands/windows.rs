@@ -8,7 +8,7 @@ use serde::Serialize;
 use tmux_roster::config::Place;
 use tmux_roster::model::layout::Layout;
 use tmux_roster::model::snapshot::ServerId;
-use tmux_roster::model::windows::{Bytes, Pane, Window, Windows};
+use tmux_roster::model::windows::{Bytes, ClosedWindow, Pane, Window, Windows};
 use tmux_roster::{Timestamp, persist};
 use unicode_width::UnicodeWidthStr;
 
@@ -63,6 +63,13 @@ impl Recorded {
 
     pub fn of_row(&self, row: &Row, server: Option<ServerId>) -> Vec<Window> {
         self.of(&row.session.uuid, row.state, server)
+    }
+
+    /// The windows that were closed in a session, newest first.
+    pub fn closed_of(&self, uuid: &str) -> Vec<ClosedWindow> {
+        let mut closed = self.0.all_closed();
+        closed.retain(|entry| entry.session == uuid);
+        closed
     }
 
     /// How many windows a session has, as tmux says, or had, where that is known.
@@ -274,6 +281,19 @@ fn label(window: &Window) -> String {
 pub fn strip(windows: &[Window], room: usize) -> String {
     let labels: Vec<String> = windows.iter().map(label).collect();
     cut(&labels.join("  "), room)
+}
+
+/// The closed windows on one line, newest first, and what brings the first back.
+pub fn strip_of_closed(closed: &[ClosedWindow], room: usize) -> String {
+    let now = Timestamp::now();
+    let labels =
+        closed.iter().map(|entry| format!("{} {}", closed_label(entry), age(entry.closed_at, now)));
+    cut(&format!("closed (alt-w): {}", labels.collect::<Vec<_>>().join(", ")), room)
+}
+
+/// A closed window's index and name.
+pub fn closed_label(closed: &ClosedWindow) -> String {
+    format!("{}:{}", closed.window.index, cut(&name(&closed.window), LABEL))
 }
 
 /// The windows as lines of so many columns, a line for each pane: the window, the directory and the

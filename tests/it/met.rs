@@ -290,12 +290,14 @@ fn closed_sessions_of_one_name_and_directory_are_listed_as_one() {
         server.wait_for_names(&["one"]);
     }
     let listed = server.roster(&["closed"]);
+    // What was closed at once may have left no windows.
+    let is_shown = |word: &&str| !["-", "1"].contains(word);
     let shown: Vec<String> = listed
         .lines()
         .skip(1)
-        .map(|line| line.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
+        .map(|line| line.split_whitespace().take_while(is_shown).collect::<Vec<_>>().join(" "))
         .collect();
-    assert_eq!(shown, ["work closed safe", "work closed (3)", "7 closed (2)"], "{listed}");
+    assert_eq!(shown, ["work closed", "work closed (3)", "7 closed (2)"], "{listed}");
     let all: serde_json::Value =
         serde_json::from_str(&server.roster(&["closed", "--json"])).unwrap();
     assert_eq!(all.as_array().unwrap().len(), 6);

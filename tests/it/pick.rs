@@ -698,7 +698,7 @@ impl Client<'_> {
             let both = || {
                 let screen = self.screen();
                 let row = |text: &str| screen.lines().position(|line| line.contains(text));
-                Some(row("^s new")? + 1..row(&here).or(row(&there))?)
+                Some(row("  NAME ")? + 1..row(&here).or(row(&there))?)
             };
             for _ in wait_for(both, || format!("{name} in\n{}", self.shown())) {
                 self.press(&["Down"]);
@@ -813,9 +813,273 @@ fn wait_to_be_in(server: &Server, client: &Client, uuid: &str) {
     client.wait_until_gone("└");
 }
 
-/// How many sessions a menu shows from its first line on.
+/// How many lines a menu shows from this one on, but the one that leads to the next page.
 fn sessions_shown(screen: &str, first: usize) -> usize {
-    screen.lines().skip(first).take_while(|line| line.contains("safe")).count()
+    let is_one = |line: &&str| line.contains('│') && !line.contains("more (");
+    screen.lines().skip(first).take_while(is_one).count()
+}
+
+/// The small and the large terminal that the picker is made for.
+const SIZES: [(u32, u32); 2] = [(60, 15), (200, 50)];
+
+/// Names that are alike as far as a small terminal shows their beginnings.
+const ALIKE: [&str; 3] = [
+    "customer-portal-backend-service-1",
+    "customer-portal-backend-service-2",
+    "customer-portal-backend-worker-1",
+];
+
+/// A server with sessions in every state, one of another mode; the two at the end are lost.
+fn with_much_to_read(with: With) -> Server {
+    let server = started(with, "");
+    let deep = "home/src/a/deep/er/api";
+    fs::create_dir_all(server.path(deep)).unwrap();
+    for name in ALIKE {
+        server.tmux(&["new-session", "-d", "-s", name, "-c", &server.dir(deep)]);
+    }
+    server.wait_for_names(&[&["one", "two", "three"][..], &ALIKE].concat());
+    server.wait_until_quiet();
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_until_quiet();
+    server.roster(&["restore", ALIKE[0], ALIKE[1]]);
+    server.roster(&["forget", "three"]);
+    server
+}
+
+#[test]
+fn columns_have_headings_fit_and_tell_names_apart() {
+    for with in pickers() {
+        let server = with_much_to_read(with);
+        for size in SIZES {
+            let client = Client::attach_sized(&server, "one", size);
+            client.open(with);
+            client.wait_to_see("closed");
+            let screen = client.whole_menu();
+            let row = |name: &str| {
+                let has = |line: &&str| line.contains(name) && line.contains("/api");
+                screen.lines().filter(has).count()
+            };
+            let ends = if size.0 == 60 {
+                ["vice-1", "vice-2", "rker-1"]
+            } else {
+                ["service-1", "service-2", "worker-1"]
+            };
+            for end in ends {
+                assert_eq!(row(end), 1, "{end} in\n{screen}");
+            }
+            let is_cut = size.0 == 60;
+            assert_eq!(
+                screen.contains("…/deep/er/api") || screen.contains("…/er/api"),
+                is_cut,
+                "{screen}"
+            );
+            assert_eq!(screen.contains("~/src/a/deep/er/api"), !is_cut, "{screen}");
+            assert_eq!(screen.contains("NAME"), with == With::Fzf, "{screen}");
+            assert!(!screen.contains("MODE") && !screen.contains(" safe "), "{screen}");
+            let states: Vec<usize> = [" live ", " lost ", " closed "]
+                .iter()
+                .filter_map(|state| screen.find(state))
+                .collect();
+            assert!(states.len() == 3 && states.is_sorted(), "{screen}");
+            client.press(&["Escape"]);
+            client.wait_until_gone("closed");
+            client.close();
+        }
+        server.roster(&["mode", "one", "yolo"]);
+        let client = Client::attach_sized(&server, "one", SIZES[0]);
+        client.open(with);
+        client.wait_to_see(" yolo ");
+        client.wait_to_see(if with == With::Fzf { "MODE" } else { "closed" });
+        assert!(!client.screen().contains(" safe "), "{}", client.screen());
+        client.press(&["Escape"]);
+        assert_undisturbed(&server);
+    }
+}
+
+#[test]
+fn what_is_cut_short_is_found_all_the_same() {
+    if !pickers().contains(&With::Fzf) {
+        return;
+    }
+    let server = with_much_to_read(With::Fzf);
+    let client = Client::attach_sized(&server, "one", SIZES[0]);
+    for (typed, shown, hidden) in
+        [("backend-work", "rker-1", "vice-1"), ("src/a/", "rker-1", "* one")]
+    {
+        client.open(With::Fzf);
+        client.wait_to_see("* one");
+        client.press(&["-l", typed]);
+        client.wait_until_gone(hidden);
+        client.wait_to_see(shown);
+        client.press(&["Escape"]);
+        client.wait_until_gone("└");
+    }
+    assert_undisturbed(&server);
+}
+
+#[test]
+fn all_lost_sessions_come_back_with_one_key() {
+    for with in pickers() {
+        let server = with_much_to_read(with);
+        let client = Client::attach_sized(&server, "one", SIZES[0]);
+        client.open(with);
+        client.wait_to_see(if with == With::Fzf {
+            "alt-a restore all (2)"
+        } else {
+            "restore all lost (2)"
+        });
+        client.press(&[if with == With::Fzf { "M-a" } else { "a" }]);
+        client.wait_to_see("restored ");
+        let live = || server.tmux(&["list-sessions", "-F", "x"]).lines().count();
+        wait_for(|| (live() == 5).then_some(()), || format!("five sessions, not {}", live()));
+        if with == With::Fzf {
+            client.press(&["M-a"]);
+            client.wait_to_see("no session is lost");
+            client.press(&["Escape"]);
+        }
+        client.wait_until_gone("└");
+        client.open(with);
+        client.wait_to_see("closed");
+        assert!(!client.screen().contains("restore all"), "{}", client.screen());
+        client.press(&["Escape"]);
+        assert_undisturbed(&server);
+    }
+}
+
+#[test]
+fn a_closed_window_is_reopened_from_the_picker() {
+    for with in pickers() {
+        let server = started(with, "");
+        server.tmux(&["new-window", "-d", "-t", "=two:", "-n", "logs"]);
+        server.wait_until_idle();
+        server.tmux(&["kill-window", "-t", "=two:logs"]);
+        server.wait_until_idle();
+        let is_listed = || server.roster(&["closed", "--windows"]).contains("1:logs").then_some(());
+        wait_for(is_listed, || "the closed window".into());
+        let client = server.attach("one");
+        client.choose(with, "two");
+        match with {
+            With::Fzf => client.wait_to_see("closed (alt-w): 1:logs"),
+            With::Menu => client.wait_to_see("reopen window 1:logs"),
+        }
+        client.press(&[if with == With::Fzf { "M-w" } else { "w" }]);
+        client.wait_to_see("reopened window 1 (logs) of two");
+        let windows = server.tmux(&["list-windows", "-t", "=two:", "-F", "#{window_name}"]);
+        assert_eq!(windows.lines().nth(1), Some("logs"));
+        if with == With::Fzf {
+            client.press(&["Escape"]);
+        }
+        client.wait_until_gone("└");
+        client.choose(with, "three");
+        if with == With::Menu {
+            assert!(!client.screen().contains("reopen window"), "{}", client.screen());
+        } else {
+            client.press(&["M-w"]);
+            client.wait_to_see("no window of");
+            client.press(&["M-h"]);
+            client.wait_to_see("ok: three");
+        }
+        client.press(&["Escape"]);
+        assert_undisturbed(&server);
+    }
+}
+
+#[test]
+fn before_a_kill_it_is_said_how_much_ends() {
+    for with in pickers() {
+        let server = started(with, "");
+        for n in 0..12 {
+            server.tmux(&["new-window", "-d", "-t", "=two:", "-n", &format!("w{n}")]);
+        }
+        server.tmux(&["split-window", "-t", "=two:3", "sleep", "1000"]);
+        server.tmux(&["new-session", "-d", "-t", "=three:", "-s", "view"]);
+        server.wait_until_quiet();
+        let client = Client::attach_sized(&server, "one", SIZES[0]);
+        client.choose(with, "two");
+        client.press(&[if with == With::Fzf { "C-x" } else { "x" }]);
+        client.wait_to_see("Kill two?");
+        client.wait_to_see("13 windows, 14 panes; it can be reopened");
+        client.wait_to_see("window 3, pane 1: sleep");
+        client.wait_to_see("13 shells");
+        client.press(&["n"]);
+        client.wait_until_gone("Kill two?");
+        if with == With::Fzf {
+            client.press(&["Escape"]);
+        }
+        client.wait_until_gone("└");
+        client.choose(with, "view");
+        client.press(&[if with == With::Fzf { "C-x" } else { "x" }]);
+        client.wait_to_see("1 window, 1 pane, which stay in its group");
+        client.press(&["n"]);
+        client.wait_until_gone("Kill ");
+        client.press(&["Escape"]);
+        assert_undisturbed(&server);
+    }
+}
+
+#[test]
+fn the_help_and_the_preview_fit_a_small_terminal() {
+    if !pickers().contains(&With::Fzf) {
+        return;
+    }
+    let server = with_much_to_read(With::Fzf);
+    let client = Client::attach_sized(&server, "one", SIZES[0]);
+    client.open(With::Fzf);
+    client.press(&["?"]);
+    client.wait_to_see("│ctrl-x   kill it (asks first), or forget it if not live");
+    client.press(&["Space"]);
+    client.wait_to_see("│lost     ended with its server, as in a crash or reboot");
+    client.press(&["Space"]);
+    client.wait_to_see("session>");
+    client.wait_to_see("* one");
+    assert!(
+        !client.screen().contains('╭'),
+        "no preview takes the list's place: {}",
+        client.screen()
+    );
+    client.press(&["worker"]);
+    client.wait_until_gone("* one");
+    client.press(&["C-v"]);
+    client.wait_to_see("lost: it ended");
+    client.wait_to_see("…/deep/er/api");
+    client.press(&["C-v"]);
+    client.wait_until_gone("╭");
+    client.press(&["Escape"]);
+    assert_undisturbed(&server);
+}
+
+/// In a pane, and nowhere else.
+#[test]
+fn list_marks_the_session_that_it_is_typed_in() {
+    let server = started(With::Menu, "");
+    let typed = format!("{ROSTER} list; sleep 1000");
+    server.tmux(&["respawn-pane", "-k", "-t", "=two:", &typed]);
+    let rows = || {
+        let screen = server.screen("=two:");
+        let lines: Vec<String> =
+            screen.lines().map(|line| line.chars().take(8).collect()).collect();
+        (lines.get(3).is_some_and(|line| line.contains("two"))).then_some(lines)
+    };
+    let rows = wait_for(rows, || server.screen("=two:"));
+    assert_eq!(rows[..4], ["  NAME  ", "  one   ", "  three ", "* two   "]);
+    assert!(server.roster(&["list"]).contains("\ntwo "), "nobody is anywhere here");
+}
+
+#[test]
+fn list_keeps_names_apart_and_the_ends_of_directories_on_a_narrow_terminal() {
+    let server = with_much_to_read(With::Menu);
+    let client = Client::attach_sized(&server, "one", SIZES[0]);
+    let typed = format!("{ROSTER} list; sleep 1000");
+    server.tmux(&["respawn-pane", "-k", "-t", "=one:", &typed]);
+    client.wait_to_see("* one");
+    client.wait_to_see("  two");
+    let screen = client.screen();
+    let rows: Vec<&str> = screen.lines().filter(|line| line.contains("/api ")).collect();
+    let names: Vec<&str> = rows.iter().map(|row| row.split_whitespace().next().unwrap()).collect();
+    assert_eq!(names.len(), 3, "{screen}");
+    assert!(names[0] != names[1] && names[1] != names[2], "{screen}");
+    assert!(names.iter().all(|name| name.contains('…')), "{screen}");
 }
 
 #[test]
@@ -850,7 +1114,7 @@ fn two_hundred_sessions_on_screens_of_two_sizes() {
                     client.wait_to_see(&format!("more ({page} of"));
                     let screen = client.whole_menu();
                     if let Some(line) = screen.lines().find(|line| line.contains("n123 ")) {
-                        let first = screen.lines().position(|l| l.contains("safe")).unwrap();
+                        let first = screen.lines().position(|l| l.contains(" live ")).unwrap();
                         let at = screen.lines().position(|l| l == line).unwrap();
                         let keys = sessions_shown(&screen, first) - (at - first);
                         // From the bottom, where "more" is, and a menu begins above its first.

@@ -126,8 +126,8 @@ fn show_and_the_preview_list_windows_live_lost_and_closed() {
     let count = |args: &[&str], name: &str| {
         let table = server.roster(args);
         let row = table.lines().find(|line| line.starts_with(name)).unwrap();
-        assert_eq!(table.split_whitespace().nth(3), Some("WINDOWS"), "{table}");
-        row.split_whitespace().nth(3).unwrap().to_owned()
+        assert_eq!(table.split_whitespace().nth(2), Some("WINDOWS"), "{table}");
+        row.split_whitespace().nth(2).unwrap().to_owned()
     };
     assert_eq!(count(&["list"], "work"), "3");
     let uuid = server.uuid("work");
@@ -138,7 +138,9 @@ fn show_and_the_preview_list_windows_live_lost_and_closed() {
     is_shown(&shown(&server, "work"), "0:editor- ");
     assert_eq!(count(&["list"], "work"), "3");
     let lost = preview();
-    is_shown(&lost[lost.find("windows").unwrap()..], "0:editor- ");
+    let listed = &lost[lost.find("windows").unwrap()..lost.find("mode").unwrap()];
+    is_shown(listed, "0:editor- ");
+    assert!(lost.contains("3 windows, as listed"), "{lost}");
     server.tmux(&["new-session", "-d", "-s", "new"]);
     server.wait_for_names(&["new", "other", "work"]);
     server.wait_until_idle();

@@ -1,20 +1,24 @@
 //! fzf: finding it, asking it for a session, and reading what was picked.
 
+use std::cell::LazyCell;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use rustix::termios::tcgetwinsize;
 use tmux_roster::config::{Place, is_program};
 use tmux_roster::model::session::is_uuid;
 use tmux_roster::tmux::text::quote_sh;
 use unicode_width::UnicodeWidthStr;
 
 use crate::commands::context::{Context, Failure};
-use crate::commands::inspect::View;
+use crate::commands::inspect::{State, View};
+use crate::commands::output::{tilde, visible};
 use crate::commands::ui::key::Seat;
-use crate::commands::ui::pick::lines;
+use crate::commands::ui::keys::{KEYS, PREVIEW};
+use crate::commands::ui::rows::{Listed, listed};
+use crate::commands::ui::terminal;
+use crate::commands::windows::Recorded;
 
 /// fzf on PATH, or where its own installer and others put it, which a server's PATH may lack.
 pub fn fzf() -> Option<PathBuf> {
@@ -27,21 +31,6 @@ pub fn fzf() -> Option<PathBuf> {
         .map(|folder| folder.join("fzf"))
         .find(|program| program.is_absolute() && is_program(program))
 }
-
-pub const HELP: &str = "\
-Enter    switch to it; a lost or closed session is brought back first
-ctrl-s   create a session named as typed, in your pane's directory
-ctrl-r   rename
-ctrl-x   kill a live session (asks first), forget a lost or closed one
-ctrl-o   restore a lost session or reopen a closed one, and stay here
-ctrl-t   next mode
-? or F1  this help
-Escape   close the picker
-
-*        the current session
-lost     ended with its server (kill-server, crash, reboot)
-closed   ended while its server kept running
-";
 
 /// What fzf gave back.
 #[derive(Debug, Default, PartialEq)]
@@ -71,8 +60,7 @@ pub fn ask_fzf(
     note: &str,
 ) -> Result<Option<Picked>, Failure> {
     let program = fzf().ok_or("fzf is gone")?;
-    let size = tcgetwinsize(std::io::stdout()).ok();
-    let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col, size.ws_row));
+    let (columns, rows) = terminal::size();
     let mut preview = quote_sh(std::env::current_exe()?.as_os_str().as_bytes());
     preview.extend_from_slice(b" -S ");
     preview.extend(quote_sh(place.tmux.socket.as_os_str().as_bytes()));
@@ -85,12 +73,18 @@ pub fn ask_fzf(
     // The list and what stands over it share their columns with a preview beside them; two stay
     // empty at their left.
     let beside = preview_window == "right:50%";
-    let room = usize::from(if beside { columns / 2 } else { columns }).saturating_sub(4);
-    let header = if note.is_empty() { keys(room).to_owned() } else { wrapped(note, room) };
-    let lines = lines(context, place, view, seat.map(|seat| seat.session));
+    let room = if beside { columns / 2 } else { columns }.saturating_sub(4);
+    let header = match note {
+        "" => keys(room, view.lost()),
+        note => wrapped(note, room, (rows / 4).max(2)),
+    };
+    let recorded = Recorded::read_silently(place);
+    let listed = listed(context, &recorded, view, seat.map(|seat| seat.session), room);
+    let lines = lines(context, &listed);
     let mut query = before.query;
     let mut at = None;
-    if let Some(uuid) = before.uuid.filter(|_| has_pos(&program)) {
+    let version = LazyCell::new(|| version(&program));
+    if let Some(uuid) = before.uuid.filter(|_| *version >= POS) {
         let position = |shown: &str| {
             let is_it = |line: &str| line.split('\t').next() == Some(&uuid);
             shown.lines().position(is_it)
@@ -109,16 +103,22 @@ pub fn ask_fzf(
     let mut fzf = filtering(&program);
     fzf.args(["--layout=reverse", "--no-multi"])
         .args(["--print-query", "--info=inline", "--prompt=session> "])
-        .arg("--expect=ctrl-s,ctrl-r,ctrl-x,ctrl-o,ctrl-t,?,f1")
+        .arg(format!("--expect={},f1", expected().join(",")))
+        .arg(format!("--bind={PREVIEW}:toggle-preview"))
         .arg(format!("--query={query}"))
         .arg(format!("--header={header}"))
+        // What is to be found and not to be seen stands far to the right.
+        .args(["--header-lines=1", "--no-hscroll"])
         .args(["--preview-window", preview_window, "--preview"])
         .arg(std::ffi::OsStr::from_bytes(&preview));
+    if lines.contains(&far()) && *version >= ELLIPSIS {
+        fzf.arg("--ellipsis=");
+    }
     if let Some(at) = at {
         fzf.arg(format!("--bind=load:pos({})", at + 1));
     }
     fzf.args(colours());
-    let output = feed(fzf, &lines)?;
+    let output = feed(fzf, &format!("\t{}\n{lines}", listed.heading))?;
     match output.status.code() {
         Some(0 | 1) => Ok(Some(read_picked(&String::from_utf8_lossy(&output.stdout)))),
         Some(130) => Ok(None),
@@ -160,25 +160,78 @@ fn feed(mut fzf: Command, lines: &str) -> Result<Output, Failure> {
     })
 }
 
-/// What the picker's keys do, in as many columns.
-fn keys(room: usize) -> &'static str {
-    let all = [
-        "enter go, ^s new, ^r rename, ^x kill, ^o reopen, ^t mode, ? help",
-        "enter go, ^s new, ^r rename, ^x kill, ? help",
-        "enter go, ^s new, ^x kill, ? help",
-        "enter go, ? help",
-    ];
-    all.into_iter().find(|keys| keys.len() <= room).unwrap_or("? help")
+/// The keys that fzf leaves to us.
+fn expected() -> Vec<&'static str> {
+    let ours = |key: &&str| key.starts_with(['c', 'a', '?']) && *key != PREVIEW;
+    KEYS.iter().map(|key| key.fzf).filter(ours).collect()
 }
 
-/// Text in lines of so many columns, as far as its words allow.
-fn wrapped(text: &str, room: usize) -> String {
+/// What fzf shows, each line behind the UUID that it hides. What of a name or a directory does not
+/// fit is where it can be found and not be seen.
+fn lines(context: &Context, listed: &Listed) -> String {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let mut text = String::new();
+    for (row, line) in &listed.rows {
+        let style = match row.state {
+            _ if plain => "",
+            State::Live if line.starts_with('*') => "1",
+            State::Live => "",
+            State::Lost | State::Unreachable => "2;33",
+            State::Closed => "2",
+        };
+        let session = &row.session;
+        let whole = [visible(&session.name), visible(&tilde(context, &session.workdir))];
+        let uuid = &session.uuid;
+        match style {
+            "" => text.push_str(&format!("{uuid}\t{line}")),
+            style => text.push_str(&format!("{uuid}\t\x1b[{style}m{line}\x1b[0m")),
+        }
+        if !whole.iter().all(|whole| line.contains(whole.as_str())) {
+            text.push_str(&format!("{}{}", far(), whole.join(" ")));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What leads beyond the right edge of any terminal.
+fn far() -> String {
+    " ".repeat(1_000)
+}
+
+/// What the picker's main keys do, as many as go into so many columns.
+fn keys(room: usize, lost: usize) -> String {
+    let restore = format!("alt-a restore all ({lost})");
+    let restore = if lost > 0 { restore.as_str() } else { "" };
+    let all =
+        ["enter go", restore, "^s new", "^r rename", "^x kill", "^o reopen", "^t mode", "? help"];
+    let mut shown = Vec::new();
+    // The most needed first.
+    for at in [7, 0, 1, 4, 2, 3, 5, 6] {
+        let mut more: Vec<usize> = shown.clone();
+        more.push(at);
+        more.sort_unstable();
+        let width: usize = more.iter().map(|at| all[*at].len() + 2).sum();
+        if width <= room + 2 && !all[at].is_empty() {
+            shown = more;
+        }
+    }
+    shown.into_iter().map(|at| all[at]).collect::<Vec<_>>().join(", ")
+}
+
+/// Text in at most so many lines of so many columns, as far as its words allow.
+fn wrapped(text: &str, room: usize, rows: usize) -> String {
     let mut lines = String::new();
-    let mut left = room;
+    let (mut left, mut row) = (room, 1);
     for word in text.split(' ') {
         let needed = word.width() + 1;
         if needed > left && !lines.is_empty() {
+            if row == rows {
+                lines.push('…');
+                break;
+            }
             lines.push('\n');
+            row += 1;
             left = room;
         } else if !lines.is_empty() {
             lines.push(' ');
@@ -189,13 +242,18 @@ fn wrapped(text: &str, room: usize) -> String {
     lines
 }
 
-/// Whether this fzf can put its cursor somewhere: from 0.36 on.
-fn has_pos(program: &Path) -> bool {
+/// The fzf that can leave out the mark of a line that is cut.
+const ELLIPSIS: (u32, u32) = (0, 30);
+
+/// The fzf that can put its cursor somewhere.
+const POS: (u32, u32) = (0, 36);
+
+fn version(program: &Path) -> (u32, u32) {
     let printed = Command::new(program).arg("--version").stdin(Stdio::null()).output();
     let printed = printed.map(|output| output.stdout).unwrap_or_default();
     let text = String::from_utf8_lossy(&printed).into_owned();
     let mut parts = text.trim().split(['.', ' ']).map(|part| part.parse::<u32>().unwrap_or(0));
-    (parts.next(), parts.next()) >= (Some(0), Some(36))
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
 
 /// The colours that the user chose for fzf.
@@ -230,9 +288,19 @@ mod tests {
 
     #[test]
     fn a_note_is_wrapped_between_words() {
-        assert_eq!(wrapped("one two three", 80), "one two three");
-        assert_eq!(wrapped("one two three", 8), "one two\nthree");
-        assert_eq!(wrapped("a-very-long-word two", 8), "a-very-long-word\ntwo");
-        assert_eq!(wrapped("", 8), "");
+        assert_eq!(wrapped("one two three", 80, 2), "one two three");
+        assert_eq!(wrapped("one two three", 8, 2), "one two\nthree");
+        assert_eq!(wrapped("a-very-long-word two", 8, 2), "a-very-long-word\ntwo");
+        assert_eq!(wrapped("", 8, 2), "");
+        assert_eq!(wrapped("one two three four", 8, 2), "one two\nthree…");
+    }
+
+    #[test]
+    fn the_keys_that_fit_are_shown_and_what_is_lost_first() {
+        let all = "enter go, ^s new, ^r rename, ^x kill, ^o reopen, ^t mode, ? help";
+        assert_eq!(keys(80, 0), all);
+        assert_eq!(keys(36, 0), "enter go, ^s new, ^x kill, ? help");
+        assert_eq!(keys(54, 12), "enter go, alt-a restore all (12), ^x kill, ? help");
+        assert_eq!(keys(3, 0), "");
     }
 }

@@ -93,6 +93,9 @@ impl Seat {
                 parts[0] = format!("{status}: {}", name.trim_start());
             }
         }
+        if *verb == "restore" {
+            parts[0] = few_names(&parts[0]);
+        }
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let name = rest.last().map_or("", |word| *word);
         let text = match (*verb, well) {
@@ -166,6 +169,15 @@ fn closed_name(place: &Place, target: &str) -> Option<String> {
 pub struct Said {
     pub well: bool,
     pub text: String,
+}
+
+/// What `restore` says of many sessions, as short as a message line needs it.
+pub fn few_names(said: &str) -> String {
+    let names = said.strip_prefix("restored ").map(|names| names.split(", ").count());
+    match names.filter(|names| *names > 3) {
+        Some(names) => format!("restored {names} sessions"),
+        None => said.to_owned(),
+    }
 }
 
 /// This program, for the same server.

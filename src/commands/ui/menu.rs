@@ -8,18 +8,20 @@ use std::os::unix::process::CommandExt;
 use std::time::Instant;
 
 use tmux_roster::config::Place;
+use tmux_roster::model::memory::Memory;
 use tmux_roster::tmux::text::argument;
 use tmux_roster::tmux::{ANSWER_LIMIT, Version};
 use tmux_roster::transaction::Trigger;
-use tmux_roster::{StoreError, persist, sync};
+use tmux_roster::{StoreError, panes, persist, sync};
 use unicode_width::UnicodeWidthStr;
 
 use crate::cli;
 use crate::commands::context::{Context, Failure, Outcome};
 use crate::commands::inspect::{Row, State, View, view};
-use crate::commands::output::{cut, visible};
+use crate::commands::output::{count, cut, visible};
 use crate::commands::target::by_uuid;
 use crate::commands::ui::key::Seat;
+use crate::commands::windows::{Recorded, closed_label};
 
 /// A line of a menu.
 pub struct Item {
@@ -156,13 +158,32 @@ fn menu_or_fail(context: &Context, place: &Place, args: &cli::Menu) -> Outcome {
     let seat = seat(context, place, args.from.as_deref())?;
     let view = view_mended(place)?;
     let is_here = |row: &&Row| row.live.as_ref().is_some_and(|live| live.id == seat.session);
-    let lost = view.rows.iter().filter(|row| row.state == State::Lost).count();
-    let menu = of_current(view.rows.iter().find(is_here), lost);
+    let current = view.rows.iter().find(is_here);
+    let closed = current.and_then(|row| last_closed(place, row));
+    let menu = of_current(current, closed.as_deref(), view.lost());
     Err(menu.show(place, &seat, view.version, args.page))
 }
 
+/// The last closed window of a session that lives.
+pub fn last_closed(place: &Place, row: &Row) -> Option<String> {
+    row.live.as_ref()?;
+    let closed = Recorded::read_silently(place).closed_of(&row.session.uuid);
+    closed.first().map(closed_label)
+}
+
+/// What restores all lost sessions, if there are any.
+pub fn restore_all(lost: usize) -> Option<Item> {
+    let text = format!("restore all lost ({lost})");
+    (lost > 0).then(|| Item::new("a", text, "key restore --all".into()))
+}
+
+fn reopen_window(row: &Row, closed: &str) -> Item {
+    let words = format!("key reopen --window {}", by_uuid(&row.session));
+    Item::new("w", format!("reopen window {closed}"), words)
+}
+
 /// What can be done with the current session, if it is recorded, and where so many are lost.
-fn of_current(current: Option<&Row>, lost: usize) -> Menu {
+fn of_current(current: Option<&Row>, closed: Option<&str>, lost: usize) -> Menu {
     let mut items = Vec::new();
     let mut title = "tmux-roster".to_owned();
     if let Some(row) = current {
@@ -172,22 +193,20 @@ fn of_current(current: Option<&Row>, lost: usize) -> Menu {
         items.push(Item::new("t", mode, format!("key mode --next {target}")));
         items.push(Item::new("h", "check its health", format!("key health {target}")));
         items.push(Item::new("r", "rename...", format!("pick --rename {target}")));
+        items.extend(closed.map(|closed| reopen_window(row, closed)));
         items.push(Item::new("x", "kill...", format!("pick --confirm {target}")));
     }
     items.push(Item::new("s", "new session here", "key new".into()));
     items.push(Item::new("l", "previous session", "key last".into()));
-    items.push(Item::new("o", "reopen the last closed one", "key reopen".into()));
-    if lost > 0 {
-        let restore = format!("restore all lost ({lost})");
-        items.push(Item::new("a", restore, "key restore --all".into()));
-    }
+    items.push(Item::new("o", "reopen the last closed session or window", "key reopen".into()));
+    items.extend(restore_all(lost));
     items.push(Item::new("b", "list of backups", "key --show backups".into()));
     items.push(Item::new("d", "doctor", "key --show doctor".into()));
     Menu { title, items, more: "menu".into() }
 }
 
-/// What can be done with a session that was chosen in a menu.
-pub fn actions(row: &Row) -> Menu {
+/// What can be done with a session that was chosen in a menu, and the last window closed in it.
+pub fn actions(row: &Row, closed: Option<&str>) -> Menu {
     let Row { session, state, .. } = row;
     let target = by_uuid(session);
     let mut items = Vec::new();
@@ -200,7 +219,8 @@ pub fn actions(row: &Row) -> Menu {
             item("r", "rename...", "pick --rename");
             item("t", &format!("next mode ({})", session.mode), "key mode --next");
             item("h", "check its health", "key health");
-            item("x", "kill...", "pick --confirm");
+            items.extend(closed.map(|closed| reopen_window(row, closed)));
+            items.push(Item::new("x", "kill...", format!("pick --confirm {target}")));
         }
         State::Lost => {
             item("g", "restore and go there", "key go");
@@ -223,17 +243,11 @@ pub fn actions(row: &Row) -> Menu {
 }
 
 /// Asks before something that cannot be undone as it was.
-pub fn confirmation(place: &Place, row: &Row, height: usize) -> Menu {
+pub fn confirmation(place: &Place, view: &View, row: &Row, height: usize) -> Menu {
     let target = by_uuid(&row.session);
     let (question, words) = question(row);
-    let mut notes = what_runs(place, row);
     // The answers must be on the first page.
-    let room = height.saturating_sub(5).max(1);
-    if notes.len() > room {
-        let left = notes.len() - room + 1;
-        notes.truncate(room - 1);
-        notes.push(format!("and {left} more"));
-    }
+    let notes = what_ends(place, view, row, height.saturating_sub(5).max(1));
     let mut items: Vec<Item> = notes.into_iter().map(Item::note).collect();
     // tmux has its cursor on the first one.
     items.push(Item::new("n", "no", String::new()));
@@ -252,8 +266,9 @@ pub fn question(row: &Row) -> (String, &'static str) {
     }
 }
 
-/// What ends with a session: the programs in its panes, and who looks at it.
-pub fn what_runs(place: &Place, row: &Row) -> Vec<String> {
+/// What ends with a session, in at most so many lines: how much it is and whether it can come back,
+/// then its programs, who looks at it, and its shells.
+pub fn what_ends(place: &Place, view: &View, row: &Row, room: usize) -> Vec<String> {
     let Some(live) = &row.live else { return Vec::new() };
     let deadline = Instant::now() + ANSWER_LIMIT;
     let id = live.id.to_string();
@@ -262,20 +277,37 @@ pub fn what_runs(place: &Place, row: &Row) -> Vec<String> {
         let text = String::from_utf8_lossy(&printed).into_owned();
         text.lines().map(visible).collect::<Vec<_>>()
     };
-    let pane = "window #{window_index}, pane #{pane_index}: #{pane_current_command}";
-    let mut lines = ask(&["list-panes", "-s", "-t", &id, "-F", pane]);
+    let is_clone = |memory: &Memory| memory.sessions.get(&live.id).is_some_and(|k| k.clone);
+    let is_clone = persist::peek(place).is_ok_and(|remembered| is_clone(&remembered.memory));
+    let others = view.rows.iter().filter_map(|row| row.live.as_ref());
+    let mut others = others.filter(|other| !other.group.is_empty() && other.id != live.id);
+    let stays = others.any(|other| other.group == live.group);
+    let format = "#{pane_current_command} window #{window_index}, pane #{pane_index}";
+    let panes = ask(&["list-panes", "-s", "-t", &id, "-F", format]);
+    let (shells, programs): (Vec<_>, Vec<_>) = panes
+        .iter()
+        .filter_map(|pane| pane.rsplit_once(" window "))
+        .partition(|(program, _)| panes::is_shell(&[program.as_bytes()]));
+    let size =
+        format!("{}, {}", count(live.windows as usize, "window"), count(panes.len(), "pane"));
+    let mut lines = vec![match (stays, is_clone) {
+        (true, _) => format!("{size}, which stay in its group"),
+        (false, true) => size,
+        (false, false) => format!("{size}; it can be reopened"),
+    }];
+    if !stays {
+        lines.extend(programs.iter().map(|(program, pane)| format!("window {pane}: {program}")));
+    }
     lines.extend(ask(&["list-clients", "-t", &id, "-F", "client #{client_name}"]));
+    if !shells.is_empty() && !stays {
+        lines.push(count(shells.len(), "shell"));
+    }
+    if lines.len() > room {
+        let left = lines.len() - room + 1;
+        lines.truncate(room.saturating_sub(1));
+        lines.push(format!("and {left} more"));
+    }
     lines
-}
-
-/// A session as one line of a menu.
-pub fn row_text(cells: &[String], widths: &[usize]) -> String {
-    let padded = cells.iter().zip(widths).map(|(cell, width)| {
-        let cell = cut(cell, *width);
-        let padding = width - cell.width();
-        cell + &" ".repeat(padding)
-    });
-    padded.collect::<Vec<_>>().join("  ")
 }
 
 #[cfg(test)]
@@ -283,7 +315,7 @@ mod tests {
     use tmux_roster::Session;
 
     use super::*;
-    use crate::commands::ui::fzf::HELP;
+    use crate::commands::ui::keys::{KEYS, help};
 
     #[test]
     fn menus_and_the_help_of_the_picker_are_as_reviewed() {
@@ -292,9 +324,17 @@ mod tests {
             let session = Session::with("work", "/w", "safe", uuid, tmux_roster::Timestamp::ZERO);
             Row::new(session, state, None)
         };
-        let mut menus = vec![of_current(Some(&row(State::Live)), 2), of_current(None, 0)];
+        let closed = Some("3:logs");
+        let mut menus = vec![
+            of_current(Some(&row(State::Live)), closed, 2),
+            of_current(None, None, 0),
+            actions(&row(State::Live), closed),
+        ];
         let states = [State::Live, State::Lost, State::Unreachable, State::Closed];
-        menus.extend(states.map(|state| actions(&row(state))));
+        menus.extend(states.map(|state| actions(&row(state), None)));
+        for item in menus[2..].iter().flat_map(|menu| &menu.items) {
+            assert!(KEYS.iter().any(|key| key.menu == item.key), "{}", item.text);
+        }
         let mut text = String::new();
         for menu in menus {
             text.push_str(&format!("{}\n", menu.title));
@@ -305,7 +345,7 @@ mod tests {
         for state in [State::Live, State::Closed] {
             text.push_str(&format!("{}\n", question(&row(state)).0));
         }
-        text.push_str(&format!("\n{HELP}"));
+        text.push_str(&format!("\n{}", help()));
         let mut settings = insta::Settings::clone_current();
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);

@@ -2,6 +2,9 @@
 
 pub mod fzf;
 pub mod key;
+pub mod keys;
 pub mod menu;
 pub mod pick;
+pub mod preview;
+pub mod rows;
 pub mod terminal;

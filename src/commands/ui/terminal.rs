@@ -39,6 +39,12 @@ impl Drop for Raw {
     }
 }
 
+/// Its columns and rows.
+pub fn size() -> (usize, usize) {
+    let size = tcgetwinsize(io::stdout()).map_or((80, 24), |size| (size.ws_col, size.ws_row));
+    (size.0.into(), size.1.into())
+}
+
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Asks, and tells whether `y` was pressed: every other key is a no.
@@ -80,21 +86,20 @@ pub fn ask(question: &str, begin: &str) -> io::Result<Option<String>> {
 }
 
 /// How many rows a line takes on a terminal of so many columns.
-fn height(line: &str, columns: u16) -> usize {
+fn height(line: &str, columns: usize) -> usize {
     let mut width = 0_usize;
     let mut rest = line;
     while let Some((before, colour)) = rest.split_once('\x1b') {
         width += before.width();
         rest = colour.split_once('m').map_or("", |(_, after)| after);
     }
-    (width + rest.width()).div_ceil(usize::from(columns.max(1))).max(1)
+    (width + rest.width()).div_ceil(columns.max(1)).max(1)
 }
 
 /// Shows a text, a screen at a time, until a key is pressed.
 pub fn show(text: &str) -> io::Result<()> {
-    let (columns, rows) =
-        tcgetwinsize(io::stdout()).map_or((80, 24), |size| (size.ws_col, size.ws_row));
-    let rows = usize::from(rows).saturating_sub(2).max(1);
+    let (columns, rows) = size();
+    let rows = rows.saturating_sub(2).max(1);
     let mut lines = text.lines().peekable();
     let mut out = io::stdout().lock();
     while lines.peek().is_some() {
