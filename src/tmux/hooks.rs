@@ -168,7 +168,9 @@ impl Hook {
     /// hides it, and not a session's.
     pub fn is_of_windows(self, version: Version) -> bool {
         let of_windows = ["window-renamed", "window-layout-changed", "window-pane-changed"];
+        let of_links = ["window-linked", "window-unlinked"];
         version.has_hooks_of_windows() && of_windows.contains(&self.name)
+            || version.has_links_among_windows() && of_links.contains(&self.name)
     }
 
     /// The command that puts our line into a window's own hook, which hides all that is global.

@@ -86,6 +86,12 @@ impl Version {
         self.at_least(3, 2)
     }
 
+    /// Whether window-linked and window-unlinked are hooks of windows: then the end of a session's last
+    /// window is not told, since nothing has that window any more.
+    pub fn has_links_among_windows(self) -> bool {
+        (self.major, self.minor) == (3, 2)
+    }
+
     /// Whether `new-session` takes variables for the first pane (`-e`).
     pub fn sets_environment_of_session(self) -> bool {
         self.at_least(3, 2)
