@@ -108,6 +108,7 @@ pub enum InternalVerb {
     Look(Look),
     RunScripts(RunScripts),
     Key(Key),
+    Notice(Notice),
 }
 
 #[derive(ArgsInfo, FromArgs)]
@@ -690,6 +691,11 @@ pub struct Look {
 #[derive(FromArgs)]
 #[argh(subcommand, name = "run-scripts", help_triggers("-h", "--help"))]
 pub struct RunScripts {}
+
+/// tell the first client of a new server how many sessions were lost with the last one
+#[derive(FromArgs)]
+#[argh(subcommand, name = "notice", help_triggers("-h", "--help"))]
+pub struct Notice {}
 
 /// pick a session and switch to it, with fzf or else a tmux menu
 #[derive(ArgsInfo, FromArgs)]

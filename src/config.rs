@@ -80,6 +80,11 @@ impl Place {
         Ok(())
     }
 
+    /// What is there once the user was told of `@roster-restore`.
+    pub fn hint(&self) -> PathBuf {
+        self.dir.join("hint")
+    }
+
     /// The log.
     pub fn log(&self) -> PathBuf {
         self.dir.join("roster.log")

@@ -174,7 +174,10 @@ pub fn first_missing(path: &Path) -> Option<PathBuf> {
 }
 
 /// Makes a file that was not there before, 0600 less nothing, whatever the umask.
-pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+///
+/// # Errors
+/// It is there, or cannot be made.
+pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     if file.metadata()?.permissions().mode() & 0o7777 != mode {
         file.set_permissions(fs::Permissions::from_mode(mode))?;

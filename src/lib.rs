@@ -102,7 +102,8 @@ group that is not its first) is recorded while it lives, and leaves nothing.
 7. **Nothing is lost.** A record that moves is written to its new file first; what then stands in
    both is in the registry. A mass deletion makes a backup first.
 8. **Nobody is disturbed.** A hook's job prints nothing, and ends with 0 and within
-   [`HOOK_LIMIT`](transaction::HOOK_LIMIT). tmux waits for it at most at its exit before 3.2, and
+   [`HOOK_LIMIT`](transaction::HOOK_LIMIT). All that a hook shows is one message to the first client
+   of a server that comes after a loss (`src/commands/notice.rs`). tmux waits for it at most at its exit before 3.2, and
    there it gives up at once. No answer of tmux is waited for without a limit.
 9. **One registry for each server on each host.** The folder is settled when the plugin is loaded,
    and passed to jobs as an argument: their environment is that of some session.

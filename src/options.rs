@@ -7,6 +7,8 @@ pub enum Reader {
     Sync,
     /// Loading the plugin, which binds the key.
     Load,
+    /// The notice of what was lost.
+    Notice,
     /// A look at windows.
     Windows,
     /// Making a session, for its mode: the option's name ends with that.
@@ -27,7 +29,7 @@ pub struct UserOption {
 }
 
 /// All of them.
-pub const TABLE: [UserOption; 25] = [
+pub const TABLE: [UserOption; 26] = [
     row("@roster-binary", "", Reader::Scripts),
     row("@roster-install", "download", Reader::Scripts),
     row("@roster-release-url", "", Reader::Scripts),
@@ -37,6 +39,7 @@ pub const TABLE: [UserOption; 25] = [
     row("@roster-again-", "", Reader::Restore),
     row("@roster-ignore", "", Reader::Sync),
     row("@roster-restore", "off", Reader::Sync),
+    row("@roster-notice", "on", Reader::Notice),
     row("@roster-windows", "on", Reader::Windows),
     row("@roster-closed-windows", "on", Reader::Windows),
     row("@roster-programs", "vi vim nvim emacs nano less more man tail top htop", Reader::Windows),

@@ -19,6 +19,8 @@ use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
 use super::begin::{begin, need_names, with_any_server, with_server};
 use super::client::{Destination, destination, go_to};
 use super::context::{Context, Failure, Outcome, store_of};
+use super::load::keys::picker_key;
+use super::notice::way_back;
 use super::output::{count, print, to_paste, visible, warn};
 use super::target::{
     Found, Target, by_uuid, find, left_alone, lives_left_alone, named_left_alone, not_found,
@@ -323,10 +325,12 @@ fn closed_session(
             .filter(|entry| left_alone(transaction, &entry.session.uuid).is_none())
             .min_by_key(|entry| entry.is_passing())
             .ok_or(match closed.first() {
-                None => nothing,
+                None => lost_instead(transaction, args.client.is_some())
+                    .unwrap_or_else(|| nothing.to_owned()),
                 Some(_) => {
                     "the only closed sessions are live but not tracked: run roster closed to list \
                      them"
+                        .to_owned()
                 }
             })?,
         Some(name) => {
@@ -350,6 +354,21 @@ fn closed_session(
         transaction.copy_windows(&[(before, new)])?;
     }
     Ok(session)
+}
+
+/// What to say where nothing was closed, but something was lost; for a key, by which key that comes
+/// back.
+fn lost_instead(transaction: &Transaction<'_>, by_key: bool) -> Option<String> {
+    let mut lost = transaction.remembered.lost();
+    lost.retain(|session| !transaction.is_ignored(&session.name));
+    let were = match lost.len() {
+        0 => return None,
+        1 => "was",
+        _ => "were",
+    };
+    let (tmux, deadline) = (&transaction.place().tmux, transaction.deadline());
+    let way = way_back(by_key.then(|| picker_key(tmux, deadline)).flatten());
+    Some(format!("nothing was closed; {} {were} lost: {way}", count(lost.len(), "session")))
 }
 
 /// The closed window that is meant, if it is one: where neither a window nor a session was asked for,

@@ -24,6 +24,7 @@ mod import;
 mod in_pane;
 mod inspect;
 mod load;
+mod notice;
 mod open;
 mod output;
 mod start_in;
@@ -149,6 +150,7 @@ fn dispatch_internal(context: &Context, verb: InternalVerb) -> Outcome {
         InternalVerb::Load(args) => load::load(context, &args),
         InternalVerb::Look(args) => Ok(sync::look(context, args)),
         InternalVerb::Key(args) => key::key(context, &args),
+        InternalVerb::Notice(_) => notice::notice(context),
         InternalVerb::RunScripts(_) => Ok(event_scripts::supervise()),
     }
 }

@@ -30,7 +30,7 @@ use crate::model::time::Timestamp;
 use crate::persist::{load, write_in_order, write_json};
 use crate::store::{Locked, Store, StoreError, Times};
 use crate::tmux::call::{self, NO_TARGET, With, incomplete};
-use crate::tmux::hooks::HOOKS;
+use crate::tmux::hooks::{self, HOOKS};
 use crate::tmux::query::{self, Answer, Mark, Query};
 use crate::tmux::server::{JobServer, job_server, pid_in};
 use crate::tmux::source::{self, Group, PIECE, SourceError};
@@ -362,7 +362,12 @@ impl<'a> Transaction<'a> {
                 log(self.place, complaint);
             }
         }
+        let mut is_noticed = false;
         if self.is_configured() && !self.settings.restore_at_start {
+            let ignore = &self.settings.policy.ignore;
+            // Once for each server.
+            is_noticed =
+                plan.next.memory.restore_due && plan.next.lost_with_last_server(server, ignore) > 0;
             for memory in [&mut plan.next.memory, &mut plan.memory_after] {
                 memory.restore_due = false;
                 memory.to_restore.clear();
@@ -374,6 +379,9 @@ impl<'a> Transaction<'a> {
         let mut lines: Vec<Vec<u8>> = plan.effects.iter().map(source::effect).collect();
         lines.extend(self.missing_hooks());
         lines.extend(self.blank_status());
+        if is_noticed {
+            lines.extend(hooks::give_notice());
+        }
         self.hooks_asked = false;
         if let Some(delay) = plan.look {
             if self.version().delays_jobs() {

@@ -18,6 +18,7 @@ mod killed;
 mod layout;
 mod life;
 mod met;
+mod notice;
 mod pick;
 mod plugin;
 mod rebuild;

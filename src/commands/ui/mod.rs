@@ -3,5 +3,6 @@
 pub mod fzf;
 pub mod key;
 pub mod menu;
+pub mod message;
 pub mod pick;
 pub mod terminal;
