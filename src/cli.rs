@@ -128,6 +128,7 @@ pub enum Verb {
     Restore(Restore),
     Reopen(Reopen),
     Closed(Closed),
+    History(History),
     Import(Import),
     Forget(Forget),
     Clear(Clear),
@@ -216,6 +217,13 @@ pub struct Sync {
     /// the mark is in an option (tmux before 3.2)
     #[argh(switch, hidden_help)]
     pub old_mark: bool,
+    /// whoever reads @roster_run sees by this that @roster-history was off as the plugin was loaded
+    #[argh(switch, hidden_help)]
+    #[allow(
+        dead_code,
+        reason = "what counts is that it stands there: see NO_HISTORY in config.rs"
+    )]
+    pub no_history: bool,
     /// look at windows too, a while later
     #[argh(switch, hidden_help)]
     pub windows: bool,
@@ -389,6 +397,24 @@ pub struct Closed {
     /// only windows
     #[argh(switch)]
     pub windows: bool,
+}
+
+/// show what happened to sessions and windows and when, newest first
+#[derive(ArgsInfo, FromArgs)]
+#[argh(
+    subcommand,
+    name = "history",
+    example = "roster history work",
+    note = "A session is found by any name that it ever had, and by its UUID.",
+    help_triggers("-h", "--help")
+)]
+pub struct History {
+    /// print a JSON array
+    #[argh(switch)]
+    pub json: bool,
+    /// the session (default: all)
+    #[argh(positional)]
+    pub name: Option<String>,
 }
 
 /// forget a lost session (it can still be reopened) or a closed one (for good)

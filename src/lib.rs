@@ -55,6 +55,7 @@ Each imports only those above it (`tests/it/tidy.rs`, `ORDER`); the program impo
 | [`config`] | environment and tmux options in, typed values out |
 | [`log`], [`health`], [`host`], [`directories`], [`panes`] | what else is asked of the system |
 | [`persist`] | the four files together, and what damage does |
+| [`history`] | what happened, and when, for who asks |
 | [`event_scripts`] | the user's scripts |
 | [`transaction`] | the one flow from lock to effects |
 | [`restore`] | making sessions anew |
@@ -170,6 +171,8 @@ pub mod event_scripts;
 pub mod files;
 #[cfg_attr(not(internals), doc(hidden))]
 pub mod health;
+#[cfg_attr(not(internals), doc(hidden))]
+pub mod history;
 #[cfg_attr(not(internals), doc(hidden))]
 pub mod host;
 #[cfg_attr(not(internals), doc(hidden))]

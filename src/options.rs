@@ -5,7 +5,7 @@
 pub enum Reader {
     /// Each sync, in its one question to tmux: `Settings` of `config.rs`.
     Sync,
-    /// Loading the plugin, which binds the key.
+    /// Loading the plugin, which binds the key, and tells the jobs of hooks.
     Load,
     /// The notice of what was lost.
     Notice,
@@ -29,7 +29,7 @@ pub struct UserOption {
 }
 
 /// All of them.
-pub const TABLE: [UserOption; 26] = [
+pub const TABLE: [UserOption; 27] = [
     row("@roster-binary", "", Reader::Scripts),
     row("@roster-install", "download", Reader::Scripts),
     row("@roster-release-url", "", Reader::Scripts),
@@ -47,6 +47,7 @@ pub const TABLE: [UserOption; 26] = [
     row("@roster-lost-days", "30", Reader::Sync),
     row("@roster-closed-limit", "50", Reader::Sync),
     row("@roster-health-interval", "60", Reader::Sync),
+    row("@roster-history", "on", Reader::Load),
     row("@roster-on-created", "", Reader::Sync),
     row("@roster-on-attached", "", Reader::Sync),
     row("@roster-on-renamed", "", Reader::Sync),

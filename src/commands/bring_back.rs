@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use tmux_roster::Store;
 use tmux_roster::config::Place;
 use tmux_roster::config::REGISTRY;
+use tmux_roster::history::{Entry, What};
 use tmux_roster::model::memory::{ClosedSession, Exact, Memory};
 use tmux_roster::model::reconcile;
 use tmux_roster::model::remembered::Remembered;
@@ -115,7 +116,7 @@ fn restore_some(
     tried: &mut HashSet<String>,
 ) -> Result<Restored, Failure> {
     let mut done = restore::restore_all(transaction, bare, tried)?;
-    transaction.run_scripts(&done.events);
+    transaction.tell_events(&done.events);
     let is_last = tried.len() % restore::AT_A_TIME != 0 || done.sessions.is_empty();
     if is_last {
         done.warnings.extend(set_aside(transaction));
@@ -418,6 +419,8 @@ fn reopen_window(
     let made = restore::reopen_window(transaction, id, &record, closed)?;
     let (index, warnings) = made.ok_or("tmux did not create the window")?;
     done.warnings.extend(warnings);
+    let entry = Entry::of_window(What::WindowReopened, &record, &closed.window);
+    transaction.note(&[Entry { window: Some(index), ..entry }]);
     let name = closed.window.name.as_ref().map(|name| String::from_utf8_lossy(&name.0));
     let name = name.map_or_else(String::new, |name| format!(" ({})", visible(&name)));
     let window = format!("window {index}{name} of {}", visible(&record.name));
@@ -503,6 +506,7 @@ pub fn bring_back(
         next.registry.sessions.insert(record.name.clone(), record.clone());
         closed.extend(next.closed.take(&record.uuid));
     }
+    let reopened: HashSet<String> = closed.iter().map(|entry| entry.session.uuid.clone()).collect();
     let memory = next.memory.clone();
     transaction.commit(next, Some(&memory))?;
     let names: Vec<String> = records.iter().map(|record| record.name.clone()).collect();
@@ -542,6 +546,11 @@ pub fn bring_back(
         transaction.look_again()?;
         transaction.bring_into_step()?;
     }
+    let mut entries: Vec<Entry> = done.events.iter().map(Entry::from).collect();
+    for entry in entries.iter_mut().filter(|entry| reopened.contains(&entry.uuid)) {
+        entry.event = What::Reopened;
+    }
+    transaction.note(&entries);
     transaction.run_scripts(&done.events);
     Ok(done)
 }

@@ -20,6 +20,7 @@ mod context;
 mod doctor;
 mod edit;
 mod end;
+mod history;
 mod import;
 mod in_pane;
 mod inspect;
@@ -121,6 +122,7 @@ fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant)
         Verb::Names(_) => inspect::names(context),
         Verb::Path(_) => inspect::path(context),
         Verb::Closed(args) => inspect::closed(context, &args),
+        Verb::History(args) => history::history(context, &args),
         Verb::Backups(args) => backups::backups(context, &args),
         Verb::New(args) => open::new(context, &args, command),
         Verb::Go(args) => open::go(context, &args),

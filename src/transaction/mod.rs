@@ -18,6 +18,7 @@ use crate::config::{LATE_OPTIONS, OPTIONS, Place, Settings};
 use crate::event_scripts::run_scripts;
 use crate::files::{Durability, FileError};
 use crate::health::{self, HEALTH_LIMIT};
+use crate::history::{self, Entry};
 use crate::log::log;
 use crate::model::in_step::is_in_step;
 use crate::model::memory::{ClosedSession, Memory};
@@ -398,7 +399,7 @@ impl<'a> Transaction<'a> {
             self.show(&plan.effects);
         }
         // It happened, whether or not tmux could be told of it.
-        run_scripts(self.place, &self.settings, &plan.events);
+        self.tell_events(&plan.events);
         told?;
         Ok(Report { events: plan.events, changed, effects, ..Report::default() })
     }
@@ -560,9 +561,21 @@ impl<'a> Transaction<'a> {
         Version::parse(&self.answer.version)
     }
 
+    /// Notes what happened, and starts the user's scripts for it.
+    pub fn tell_events(&self, events: &[Event]) {
+        let entries: Vec<Entry> = events.iter().map(Entry::from).collect();
+        self.note(&entries);
+        self.run_scripts(events);
+    }
+
     /// Starts the user's scripts for what a command did.
     pub fn run_scripts(&self, events: &[Event]) {
         run_scripts(self.place, &self.settings, events);
+    }
+
+    /// Notes in the history what happened.
+    pub fn note(&self, entries: &[Entry]) {
+        history::note(self.place, Some(&self.settings), entries);
     }
 
     /// Asks tmux once more, for what lives now.

@@ -11,6 +11,7 @@ mod escaping;
 mod events;
 mod faults;
 mod golden;
+mod history;
 mod hostile;
 mod hosts;
 mod install;

@@ -82,7 +82,7 @@ pub fn blank(line: &str) -> Option<Complaint> {
 /// A value that no sync reads and that cannot work.
 pub fn of_others(name: &str, value: &str, home: Option<&Path>) -> Option<Complaint> {
     let found = match name {
-        "@roster-notice" if !matches!(value, "" | "on" | "off") => {
+        "@roster-notice" | "@roster-history" if !matches!(value, "" | "on" | "off") => {
             format!("{name} is {value:?}, not on or off: using on")
         }
         "@roster-install" if !matches!(value, "" | "download" | "build" | "none") => {

@@ -72,7 +72,12 @@ pub fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
 /// The options that the server is asked for, in the order of the answer.
 fn asked_for() -> impl Iterator<Item = &'static str> {
     let options = LATE_OPTIONS.into_iter().chain(MORE_OPTIONS);
-    options.chain(read_by(Reader::Scripts)).chain(read_by(Reader::Notice))
+    options.chain(others())
+}
+
+/// Those that neither a sync nor the making of a session reads.
+fn others() -> impl Iterator<Item = &'static str> {
+    [Reader::Scripts, Reader::Notice, Reader::Load].into_iter().flat_map(read_by)
 }
 
 fn value(answer: &Answer, name: &str) -> String {
@@ -430,9 +435,8 @@ pub fn check_options(
     let path = path.and_then(|line| Some(line.trim_end().strip_prefix("PATH=")?.to_owned()));
     let mut complaints: Vec<_> = names.iter().filter_map(|name| options::misspelt(name)).collect();
     let home = context.environment.home();
-    let others = read_by(Reader::Scripts).chain(read_by(Reader::Notice));
     complaints
-        .extend(others.filter_map(|name| options::of_others(name, &value(answer, name), home)));
+        .extend(others().filter_map(|name| options::of_others(name, &value(answer, name), home)));
     let is_command = |name: &&&str| options::commands().any(|start| name.starts_with(start));
     for name in names.iter().filter(is_command) {
         match show(&["show-options", "-gqv", name]) {

@@ -173,6 +173,7 @@ mod tests {
         let asked = Asked {
             keys: vec![Some("X".into()), None, Some("B".into())],
             status: vec!["#{roster_mode} #{roster_mode}".into(), "#{@roster_mode}".into()],
+            has_no_history: false,
             bound: "bind-key -T prefix G run-shell -b \"#{@roster_program} pick --from '#{E:@roster_from}' x\"\n\
                     bind-key -T prefix B display-message mine\n"
                 .into(),
