@@ -16,7 +16,7 @@ use tmux_roster::tmux::{ANSWER_LIMIT, Running, Tmux, TmuxError, Version, call, p
 use tmux_roster::{Store, Timestamp, host, persist, transaction};
 
 use crate::commands::context::{Context, Failure};
-use crate::commands::doctor::{Examination, FIX, Level, Repair, options};
+use crate::commands::doctor::{Examination, FIX, Level, Repair, options, scratch};
 use crate::commands::load::keys::{self, KeyState};
 use crate::commands::output::{age, count, to_paste};
 
@@ -71,7 +71,7 @@ pub fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
 
 /// The options that the server is asked for, in the order of the answer.
 fn asked_for() -> impl Iterator<Item = &'static str> {
-    let options = LATE_OPTIONS.into_iter().chain(MORE_OPTIONS);
+    let options = LATE_OPTIONS.into_iter().chain(MORE_OPTIONS).chain(scratch::OPTIONS);
     options.chain(others())
 }
 
@@ -80,7 +80,8 @@ fn others() -> impl Iterator<Item = &'static str> {
     [Reader::Scripts, Reader::Notice, Reader::Load].into_iter().flat_map(read_by)
 }
 
-fn value(answer: &Answer, name: &str) -> String {
+/// The value of one of them.
+pub fn value(answer: &Answer, name: &str) -> String {
     let at = asked_for().position(|option| option == name);
     at.map(|at| String::from_utf8_lossy(&answer.options[at]).into_owned()).unwrap_or_default()
 }
