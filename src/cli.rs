@@ -108,6 +108,7 @@ pub enum InternalVerb {
     Look(Look),
     RunScripts(RunScripts),
     Key(Key),
+    Notice(Notice),
 }
 
 #[derive(ArgsInfo, FromArgs)]
@@ -127,6 +128,7 @@ pub enum Verb {
     Restore(Restore),
     Reopen(Reopen),
     Closed(Closed),
+    History(History),
     Import(Import),
     Forget(Forget),
     Clear(Clear),
@@ -215,6 +217,13 @@ pub struct Sync {
     /// the mark is in an option (tmux before 3.2)
     #[argh(switch, hidden_help)]
     pub old_mark: bool,
+    /// whoever reads @roster_run sees by this that @roster-history was off as the plugin was loaded
+    #[argh(switch, hidden_help)]
+    #[allow(
+        dead_code,
+        reason = "what counts is that it stands there: see NO_HISTORY in config.rs"
+    )]
+    pub no_history: bool,
     /// look at windows too, a while later
     #[argh(switch, hidden_help)]
     pub windows: bool,
@@ -388,6 +397,24 @@ pub struct Closed {
     /// only windows
     #[argh(switch)]
     pub windows: bool,
+}
+
+/// show what happened to sessions and windows and when, newest first
+#[derive(ArgsInfo, FromArgs)]
+#[argh(
+    subcommand,
+    name = "history",
+    example = "roster history work",
+    note = "A session is found by any name that it ever had, and by its UUID.",
+    help_triggers("-h", "--help")
+)]
+pub struct History {
+    /// print a JSON array
+    #[argh(switch)]
+    pub json: bool,
+    /// the session (default: all)
+    #[argh(positional)]
+    pub name: Option<String>,
 }
 
 /// forget a lost session (it can still be reopened) or a closed one (for good)
@@ -690,6 +717,11 @@ pub struct Look {
 #[derive(FromArgs)]
 #[argh(subcommand, name = "run-scripts", help_triggers("-h", "--help"))]
 pub struct RunScripts {}
+
+/// tell the first client of a new server how many sessions were lost with the last one
+#[derive(FromArgs)]
+#[argh(subcommand, name = "notice", help_triggers("-h", "--help"))]
+pub struct Notice {}
 
 /// pick a session and switch to it, with fzf or else a tmux menu
 #[derive(ArgsInfo, FromArgs)]

@@ -86,6 +86,21 @@ impl Place {
         Ok(printed)
     }
 
+    /// What happened to sessions.
+    pub fn history(&self) -> PathBuf {
+        self.dir.join("history.jsonl")
+    }
+
+    /// What happened before that.
+    pub fn older_history(&self) -> PathBuf {
+        self.dir.join("history.1.jsonl")
+    }
+
+    /// What is there once the user was told of `@roster-restore`.
+    pub fn hint(&self) -> PathBuf {
+        self.dir.join("hint")
+    }
+
     /// The log.
     pub fn log(&self) -> PathBuf {
         self.dir.join("roster.log")
@@ -363,6 +378,8 @@ pub struct Settings {
     pub windows: WindowPolicy,
     /// Restore all lost sessions when the server starts.
     pub restore_at_start: bool,
+    /// Whether it is noted what happens.
+    pub keeps_history: bool,
     /// The user's scripts by event, each split into words.
     pub scripts: Vec<(EventKind, Vec<String>)>,
     /// The plugin is loaded in this server.
@@ -431,6 +448,10 @@ pub const LATE_OPTIONS: [&str; OPTIONS.len() + 3] = {
     options[at + 2] = "@roster-closed-windows";
     options
 };
+
+/// What stands in `@roster_run` where `@roster-history` was off as the plugin was loaded: so no sync has
+/// to ask for one option more.
+pub const NO_HISTORY: &str = " --no-history ";
 
 /// The options that a sync asks for, in the order of [`Settings::parse`].
 pub const OPTIONS: [&str; 16] = [
@@ -524,6 +545,7 @@ impl Settings {
             modes: modes(&text("@roster-modes")),
             windows,
             restore_at_start: restore == "on" && text("@continuum-restore") != "on",
+            keeps_history: !text("@roster_run").contains(NO_HISTORY),
             scripts,
             plugin_is_loaded,
             dir: Some(dir).filter(|dir| dir.is_absolute()),

@@ -174,7 +174,10 @@ pub fn first_missing(path: &Path) -> Option<PathBuf> {
 }
 
 /// Makes a file that was not there before, 0600 less nothing, whatever the umask.
-pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+///
+/// # Errors
+/// It is there, or cannot be made.
+pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     if file.metadata()?.permissions().mode() & 0o7777 != mode {
         file.set_permissions(fs::Permissions::from_mode(mode))?;
@@ -210,6 +213,29 @@ pub(crate) fn open_own(path: &Path) -> io::Result<File> {
         fs::remove_file(path)?;
     }
     create_new(path, PRIVATE)
+}
+
+/// Adds `bytes` to a private file of ours in one write, or makes it. What somebody planted there gets
+/// nothing, which is no error.
+pub(crate) fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A FIFO would hold a hook's job for ever.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let open = || OpenOptions::new().append(true).custom_flags(flags).open(path);
+    let mut file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Somebody else may be faster.
+            let _ = create_new(path, PRIVATE);
+            open()?
+        }
+        opened => opened?,
+    };
+    let found = file.metadata()?;
+    let ours = found.is_file() && found.nlink() == 1;
+    if ours && check_owner(path, &found).is_ok() {
+        within_limit(found.len() + bytes.len() as u64)?;
+        file.write_all(bytes)?;
+    }
+    Ok(())
 }
 
 /// Puts `bytes` in the place of the file `path`, or, with [`Durability::Durable`], of the file that a link

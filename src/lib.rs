@@ -55,6 +55,7 @@ Each imports only those above it (`tests/it/tidy.rs`, `ORDER`); the program impo
 | [`config`] | environment and tmux options in, typed values out |
 | [`log`], [`health`], [`host`], [`directories`], [`panes`] | what else is asked of the system |
 | [`persist`] | the four files together, and what damage does |
+| [`history`] | what happened, and when, for who asks |
 | [`event_scripts`] | the user's scripts |
 | [`transaction`] | the one flow from lock to effects |
 | [`restore`] | making sessions anew |
@@ -102,7 +103,8 @@ group that is not its first) is recorded while it lives, and leaves nothing.
 7. **Nothing is lost.** A record that moves is written to its new file first; what then stands in
    both is in the registry. A mass deletion makes a backup first.
 8. **Nobody is disturbed.** A hook's job prints nothing, and ends with 0 and within
-   [`HOOK_LIMIT`](transaction::HOOK_LIMIT). tmux waits for it at most at its exit before 3.2, and
+   [`HOOK_LIMIT`](transaction::HOOK_LIMIT). All that a hook shows is one message to the first client
+   of a server that comes after a loss (`src/commands/notice.rs`). tmux waits for it at most at its exit before 3.2, and
    there it gives up at once. No answer of tmux is waited for without a limit.
 9. **One registry for each server on each host.** The folder is settled when the plugin is loaded,
    and passed to jobs as an argument: their environment is that of some session.
@@ -169,6 +171,8 @@ pub mod event_scripts;
 pub mod files;
 #[cfg_attr(not(internals), doc(hidden))]
 pub mod health;
+#[cfg_attr(not(internals), doc(hidden))]
+pub mod history;
 #[cfg_attr(not(internals), doc(hidden))]
 pub mod host;
 #[cfg_attr(not(internals), doc(hidden))]

@@ -1,11 +1,7 @@
 //! The log of problems, beside the registry: one line each, bounded in size.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs;
 use std::path::Path;
-
-use rustix::fs::OFlags;
 
 use crate::config::Place;
 use crate::files::{self, Durability, PRIVATE};
@@ -33,18 +29,5 @@ pub fn log_to(path: &Path, message: &str) {
     }
     let message: String = message.chars().take(LOG_LINE).collect();
     let line = format!("{} {}\n", Timestamp::now(), message.replace(char::is_control, " "));
-    // A FIFO would hold a hook's job for ever.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-    let opened =
-        OpenOptions::new().append(true).create(true).mode(PRIVATE).custom_flags(flags).open(path);
-    let _ = opened.and_then(|mut file| {
-        let found = file.metadata()?;
-        let ours = found.is_file() && found.nlink() == 1;
-        // What somebody planted gets nothing.
-        if ours && files::check_owner(path, &found).is_ok() {
-            files::within_limit(found.len() + line.len() as u64)?;
-            file.write_all(line.as_bytes())?;
-        }
-        Ok(())
-    });
+    let _ = files::append(path, line.as_bytes());
 }

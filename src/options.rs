@@ -5,8 +5,10 @@
 pub enum Reader {
     /// Each sync, in its one question to tmux: `Settings` of `config.rs`.
     Sync,
-    /// Loading the plugin, which binds the key.
+    /// Loading the plugin, which binds the key, and tells the jobs of hooks.
     Load,
+    /// The notice of what was lost.
+    Notice,
     /// A look at windows.
     Windows,
     /// Making a session, for its mode: the option's name ends with that.
@@ -27,7 +29,7 @@ pub struct UserOption {
 }
 
 /// All of them.
-pub const TABLE: [UserOption; 25] = [
+pub const TABLE: [UserOption; 27] = [
     row("@roster-binary", "", Reader::Scripts),
     row("@roster-install", "download", Reader::Scripts),
     row("@roster-release-url", "", Reader::Scripts),
@@ -37,6 +39,7 @@ pub const TABLE: [UserOption; 25] = [
     row("@roster-again-", "", Reader::Restore),
     row("@roster-ignore", "", Reader::Sync),
     row("@roster-restore", "off", Reader::Sync),
+    row("@roster-notice", "on", Reader::Notice),
     row("@roster-windows", "on", Reader::Windows),
     row("@roster-closed-windows", "on", Reader::Windows),
     row("@roster-programs", "vi vim nvim emacs nano less more man tail top htop", Reader::Windows),
@@ -44,6 +47,7 @@ pub const TABLE: [UserOption; 25] = [
     row("@roster-lost-days", "30", Reader::Sync),
     row("@roster-closed-limit", "50", Reader::Sync),
     row("@roster-health-interval", "60", Reader::Sync),
+    row("@roster-history", "on", Reader::Load),
     row("@roster-on-created", "", Reader::Sync),
     row("@roster-on-attached", "", Reader::Sync),
     row("@roster-on-renamed", "", Reader::Sync),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use tmux_roster::Store;
 use tmux_roster::config::Place;
 use tmux_roster::config::REGISTRY;
+use tmux_roster::history::{Entry, What};
 use tmux_roster::model::memory::{ClosedSession, Exact, Memory};
 use tmux_roster::model::reconcile;
 use tmux_roster::model::remembered::Remembered;
@@ -19,6 +20,8 @@ use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
 use super::begin::{begin, need_names, with_any_server, with_server};
 use super::client::{Destination, destination, go_to};
 use super::context::{Context, Failure, Outcome, store_of};
+use super::load::keys::picker_key;
+use super::notice::way_back;
 use super::output::{count, print, to_paste, visible, warn};
 use super::target::{
     Found, Target, by_uuid, find, left_alone, lives_left_alone, named_left_alone, not_found,
@@ -113,7 +116,7 @@ fn restore_some(
     tried: &mut HashSet<String>,
 ) -> Result<Restored, Failure> {
     let mut done = restore::restore_all(transaction, bare, tried)?;
-    transaction.run_scripts(&done.events);
+    transaction.tell_events(&done.events);
     let is_last = tried.len() % restore::AT_A_TIME != 0 || done.sessions.is_empty();
     if is_last {
         done.warnings.extend(set_aside(transaction));
@@ -323,10 +326,12 @@ fn closed_session(
             .filter(|entry| left_alone(transaction, &entry.session.uuid).is_none())
             .min_by_key(|entry| entry.is_passing())
             .ok_or(match closed.first() {
-                None => nothing,
+                None => lost_instead(transaction, args.client.is_some())
+                    .unwrap_or_else(|| nothing.to_owned()),
                 Some(_) => {
                     "the only closed sessions are live but not tracked: run roster closed to list \
                      them"
+                        .to_owned()
                 }
             })?,
         Some(name) => {
@@ -350,6 +355,21 @@ fn closed_session(
         transaction.copy_windows(&[(before, new)])?;
     }
     Ok(session)
+}
+
+/// What to say where nothing was closed, but something was lost; for a key, by which key that comes
+/// back.
+fn lost_instead(transaction: &Transaction<'_>, by_key: bool) -> Option<String> {
+    let mut lost = transaction.remembered.lost();
+    lost.retain(|session| !transaction.is_ignored(&session.name));
+    let were = match lost.len() {
+        0 => return None,
+        1 => "was",
+        _ => "were",
+    };
+    let (tmux, deadline) = (&transaction.place().tmux, transaction.deadline());
+    let way = way_back(by_key.then(|| picker_key(tmux, deadline)).flatten());
+    Some(format!("nothing was closed; {} {were} lost: {way}", count(lost.len(), "session")))
 }
 
 /// The closed window that is meant, if it is one: where neither a window nor a session was asked for,
@@ -399,6 +419,8 @@ fn reopen_window(
     let made = restore::reopen_window(transaction, id, &record, closed)?;
     let (index, warnings) = made.ok_or("tmux did not create the window")?;
     done.warnings.extend(warnings);
+    let entry = Entry::of_window(What::WindowReopened, &record, &closed.window);
+    transaction.note(&[Entry { window: Some(index), ..entry }]);
     let name = closed.window.name.as_ref().map(|name| String::from_utf8_lossy(&name.0));
     let name = name.map_or_else(String::new, |name| format!(" ({})", visible(&name)));
     let window = format!("window {index}{name} of {}", visible(&record.name));
@@ -484,6 +506,7 @@ pub fn bring_back(
         next.registry.sessions.insert(record.name.clone(), record.clone());
         closed.extend(next.closed.take(&record.uuid));
     }
+    let reopened: HashSet<String> = closed.iter().map(|entry| entry.session.uuid.clone()).collect();
     let memory = next.memory.clone();
     transaction.commit(next, Some(&memory))?;
     let names: Vec<String> = records.iter().map(|record| record.name.clone()).collect();
@@ -523,6 +546,11 @@ pub fn bring_back(
         transaction.look_again()?;
         transaction.bring_into_step()?;
     }
+    let mut entries: Vec<Entry> = done.events.iter().map(Entry::from).collect();
+    for entry in entries.iter_mut().filter(|entry| reopened.contains(&entry.uuid)) {
+        entry.event = What::Reopened;
+    }
+    transaction.note(&entries);
     transaction.run_scripts(&done.events);
     Ok(done)
 }

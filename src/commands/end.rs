@@ -88,7 +88,7 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
         }
     }
     // What tmux has done is told, even where its answer was lost.
-    transaction.run_scripts(&events);
+    transaction.tell_events(&events);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -20,10 +20,12 @@ mod context;
 mod doctor;
 mod edit;
 mod end;
+mod history;
 mod import;
 mod in_pane;
 mod inspect;
 mod load;
+mod notice;
 mod open;
 mod output;
 mod start_in;
@@ -120,6 +122,7 @@ fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant)
         Verb::Names(_) => inspect::names(context),
         Verb::Path(_) => inspect::path(context),
         Verb::Closed(args) => inspect::closed(context, &args),
+        Verb::History(args) => history::history(context, &args),
         Verb::Backups(args) => backups::backups(context, &args),
         Verb::New(args) => open::new(context, &args, command),
         Verb::Go(args) => open::go(context, &args),
@@ -149,6 +152,7 @@ fn dispatch_internal(context: &Context, verb: InternalVerb) -> Outcome {
         InternalVerb::Load(args) => load::load(context, &args),
         InternalVerb::Look(args) => Ok(sync::look(context, args)),
         InternalVerb::Key(args) => key::key(context, &args),
+        InternalVerb::Notice(_) => notice::notice(context),
         InternalVerb::RunScripts(_) => Ok(event_scripts::supervise()),
     }
 }

@@ -90,7 +90,7 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
         let mode = args.mode.clone().unwrap_or_else(|| default.clone());
         let record = Session::with(&name, &workdir, &mode, new_uuid(), Timestamp::now());
         let done = restore::make_new(transaction, record, command)?;
-        transaction.run_scripts(&done.events);
+        transaction.tell_events(&done.events);
         first(transaction, &done)
     })?;
     if args.detached {

@@ -3,9 +3,13 @@
 
 use std::collections::HashSet;
 
+use super::glob::Glob;
 use super::memory::{Closed, ClosedSession, Memory};
+use super::name::is_given_by_tmux;
+use super::policy::is_ignored;
 use super::registry::Registry;
 use super::session::Session;
+use super::snapshot::ServerId;
 use super::time::Timestamp;
 
 /// Everything that is remembered: three files.
@@ -25,6 +29,23 @@ impl Remembered {
         let living: HashSet<&str> = self.memory.living().collect();
         let sessions = self.registry.sessions.values();
         sessions.filter(|session| !living.contains(session.uuid.as_str())).cloned().collect()
+    }
+
+    /// How many sessions were lost with the server before this one, and still are, but for those whose
+    /// names match `ignore`. None where it is one alone and tmux had named it: who starts tmux without
+    /// a name, and ends it by leaving the last shell, loses such a one each time.
+    pub fn lost_with_last_server(&self, server: ServerId, ignore: &[Glob]) -> usize {
+        let Remembered { registry, memory, closed: _ } = self;
+        let is_new = |since: &Timestamp| since.unix() >= server.start_time;
+        let lost = registry.sessions.values().filter(|session| {
+            memory.lost_since.get(&session.uuid).is_some_and(is_new)
+                && !is_ignored(ignore, &session.name)
+        });
+        let lost: Vec<&Session> = lost.collect();
+        match lost.as_slice() {
+            [one] if is_given_by_tmux(&one.name) || memory.numbered.contains_key(&one.uuid) => 0,
+            lost => lost.len(),
+        }
     }
 
     /// Makes a session one of the closed, as the user wants it.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use time::{Date, Duration, Month, OffsetDateTime, Time};
+use time::{Date, Duration, Month, OffsetDateTime, Time, UtcOffset};
 
 /// A point in time with nanoseconds. [`Timestamp::ZERO`] stands for "never".
 ///
@@ -131,6 +131,23 @@ impl Timestamp {
 }
 
 /// Exact; what lies outside the years 0 to 9999 is moved to their nearest end.
+/// A time as the clock on the wall showed it, to the second; in UTC, with a `Z`, where the system does
+/// not tell.
+#[derive(Debug, Clone, Copy)]
+pub struct Local(pub Timestamp);
+
+impl fmt::Display for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let utc = self.0.0;
+        let offset = UtcOffset::local_offset_at(utc).ok();
+        let local = offset.and_then(|offset| utc.checked_to_offset(offset));
+        let text = Timestamp(local.unwrap_or(utc)).to_string();
+        let (day, time) =
+            (text.get(..10).unwrap_or_default(), text.get(11..19).unwrap_or_default());
+        write!(f, "{day} {time}{}", if local.is_some() { "" } else { "Z" })
+    }
+}
+
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Timestamp {
         let since = match time.duration_since(SystemTime::UNIX_EPOCH) {

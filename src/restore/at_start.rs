@@ -26,7 +26,7 @@ pub fn bring_into_step_and_restore(transaction: &mut Transaction<'_>) -> Result<
         for warning in &done.warnings {
             log(transaction.place(), warning);
         }
-        transaction.run_scripts(&done.events);
+        transaction.tell_events(&done.events);
         report.events.extend(done.events);
         report.unfinished = !transaction.remembered.memory.to_restore.is_empty();
     }

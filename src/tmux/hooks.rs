@@ -55,7 +55,7 @@ const fn hook(name: &'static str, tells: Tells) -> Hook {
     Hook { name, index, tells }
 }
 
-/// Our place in the array of each hook of sessions and clients. The four after it are ours as well.
+/// Our place in the array of each hook of sessions and clients. The five after it are ours as well.
 pub const HOOK_INDEX: u32 = 4242;
 
 /// Our place where a hook tells of windows.
@@ -66,6 +66,25 @@ pub const LOAD_INDEX: u32 = 4244;
 
 /// The place of an [armed line](Hook::armed_line).
 const ARMED_INDEX: u32 = 4245;
+
+/// Of client-session-changed alone: tells the first who comes of what was lost.
+const NOTICE_INDEX: u32 = 4247;
+
+/// What starts the notice. It waits a moment, so it is no job of tmux's: before 3.2 the server's exit
+/// would wait for it.
+const NOTICE: &str = "run-shell -b \"#{@roster_program} notice </dev/null >/dev/null 2>&1 & :\"";
+
+/// The commands that have a notice shown to who is there, or else to the first who comes.
+pub fn give_notice() -> Group {
+    let hook = notice_hook();
+    let set = line(&[b"set-hook", b"-g", hook.as_bytes(), NOTICE.as_bytes()]);
+    vec![set, [NOTICE.as_bytes(), b"\n"].concat()]
+}
+
+/// Where in tmux it waits for a client.
+pub fn notice_hook() -> String {
+    format!("client-session-changed[{NOTICE_INDEX}]")
+}
 
 /// Starts a sync that belongs to no client, if none is due, before 3.2.
 const START: &str = "run-shell -b \"#{?#{!=:#{@roster_due},#{T:@roster_clock}},#{@roster_run},:}\" ; set-option -Fg @roster_due \"#{T:@roster_clock}\"";

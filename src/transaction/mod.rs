@@ -18,6 +18,7 @@ use crate::config::{LATE_OPTIONS, OPTIONS, Place, Settings};
 use crate::event_scripts::run_scripts;
 use crate::files::{Durability, FileError};
 use crate::health::{self, HEALTH_LIMIT};
+use crate::history::{self, Entry};
 use crate::log::log;
 use crate::model::in_step::is_in_step;
 use crate::model::memory::{ClosedSession, Memory};
@@ -30,7 +31,7 @@ use crate::model::time::Timestamp;
 use crate::persist::{load, write_in_order, write_json};
 use crate::store::{Locked, Store, StoreError, Times};
 use crate::tmux::call::{self, NO_TARGET, With, incomplete};
-use crate::tmux::hooks::HOOKS;
+use crate::tmux::hooks::{self, HOOKS};
 use crate::tmux::query::{self, Answer, Mark, Query};
 use crate::tmux::server::{JobServer, STARTING, job_server, pid_in};
 use crate::tmux::source::{self, Group, PIECE, SourceError};
@@ -371,7 +372,12 @@ impl<'a> Transaction<'a> {
                 log(self.place, complaint);
             }
         }
+        let mut is_noticed = false;
         if self.is_configured() && !self.settings.restore_at_start {
+            let ignore = &self.settings.policy.ignore;
+            // Once for each server.
+            is_noticed =
+                plan.next.memory.restore_due && plan.next.lost_with_last_server(server, ignore) > 0;
             for memory in [&mut plan.next.memory, &mut plan.memory_after] {
                 memory.restore_due = false;
                 memory.to_restore.clear();
@@ -383,6 +389,9 @@ impl<'a> Transaction<'a> {
         let mut lines: Vec<Vec<u8>> = plan.effects.iter().map(source::effect).collect();
         lines.extend(self.missing_hooks());
         lines.extend(self.blank_status());
+        if is_noticed {
+            lines.extend(hooks::give_notice());
+        }
         self.hooks_asked = false;
         if let Some(delay) = plan.look {
             if self.version().delays_jobs() {
@@ -399,7 +408,7 @@ impl<'a> Transaction<'a> {
             self.show(&plan.effects);
         }
         // It happened, whether or not tmux could be told of it.
-        run_scripts(self.place, &self.settings, &plan.events);
+        self.tell_events(&plan.events);
         told?;
         Ok(Report { events: plan.events, changed, effects, ..Report::default() })
     }
@@ -561,9 +570,21 @@ impl<'a> Transaction<'a> {
         Version::parse(&self.answer.version)
     }
 
+    /// Notes what happened, and starts the user's scripts for it.
+    pub fn tell_events(&self, events: &[Event]) {
+        let entries: Vec<Entry> = events.iter().map(Entry::from).collect();
+        self.note(&entries);
+        self.run_scripts(events);
+    }
+
     /// Starts the user's scripts for what a command did.
     pub fn run_scripts(&self, events: &[Event]) {
         run_scripts(self.place, &self.settings, events);
+    }
+
+    /// Notes in the history what happened.
+    pub fn note(&self, entries: &[Entry]) {
+        history::note(self.place, Some(&self.settings), entries);
     }
 
     /// Asks tmux once more, for what lives now.

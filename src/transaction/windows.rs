@@ -9,6 +9,7 @@ use super::look::{self, Kind};
 use super::{SyncError, Transaction, Trigger};
 use crate::config::{LATE_OPTIONS, Place, Settings};
 use crate::health;
+use crate::history::{Entry, What};
 use crate::log::log;
 use crate::model::remembered::Remembered;
 use crate::model::session::Session;
@@ -97,6 +98,7 @@ impl Transaction<'_> {
         next.refused = refused;
         if next != before {
             persist::write_windows(self.place, &next)?;
+            self.note_closed_windows(&before, &next);
         }
         if let Some(delay) = look {
             if self.version().delays_jobs() {
@@ -106,6 +108,19 @@ impl Transaction<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Notes which windows are now known to have been closed.
+    fn note_closed_windows(&self, before: &Windows, next: &Windows) {
+        let which = |closed: &ClosedWindow| was(closed.server, closed.window.id);
+        let known: HashSet<Was> = before.closed.iter().map(which).collect();
+        let new = next.closed.iter().rev().filter(|closed| !known.contains(&which(closed)));
+        let entry = |closed: &ClosedWindow| {
+            let session = self.remembered.registry.by_uuid(&closed.session)?;
+            let entry = Entry::of_window(What::WindowClosed, session, &closed.window);
+            Some(Entry { at: closed.closed_at, ..entry })
+        };
+        self.note(&new.filter_map(entry).collect::<Vec<_>>());
     }
 
     /// Asks for all panes, and records what there is now.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::throttle::begin_query;
 use super::{SyncError, Transaction, Trigger, refuse_elsewhere};
 use crate::config::Place;
+use crate::history::{self, of_change};
 use crate::model::reconcile::end_with_server;
 use crate::model::remembered::Remembered;
 use crate::model::snapshot::LiveSession;
@@ -119,7 +120,9 @@ impl<'a> World<'a> {
     pub fn commit(self, next: Remembered) -> Result<(), SyncError> {
         match self {
             World::Server(mut transaction) => {
+                let entries = of_change(&transaction.remembered, &next);
                 transaction.commit(next, None)?;
+                transaction.note(&entries);
                 transaction.bring_into_step().map(drop)
             }
             World::NoServer(offline) => offline.commit(&next),
@@ -172,6 +175,9 @@ impl<'a> Offline<'a> {
     /// # Errors
     /// A file cannot be written.
     pub fn commit(self, next: &Remembered) -> Result<(), SyncError> {
-        Ok(write_in_order(self.place, &self.locked, &self.loaded, next)?)
+        let entries = of_change(self.remembered(), next);
+        write_in_order(self.place, &self.locked, &self.loaded, next)?;
+        history::note(self.place, None, &entries);
+        Ok(())
     }
 }

@@ -521,3 +521,37 @@ fn one_session_is_no_sessions() {
     let said = server.roster(&["doctor"]);
     assert!(said.contains(" with 1 session, ") && said.contains(" 1 session in /"), "{said}");
 }
+
+#[test]
+fn sessions_that_popups_make_are_named_with_the_line_that_leaves_them_alone() {
+    let server = Server::with_plugin(
+        "set -g @roster-ignore '_* [ab]x'\nset -g @floax-session-name 'my float'\n",
+    );
+    for name in ["one", "scratch", "my float", "one-2@scratch", "_hidden", "popup-ideas"] {
+        server.tmux(&["new-session", "-d", "-s", name]);
+    }
+    server.wait_for_names(&["one", "scratch", "my float", "one-2@scratch", "popup-ideas"]);
+    server.wait_until_idle();
+    let (findings, well) = doctor(&server, &[]);
+    let told = "recorded, though a popup may have made it: my float (tmux-floax); \
+                one-2@scratch (tmux-toggle-scratch); scratch (tmux-scratch and others)";
+    assert_eq!(found(&findings, "scratch", "note"), [told]);
+    assert!(well, "{findings:#?}");
+    let line = "set -g @roster-ignore '_* [ab]x my?float *-*@scratch scratch'";
+    let note = findings.iter().find(|finding| finding["check"] == "scratch").unwrap();
+    assert_eq!(note["remedy"], format!("to leave that alone: {line}"));
+    // As it stands in tmux.conf.
+    fs::write(server.path("more.conf"), line).unwrap();
+    server.tmux(&["source-file", &server.dir("more.conf")]);
+    server.wait_until_quiet();
+    assert_eq!(server.names(), ["one", "popup-ideas"]);
+    let (findings, _) = doctor(&server, &[]);
+    assert_eq!(found(&findings, "scratch", "note"), [""; 0]);
+    // tmux-toggle-popup has a server for its own.
+    server.tmux(&["set-option", "-g", "@popup-toggle", "x"]);
+    assert_eq!(found(&doctor(&server, &[]).0, "scratch", "note"), [""; 0]);
+    server.tmux(&["set-option", "-g", "@popup-socket-name", "s"]);
+    let said = stdout(&server.try_roster(&["doctor"]));
+    assert!(said.contains("one, popup-ideas (tmux-toggle-popup)"), "{said}");
+    assert!(said.contains("my?float *-*@scratch scratch *'\n"), "{said}");
+}

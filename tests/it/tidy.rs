@@ -14,7 +14,7 @@ use crate::env::sources::{files, options_of_the_readme, read, readme, root, tabl
 use crate::env::{Folder, ROSTER, script, stderr, stdout, tmux_program};
 
 /// The folders and files of the library: each imports only those that stand before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "files",
     "options",
     "model",
@@ -27,6 +27,7 @@ const ORDER: [&str; 16] = [
     "directories",
     "panes",
     "persist",
+    "history",
     "event_scripts",
     "transaction",
     "restore",
@@ -486,6 +487,7 @@ fn format_md_has_every_field_of_our_files() {
     for (file, structs) in [
         ("session", &["Session"][..]),
         ("host", &["Host"]),
+        ("../history", &["Entry"]),
         ("snapshot", &["ServerId"]),
         (
             "windows/mod",

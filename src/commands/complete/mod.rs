@@ -176,7 +176,7 @@ fn candidates(words: &[String], current: &str) -> Offer {
         ("restore", _) => &[Lost],
         ("reopen", 0) => &[Closed],
         ("go", 0) => &[Live, Lost, Closed],
-        ("show" | "windows", 0) => &[Live, Lost, Closed, Unreachable],
+        ("show" | "windows" | "history", 0) => &[Live, Lost, Closed, Unreachable],
         ("rename" | "mode" | "health", 0) => &[Live, Lost],
         ("forget", 0) => &[Lost, Closed],
         ("mode", 1) => return modes(&context),

@@ -16,6 +16,7 @@ use crate::commands::doctor::files::{
     check_registry, check_times,
 };
 use crate::commands::doctor::repair::mend;
+use crate::commands::doctor::scratch::check_scratch;
 use crate::commands::doctor::server::{
     check_directory, check_folder, check_hooks, check_hosts, check_keys, check_options,
     check_plugin, check_program, check_server, check_socket, check_status,
@@ -26,6 +27,7 @@ use crate::commands::output::{count, cut_inside, json, print, terminal_columns, 
 pub mod files;
 pub mod options;
 pub mod repair;
+pub mod scratch;
 pub mod server;
 pub mod windows;
 
@@ -187,6 +189,9 @@ fn examine(context: &Context) -> Examination {
         let is_free = !check_disk(&mut exam, place) || check_lock(&mut exam, place);
         check_registry(&mut exam, place, asked.as_ref(), settings.as_ref(), is_free);
         check_windows(&mut exam, place, asked.as_ref(), settings.as_ref());
+        if let (Some(answer), Some(settings)) = (&asked, &settings) {
+            check_scratch(&mut exam, place, answer, settings);
+        }
         check_times(&mut exam, place);
         check_log(&mut exam, place);
     }

@@ -79,9 +79,12 @@ pub fn blank(line: &str) -> Option<Complaint> {
     Some((found, format!("write @{name} there")))
 }
 
-/// A value that only scripts read and that cannot work.
-pub fn of_scripts(name: &str, value: &str, home: Option<&Path>) -> Option<Complaint> {
+/// A value that no sync reads and that cannot work.
+pub fn of_others(name: &str, value: &str, home: Option<&Path>) -> Option<Complaint> {
     let found = match name {
+        "@roster-notice" | "@roster-history" if !matches!(value, "" | "on" | "off") => {
+            format!("{name} is {value:?}, not on or off: using on")
+        }
         "@roster-install" if !matches!(value, "" | "download" | "build" | "none") => {
             format!("{name} is {value:?}, not download, build or none: using download")
         }

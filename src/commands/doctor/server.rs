@@ -16,7 +16,7 @@ use tmux_roster::tmux::{ANSWER_LIMIT, Running, Tmux, TmuxError, Version, call, p
 use tmux_roster::{Store, Timestamp, host, persist, transaction};
 
 use crate::commands::context::{Context, Failure};
-use crate::commands::doctor::{Examination, FIX, Level, Repair, options};
+use crate::commands::doctor::{Examination, FIX, Level, Repair, options, scratch};
 use crate::commands::load::keys::{self, KeyState};
 use crate::commands::output::{age, count, to_paste};
 
@@ -71,10 +71,17 @@ pub fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
 
 /// The options that the server is asked for, in the order of the answer.
 fn asked_for() -> impl Iterator<Item = &'static str> {
-    LATE_OPTIONS.into_iter().chain(MORE_OPTIONS).chain(read_by(Reader::Scripts))
+    let options = LATE_OPTIONS.into_iter().chain(MORE_OPTIONS).chain(scratch::OPTIONS);
+    options.chain(others())
 }
 
-fn value(answer: &Answer, name: &str) -> String {
+/// Those that neither a sync nor the making of a session reads.
+fn others() -> impl Iterator<Item = &'static str> {
+    [Reader::Scripts, Reader::Notice, Reader::Load].into_iter().flat_map(read_by)
+}
+
+/// The value of one of them.
+pub fn value(answer: &Answer, name: &str) -> String {
     let at = asked_for().position(|option| option == name);
     at.map(|at| String::from_utf8_lossy(&answer.options[at]).into_owned()).unwrap_or_default()
 }
@@ -429,10 +436,8 @@ pub fn check_options(
     let path = path.and_then(|line| Some(line.trim_end().strip_prefix("PATH=")?.to_owned()));
     let mut complaints: Vec<_> = names.iter().filter_map(|name| options::misspelt(name)).collect();
     let home = context.environment.home();
-    let of_scripts = read_by(Reader::Scripts);
-    complaints.extend(
-        of_scripts.filter_map(|name| options::of_scripts(name, &value(answer, name), home)),
-    );
+    complaints
+        .extend(others().filter_map(|name| options::of_others(name, &value(answer, name), home)));
     let is_command = |name: &&&str| options::commands().any(|start| name.starts_with(start));
     for name in names.iter().filter(is_command) {
         match show(&["show-options", "-gqv", name]) {

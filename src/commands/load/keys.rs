@@ -33,6 +33,15 @@ pub fn keys(tmux: &Tmux, deadline: Instant) -> Result<Vec<(String, KeyState)>, F
     Ok(asked.keys.iter().flatten().map(state).collect())
 }
 
+/// The key that opens the picker, if it is ours.
+pub fn picker_key(tmux: &Tmux, deadline: Instant) -> Option<String> {
+    let asked = ask(tmux, deadline).ok()?;
+    let picker = KEYS.iter().position(|key| key.words == "pick")?;
+    let key = plain_key(asked.keys[picker].as_ref()?);
+    let is_ours = bound(&asked.bound).any(|(taken, ours)| ours && taken == key);
+    is_ours.then_some(key)
+}
+
 /// A key of ours.
 pub struct Key {
     /// The option that moves it, or switches it off by `none`.
@@ -164,6 +173,7 @@ mod tests {
         let asked = Asked {
             keys: vec![Some("X".into()), None, Some("B".into())],
             status: vec!["#{roster_mode} #{roster_mode}".into(), "#{@roster_mode}".into()],
+            has_no_history: false,
             bound: "bind-key -T prefix G run-shell -b \"#{@roster_program} pick --from '#{E:@roster_from}' x\"\n\
                     bind-key -T prefix B display-message mine\n"
                 .into(),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tmux_roster::Session;
-use tmux_roster::config::{Environment, Place};
+use tmux_roster::config::{Environment, NO_HISTORY, Place};
 use tmux_roster::host::Seeker;
 use tmux_roster::log::log;
 use tmux_roster::options;
@@ -150,6 +150,9 @@ fn commands(
     let job = |what: &[u8]| {
         let mut job = quoted(program);
         job.extend_from_slice(what);
+        if asked.has_no_history {
+            job.extend_from_slice(NO_HISTORY.trim_end().as_bytes());
+        }
         job.extend_from_slice(b" --dir ");
         job.extend(quoted(&place.dir));
         job.extend_from_slice(b" --tmux ");
@@ -220,6 +223,8 @@ pub struct Asked {
     keys: Vec<Option<String>>,
     /// The values of [`STATUS`].
     status: Vec<String>,
+    /// Whether `@roster-history` is off.
+    has_no_history: bool,
     /// What list-keys printed of the prefix table.
     bound: String,
 }
@@ -229,7 +234,7 @@ pub struct Asked {
 pub fn ask(tmux: &Tmux, deadline: Instant) -> Result<Asked, Failure> {
     let mark = query::new_mark();
     let mut words = vec!["set-option", "-g", "@roster_mark", &mark];
-    for option in KEYS.iter().map(|key| key.option).chain(STATUS) {
+    for option in KEYS.iter().map(|key| key.option).chain(STATUS).chain(["@roster-history"]) {
         words.extend([";", "show-options", "-gqv", option]);
         words.extend([";", "show-options", "-gv", "@roster_mark"]);
     }
@@ -238,7 +243,8 @@ pub fn ask(tmux: &Tmux, deadline: Instant) -> Result<Asked, Failure> {
     let printed = tmux.run(&words, deadline)?;
     let printed = String::from_utf8_lossy(&printed).into_owned();
     let parts: Vec<&str> = printed.split(&format!("{mark}\n")).collect();
-    if parts.len() != KEYS.len() + STATUS.len() + 1 {
+    let count = KEYS.len() + STATUS.len();
+    if parts.len() != count + 2 {
         return Err("tmux gave an incomplete answer".into());
     }
     let value = |at: usize| parts[at].strip_suffix('\n').unwrap_or(parts[at]);
@@ -250,7 +256,8 @@ pub fn ask(tmux: &Tmux, deadline: Instant) -> Result<Asked, Failure> {
     Ok(Asked {
         keys: keys.collect(),
         status: (0..STATUS.len()).map(|at| value(KEYS.len() + at).to_owned()).collect(),
-        bound: parts[KEYS.len() + STATUS.len()].to_owned(),
+        has_no_history: value(count) == "off",
+        bound: parts[count + 1].to_owned(),
     })
 }
 

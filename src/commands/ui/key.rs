@@ -1,7 +1,6 @@
 //! What stands behind a key: one of our commands, whose words the client's message line shows.
 //! Nothing is printed, since tmux would put it into a pane (view mode).
 
-use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
@@ -10,7 +9,7 @@ use std::time::Instant;
 use tmux_roster::config::Place;
 use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::tmux::text::argument;
-use tmux_roster::tmux::{ANSWER_LIMIT, Running, Version, call};
+use tmux_roster::tmux::{ANSWER_LIMIT, Version, call};
 use tmux_roster::{persist, validate_name};
 
 use crate::cli;
@@ -18,11 +17,14 @@ use crate::commands::client::client;
 use crate::commands::context::{Context, Failure, Outcome};
 use crate::commands::output::visible;
 use crate::commands::target::Target;
-use crate::commands::ui::terminal;
+use crate::commands::ui::{message, terminal};
 
 /// The format that says where a key was pressed; it stands in an option, so that bindings and
 /// menus stay short.
 pub const FROM: &str = "#{client_name} #{session_id} #{pane_id} #{client_width} #{client_height}";
+
+/// How long a message stands, in milliseconds.
+const MESSAGE_TIME: u32 = 4000;
 
 /// Where a key was pressed.
 #[derive(Debug, Clone)]
@@ -120,27 +122,12 @@ impl Seat {
         if text.is_empty() {
             return;
         }
-        // It is a format, over which strftime runs.
-        let text = format!("roster: {text}").replace('#', "##").replace('%', "%%");
-        let call = |flags: &[&str]| {
-            let flags = flags.iter().map(OsString::from);
-            let words = std::iter::once("display-message".into()).chain(flags);
-            words.chain([argument(&text)]).collect::<Vec<_>>()
-        };
-        let deadline = Instant::now() + ANSWER_LIMIT;
-        let plain = call(&["-c", &self.client]);
-        let long = call(&["-d", "4000", "-c", &self.client]);
-        // Before 3.2 a message stands only as long as display-time says, and 3.2 itself does not
-        // take a client: it finds the one that shows our pane.
-        if place.tmux.run(&long, deadline).is_ok() || place.tmux.run(&plain, deadline).is_ok() {
-            return;
-        }
+        // The command may have moved the client.
         let seats = Seat::all(place).unwrap_or_default();
-        if let Some(seat) = seats.into_iter().find(|seat| seat.client == self.client) {
-            let mut command = place.tmux.command(&call(&["-d", "4000"]));
-            command.env("TMUX_PANE", seat.pane);
-            let _ = Running::start(command).map(|running| running.finish(deadline));
-        }
+        let seat = seats.iter().find(|seat| seat.client == self.client).unwrap_or(self);
+        let session = seat.session.to_string();
+        let to = (seat.client.as_str(), session.as_str(), seat.pane.as_str());
+        message::show(place, to, &format!("roster: {text}"), MESSAGE_TIME);
     }
 
     /// Becomes a popup on this client that runs one of our commands; without a shell, since the

@@ -4,6 +4,7 @@ pub mod fzf;
 pub mod key;
 pub mod keys;
 pub mod menu;
+pub mod message;
 pub mod pick;
 pub mod preview;
 pub mod rows;

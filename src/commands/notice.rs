@@ -1,0 +1,148 @@
+//! The one thing that a hook shows: to the first client of a new server, how many sessions were lost
+//! with the last one, and what brings them back. Once, and for a few seconds.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+use tmux_roster::config::{OPTIONS, Place, Settings};
+use tmux_roster::tmux::hooks::notice_hook;
+use tmux_roster::tmux::{ANSWER_LIMIT, call, query};
+use tmux_roster::{files, persist};
+use unicode_width::UnicodeWidthStr;
+
+use super::context::{Context, Failure, Outcome};
+use super::load::keys::picker_key;
+use super::output::{count, visible};
+use super::ui::message;
+
+/// How long after it came a client is told: by then it shows something, and themes have loaded.
+const AFTER: Duration = Duration::from_millis(1500);
+
+/// How long it stands, in milliseconds; and once, with the hint, which is more to read.
+const STANDS: (u32, u32) = (4000, 6000);
+
+/// A client that can be told, and do something about it.
+struct Client {
+    came: u64,
+    name: String,
+    session: String,
+    pane: String,
+    width: usize,
+    /// What the user has messages stand for.
+    display_time: u32,
+}
+
+pub fn notice(context: &Context) -> Outcome {
+    std::thread::sleep(AFTER - Duration::from_millis(500));
+    let place = context.place()?;
+    let place = &place;
+    let asked: Vec<&str> = OPTIONS.into_iter().chain(["@roster-notice"]).collect();
+    let answer = call::ask(&place.tmux, call::With::default(), &asked, deadline())?;
+    let settings = Settings::parse(&answer.options[..OPTIONS.len()]);
+    let is_value = |option: &str, value: &str| {
+        let mut options = asked.iter().zip(&answer.options);
+        options.any(|(name, set)| *name == option && set == value.as_bytes())
+    };
+    let server = answer.snapshot.server;
+    let remembered = persist::peek(place)?;
+    let lost = remembered.lost_with_last_server(server, &settings.policy.ignore);
+    if lost == 0
+        || is_value("@roster-notice", "off")
+        || settings.restore_at_start
+        || is_value("@continuum-restore", "on")
+    {
+        place.tmux.run(&["set-hook", "-gu", &notice_hook()], deadline())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // Where nobody is there yet, the hook waits for who comes.
+    let Some(client) = first_client(place)? else { return Ok(ExitCode::SUCCESS) };
+    let since_it_came = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let since_it_came = since_it_came.saturating_sub(Duration::from_secs(client.came));
+    std::thread::sleep(AFTER.saturating_sub(since_it_came));
+    if !take_turn(place)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let way = picker_key(&place.tmux, deadline());
+    let has_hint = take_hint(place);
+    let text = text(lost, &way_back(way), has_hint, client.width);
+    let stands = if has_hint { STANDS.1 } else { STANDS.0 };
+    // Whoever has messages stay for longer, or until a key is pressed, has it so.
+    let stands = if client.display_time == 0 { 0 } else { stands.max(client.display_time) };
+    message::show(place, (&client.name, &client.session, &client.pane), &text, stands);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn deadline() -> Instant {
+    Instant::now() + ANSWER_LIMIT
+}
+
+/// How lost sessions come back: by this key, or by a command.
+pub fn way_back(key: Option<String>) -> String {
+    key.map_or_else(|| "roster restore --all".into(), |key| format!("prefix + {}", visible(&key)))
+}
+
+/// What is said, in this many columns.
+fn text(lost: usize, way: &str, has_hint: bool, width: usize) -> String {
+    let were = if lost == 1 { "was" } else { "were" };
+    let lost = count(lost, "session");
+    let plain = format!("{lost} {were} lost with the last server: {way}");
+    if !has_hint {
+        return plain;
+    }
+    let hint = "set -g @roster-restore on does it by itself";
+    let long = format!("{plain}; {hint}");
+    if long.width() <= width { long } else { format!("{lost} {were} lost: {way}; {hint}") }
+}
+
+/// The first who came of those who can press a key: programs are in control mode, and who only
+/// watches is read-only.
+fn first_client(place: &Place) -> Result<Option<Client>, Failure> {
+    let format = "#{client_control_mode}#{client_readonly} #{client_created} #{client_width} \
+                  #{display-time} #{session_id} #{pane_id} #{client_name}";
+    let listed = place.tmux.run(&["list-clients", "-F", format], deadline())?;
+    let listed = String::from_utf8_lossy(&listed).into_owned();
+    let clients = listed.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.splitn(7, ' ').collect();
+        let ["00", came, width, display_time, session, pane, name] = fields.as_slice() else {
+            return None;
+        };
+        Some(Client {
+            came: came.parse().ok()?,
+            name: (*name).to_owned(),
+            session: (*session).to_owned(),
+            pane: (*pane).to_owned(),
+            width: width.parse().ok()?,
+            display_time: display_time.parse().ok()?,
+        })
+    });
+    Ok(clients.min_by_key(|client| client.came))
+}
+
+/// Whether nobody told anybody of this server before; from now on somebody has, whatever becomes of it.
+fn take_turn(place: &Place) -> Result<bool, Failure> {
+    let mark = query::new_mark();
+    let hook = notice_hook();
+    let mut words = vec!["set-option", "-goq", "@roster_noticed", &mark];
+    words.extend([";", "set-hook", "-gu", &hook, ";", "show-options", "-gqv", "@roster_noticed"]);
+    let printed = place.tmux.run(&words, deadline())?;
+    Ok(printed.strip_suffix(b"\n") == Some(mark.as_bytes()))
+}
+
+/// Whether the hint was never given before.
+fn take_hint(place: &Place) -> bool {
+    files::create_new(&place.hint(), files::PRIVATE).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_fits_the_usual_terminal() {
+        let text = |lost, has_hint, width| text(lost, "prefix + G", has_hint, width);
+        assert_eq!(text(1, false, 80), "1 session was lost with the last server: prefix + G");
+        assert!(text(999, true, 200).starts_with("999 sessions were lost with the last server: "));
+        assert!(text(999, true, 80).starts_with("999 sessions were lost: prefix + G; set -g "));
+        assert!(text(999, true, 80).width() <= 80);
+    }
+}
