@@ -14,6 +14,7 @@ use tmux_roster::tmux::{ANSWER_LIMIT, Running, Version, call};
 use tmux_roster::{persist, validate_name};
 
 use crate::cli;
+use crate::commands::called::as_typed;
 use crate::commands::client::client;
 use crate::commands::context::{Context, Failure, Outcome};
 use crate::commands::output::visible;
@@ -118,7 +119,7 @@ impl Seat {
             return;
         }
         // It is a format, over which strftime runs.
-        let text = format!("roster: {text}").replace('#', "##").replace('%', "%%");
+        let text = format!("roster: {}", as_typed(text)).replace('#', "##").replace('%', "%%");
         let call = |flags: &[&str]| {
             let flags = flags.iter().map(OsString::from);
             let words = std::iter::once("display-message".into()).chain(flags);

@@ -106,7 +106,8 @@ impl Server {
         let mut path = self.path("traps").into_os_string();
         path.push(":");
         path.push(tmux_program().parent().unwrap_or(Path::new("/")));
-        path.push(":/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin");
+        path.push(":/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin:");
+        path.push(Path::new(ROSTER).parent().unwrap_or(Path::new("/")));
         command
             .env_clear()
             .env("HOME", self.path(self.home))
