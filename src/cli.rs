@@ -436,7 +436,7 @@ pub struct Clear {}
     name = "mode",
     example = "roster mode work yolo",
     note = "A mode is a word that a session keeps, and that chooses the command which new, restore and reopen
-start in it (@roster-command-MODE). So one session in the mode `logs` starts `journalctl -f`, and one
+start in it (@roster-command-<mode>). So one session in the mode `logs` starts `journalctl -f`, and one
 with a coding agent asks before it acts in the mode `safe` and does not in the mode `yolo`.",
     help_triggers("-h", "--help")
 )]
