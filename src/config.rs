@@ -560,6 +560,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_folder_tells_its_socket() {
+        let own = socket_folder(None);
+        for socket in ["work", "a%2Fb", ".x", "é\n", "100%"].map(|name| own.join(name)) {
+            assert_eq!(socket_of(&server_name(&socket)), socket);
+        }
+        for socket in ["/nowhere/a b", "/nowhere/%/c", "/nowhere/tmux-0/default"].map(Path::new) {
+            assert_eq!(socket_of(&server_name(socket)), socket);
+        }
+    }
+
+    #[test]
     fn what_holds_without_an_option_is_what_the_table_says() {
         let mut values = vec![Vec::new(); OPTIONS.len()];
         values[0] = b"loaded".to_vec();

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, Metadata};
+use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -50,7 +51,12 @@ pub fn missing_link(environment: &Environment) -> Option<(String, String)> {
         Some(other) => format!("roster on your PATH is {}, not this program", other.display()),
         None => "roster is not on your PATH: type its path, or make a link".to_owned(),
     };
-    let remedy = match leads_to_us(Some(&bin.join(NAME))) {
+    let is_linked = leads_to_us(Some(&bin.join(NAME)));
+    if is_linked && !std::io::stdin().is_terminal() {
+        // The PATH of a key's job or of a script: a shell's may well have the folder.
+        return None;
+    }
+    let remedy = match is_linked {
         true if found.is_some() => "put ~/.local/bin first in your PATH".to_owned(),
         true => "add ~/.local/bin to your PATH".to_owned(),
         false => format!("mkdir -p ~/.local/bin && ln -s {program} ~/.local/bin/{}", NAME),

@@ -527,9 +527,9 @@ fn every_action_of_the_menu_does_what_it_says() {
     client.wait_until_gone("SESSIONS");
     assert_eq!(server.tmux(&["list-windows", "-t", "=uno:", "-F", "x"]), "x");
     act("d");
-    client.wait_to_see("press any key to go back");
+    client.wait_to_see("press any key");
     client.press(&["q"]);
-    client.wait_until_gone("press any key to go back");
+    client.wait_until_gone("press any key");
     client.prefix("A");
     client.wait_to_see("list of backups");
     assert!(!client.screen().contains("restore all lost"), "{}", client.screen());

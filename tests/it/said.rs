@@ -57,6 +57,11 @@ fn commands_that_are_told_work_where_they_are_pasted() {
     fs::remove_file(bin.join("roster")).unwrap();
     std::os::unix::fs::symlink(data.join("roster"), bin.join("roster")).unwrap();
     assert!(!tells(&path, "roster").contains("PATH"));
+    // A key's job may lack what the user's shell has.
+    let local = server.path("home/.local/bin");
+    fs::create_dir_all(&local).unwrap();
+    std::os::unix::fs::symlink(ROSTER, local.join("roster")).unwrap();
+    assert!(!tells("/nowhere", told).contains("PATH"));
     // A name is no command.
     let said = stderr(&with_path(&server, "/nowhere", &["show", "roster list"]));
     assert!(said.contains("\"roster list\" not found") && said.contains(told), "{said}");
