@@ -53,6 +53,14 @@ impl<'a> Line<'a> {
         Line { verb, command, words }
     }
 
+    /// A line whose verb is `help` as argh knows it, which lets no verb be called that.
+    pub fn help(args: &[String]) -> Option<Vec<String>> {
+        let at = verb_in(args).filter(|at| args[*at] == "help")?;
+        let words = args[at + 1..].iter().filter(|word| !is_help(word));
+        let line = args[..at].iter().chain(words).cloned();
+        Some(line.chain(["--help".to_owned()]).collect())
+    }
+
     /// Whether its verb is one of [`Internal`].
     pub fn is_internal(&self) -> bool {
         InternalVerb::COMMANDS.iter().any(|command| command.name == self.verb)
@@ -62,6 +70,10 @@ impl<'a> Line<'a> {
     pub fn parse<T: FromArgs>(&self, program: &str) -> Result<T, EarlyExit> {
         T::from_args(&[program], &self.words)
     }
+}
+
+fn is_help(word: &str) -> bool {
+    matches!(word, "help" | "-h" | "--help")
 }
 
 /// An option with its value in the same word: `--option=value`, `-Lname`.
@@ -163,6 +175,9 @@ pub struct List {
     /// sort by name (default), created or attached
     #[argh(option)]
     pub sort: Option<String>,
+    /// sessions of all your servers, as recorded; no server is asked or started
+    #[argh(switch)]
+    pub all_servers: bool,
 }
 
 /// show everything known about a session
@@ -320,6 +335,8 @@ pub struct Kill {
     subcommand,
     name = "restore",
     example = "roster restore --all",
+    note = "All windows of a session come back, with the programs that the options name; with --bare it
+comes back with one window and the launch command of its mode.",
     help_triggers("-h", "--help")
 )]
 pub struct Restore {
@@ -332,7 +349,7 @@ pub struct Restore {
     /// also sessions of a server that cannot be reached, as new sessions
     #[argh(switch)]
     pub force: bool,
-    /// with one window each, whatever windows they had
+    /// only the session, with one window, not the windows it had
     #[argh(switch)]
     pub bare: bool,
     /// sessions recorded for another host, which no longer runs them
@@ -356,7 +373,7 @@ pub struct Reopen {
     /// even if its server is still running but cannot be reached
     #[argh(switch)]
     pub force: bool,
-    /// with one window, whatever windows it had
+    /// only the session, with one window, not the windows it had
     #[argh(switch)]
     pub bare: bool,
     /// the last closed window, of the session if one is named
@@ -441,7 +458,15 @@ pub struct Clear {}
 
 /// print or set a session's mode
 #[derive(ArgsInfo, FromArgs)]
-#[argh(subcommand, name = "mode", example = "roster mode work yolo", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "mode",
+    example = "roster mode work yolo",
+    note = "A mode is a word that a session keeps, and that chooses the command which new, restore and reopen
+start in it (@roster-command-<mode>). So one session in the mode `logs` starts `journalctl -f`, and one
+with a coding agent asks before it acts in the mode `safe` and does not in the mode `yolo`.",
+    help_triggers("-h", "--help")
+)]
 pub struct Mode {
     /// set the next mode in @roster-modes
     #[argh(switch)]

@@ -168,12 +168,18 @@ impl Environment {
         if named.is_some() {
             return usual;
         }
-        let told = self.note_of(&usual).and_then(|note| std::fs::read_link(note).ok());
+        let told = self.told_socket(&usual);
         let is_nowhere = || {
             let is_there = |path: &Path| path.symlink_metadata().is_ok();
             !is_there(&usual) && !self.own_dir(&usual).is_some_and(|dir| is_there(&dir))
         };
-        told.filter(|socket| socket.is_absolute() && is_nowhere()).unwrap_or(usual)
+        told.filter(|_| is_nowhere()).unwrap_or(usual)
+    }
+
+    /// Where the socket of a name is instead, as a server [told](Self::note_socket).
+    pub fn told_socket(&self, usual: &Path) -> Option<PathBuf> {
+        let told = self.note_of(usual).and_then(|note| std::fs::read_link(note).ok());
+        told.filter(|socket| socket.is_absolute())
     }
 
     /// What TMUX_TMPDIR names, if that is there.
@@ -255,6 +261,12 @@ impl Environment {
             .map(|folder| folder.join("tmux"))
             .find(|program| is_program(program))
             .unwrap_or_else(|| PathBuf::from("tmux"))
+    }
+
+    /// The program that a word calls.
+    pub fn on_path(&self, name: &str) -> Option<PathBuf> {
+        let mut found = env::split_paths(&self.path).map(|folder| folder.join(name));
+        found.find(|program| is_program(program))
     }
 
     /// Whether the program of the server on `socket` is known to have been replaced under it: what
@@ -365,6 +377,22 @@ pub fn server_name(socket: &Path) -> OsString {
         }
     }
     OsString::from_vec(name)
+}
+
+/// The socket of a folder that [`server_name`] named.
+pub fn socket_of(name: &OsStr) -> PathBuf {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let (mut rest, mut bytes) = (name.as_bytes(), Vec::new());
+    while let [first, after @ ..] = rest {
+        let escaped = match after {
+            [a, b, ..] if *first == b'%' => digit(*a).zip(digit(*b)).map(|(a, b)| a * 16 + b),
+            _ => None,
+        };
+        bytes.push(escaped.and_then(|byte| u8::try_from(byte).ok()).unwrap_or(*first));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    // A whole path replaces the folder.
+    socket_folder(None).join(OsStr::from_bytes(&bytes))
 }
 
 /// The user's options, as far as a sync needs them.
@@ -572,6 +600,17 @@ pub fn is_program(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_tells_its_socket() {
+        let own = socket_folder(None);
+        for socket in ["work", "a%2Fb", ".x", "é\n", "100%"].map(|name| own.join(name)) {
+            assert_eq!(socket_of(&server_name(&socket)), socket);
+        }
+        for socket in ["/nowhere/a b", "/nowhere/%/c", "/nowhere/tmux-0/default"].map(Path::new) {
+            assert_eq!(socket_of(&server_name(socket)), socket);
+        }
+    }
 
     #[test]
     fn what_holds_without_an_option_is_what_the_table_says() {

@@ -101,6 +101,20 @@ pub fn is_there(path: &Path) -> Result<bool, FileError> {
     }
 }
 
+/// Whether the system lets nobody change it (`chattr +i`), whatever its mode is.
+#[cfg(target_os = "linux")]
+pub fn is_immutable(path: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::IMMUTABLE))
+}
+
+/// Whether the system lets nobody change it: not told here.
+#[cfg(not(target_os = "linux"))]
+pub fn is_immutable(_: &Path) -> bool {
+    false
+}
+
 /// The bytes of a regular file of ours; `None` if there is no file.
 ///
 /// # Errors

@@ -257,8 +257,21 @@ pub fn siblings(dir: &Path) -> Vec<Sibling> {
     found
 }
 
+/// What the host of a folder is called, where that is another one, which may run there.
+pub fn elsewhere(dir: &Path, socket: &Path) -> Option<String> {
+    let Brief { server: Some(server), host: Some(host), started, sockets: theirs } = brief(dir)
+    else {
+        return None;
+    };
+    let here = here();
+    let runs = is_running(server, started, Some(&host), &here);
+    let shares_sockets = theirs.is_some() && theirs == sockets(socket);
+    let whereabouts = whereabouts(Some(&host), &here, runs, shares_sockets);
+    (whereabouts == Whereabouts::Elsewhere).then_some(host.node)
+}
+
 /// The part of a folder's name that is the server's.
-fn server_of(name: &std::ffi::OsStr) -> OsString {
+pub fn server_of(name: &std::ffi::OsStr) -> OsString {
     let bytes = name.as_bytes();
     let at = bytes.windows(OF_HOST.len()).position(|part| part == OF_HOST.as_bytes());
     OsString::from_vec(bytes[..at.unwrap_or(bytes.len())].to_vec())

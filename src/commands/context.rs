@@ -52,6 +52,11 @@ impl Context {
         Context { environment: Environment::read(), socket_name, socket_path }
     }
 
+    /// Whether a server was named.
+    pub fn names_server(&self) -> bool {
+        self.socket_name.is_some() || self.socket_path.is_some()
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.environment.socket(self.socket_path.as_deref(), self.socket_name.as_deref())
     }

@@ -1,7 +1,7 @@
 //! `roster import resurrect`: takes the sessions of tmux-resurrect's last save as lost ones, with their
 //! windows, so that who moves here starts with what there is.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -16,6 +16,7 @@ use tmux_roster::transaction::Sight;
 use tmux_roster::{Session, Timestamp, files, persist};
 
 use super::begin::change;
+use super::called::as_typed;
 use super::context::{Context, Failure, Outcome};
 use super::output::{count, print, tilde, visible};
 use crate::cli;
@@ -24,6 +25,20 @@ use crate::cli;
 struct Saved {
     name: String,
     windows: Vec<Window>,
+    /// The programs that no option names.
+    programs: BTreeSet<String>,
+    /// The indexes of the windows whose layout was not understood.
+    layouts: Vec<u32>,
+}
+
+/// What a save has.
+#[derive(Default)]
+struct Save {
+    sessions: Vec<Saved>,
+    /// The members of session groups, which are not sessions of their own.
+    grouped: Vec<String>,
+    /// How many lines were not understood.
+    unread: usize,
 }
 
 pub fn import(context: &Context, args: &cli::Import) -> Outcome {
@@ -42,7 +57,7 @@ pub fn import(context: &Context, args: &cli::Import) -> Outcome {
         return Err(format!("there is no file {}", path.display()).into());
     };
     let named = named(&place);
-    let saved = parse(&bytes, &named);
+    let Save { sessions: saved, grouped, unread } = parse(&bytes, &named);
     if saved.is_empty() {
         let path = path.display();
         return Err(format!("{path} holds no sessions, or is no save of tmux-resurrect").into());
@@ -65,7 +80,11 @@ pub fn import(context: &Context, args: &cli::Import) -> Outcome {
         for saved in &others {
             text.push_str(&format!("{}  is recorded already: left out\n", visible(&saved.name)));
         }
+        text.push_str(&left_out(&new, &grouped, unread));
         print(&text)?;
+        if new.is_empty() {
+            return Ok(Some(0));
+        }
         if !args.yes {
             return Ok(None);
         }
@@ -84,13 +103,39 @@ pub fn import(context: &Context, args: &cli::Import) -> Outcome {
         Ok(Some(new.len()))
     })?;
     match taken {
-        Some(taken) => print(&format!(
+        Some(0) => print("there is nothing to import\n")?,
+        Some(taken) => print(&as_typed(&format!(
             "imported {}: roster restore --all brings them back\n",
             count(taken, "session")
-        ))?,
+        )))?,
         None => print("nothing is imported yet: run this again with --yes\n")?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What of a save is not taken.
+fn left_out(new: &[Saved], grouped: &[String], unread: usize) -> String {
+    let programs: BTreeSet<&str> =
+        new.iter().flat_map(|saved| &saved.programs).map(String::as_str).collect();
+    let programs: Vec<&str> = programs.into_iter().collect();
+    let layouts = new
+        .iter()
+        .flat_map(|saved| saved.layouts.iter().map(|index| format!("{}:{index}", saved.name)));
+    let layouts: Vec<String> = layouts.collect();
+    let mut text = String::new();
+    for (what, names) in [
+        ("programs that no option names (see @roster-programs)", programs.join(", ")),
+        ("layouts that were not understood", layouts.join(", ")),
+        ("members of session groups", grouped.join(", ")),
+    ] {
+        if !names.is_empty() {
+            text.push_str(&format!("left out: {what}: {}\n", visible(&names)));
+        }
+    }
+    if unread > 0 {
+        text.push_str(&format!("left out: {} not understood\n", count(unread, "line")));
+    }
+    text
 }
 
 fn default_mode(world: &tmux_roster::transaction::World<'_>) -> String {
@@ -133,7 +178,9 @@ fn workdir(saved: &Saved) -> String {
 }
 
 /// The sessions of a save, in the order of their names.
-fn parse(bytes: &[u8], named: &HashSet<String>) -> Vec<Saved> {
+fn parse(bytes: &[u8], named: &HashSet<String>) -> Save {
+    let mut save = Save::default();
+    let (mut programs, mut layouts) = (BTreeMap::new(), BTreeMap::new());
     let mut sessions: BTreeMap<String, BTreeMap<u32, Window>> = BTreeMap::new();
     let mut next_id = 0;
     let lines = bytes.split(|byte| *byte == b'\n');
@@ -143,10 +190,27 @@ fn parse(bytes: &[u8], named: &HashSet<String>) -> Vec<Saved> {
         let [b"pane", session, index, _, flags, _, title, directory, active, _, command, ..] =
             row[..]
         else {
+            match row[..] {
+                [b"grouped_session", name, ..] => {
+                    save.grouped.push(String::from_utf8_lossy(name).into_owned());
+                }
+                [b""] | [b"window" | b"state", ..] => {}
+                _ => save.unread += 1,
+            }
             continue;
         };
-        let Some(index) = number(index) else { continue };
-        let windows = sessions.entry(String::from_utf8_lossy(session).into_owned()).or_default();
+        let Some(index) = number(index) else {
+            save.unread += 1;
+            continue;
+        };
+        let session = String::from_utf8_lossy(session).into_owned();
+        let command = command.strip_prefix(b":").unwrap_or(command);
+        let program = program(command, named);
+        if let Some(name) = first_word(command).filter(|_| program.is_empty()) {
+            let left: &mut BTreeSet<String> = programs.entry(session.clone()).or_default();
+            left.insert(name);
+        }
+        let windows = sessions.entry(session).or_default();
         let window = windows.entry(index).or_insert_with(|| empty(next_id, index));
         next_id += 1;
         let flags = flags.strip_prefix(b":").unwrap_or(flags);
@@ -158,7 +222,7 @@ fn parse(bytes: &[u8], named: &HashSet<String>) -> Vec<Saved> {
             directory: directory_of(directory),
             title: Some(Bytes(title.to_vec())),
             active: active == b"1",
-            program: program(command.strip_prefix(b":").unwrap_or(command), named),
+            program,
             called: None,
         });
     }
@@ -166,7 +230,8 @@ fn parse(bytes: &[u8], named: &HashSet<String>) -> Vec<Saved> {
         let [b"window", session, index, name, _, _, layout, automatic, ..] = row[..] else {
             continue;
         };
-        let windows = sessions.get_mut(String::from_utf8_lossy(session).as_ref());
+        let session = String::from_utf8_lossy(session).into_owned();
+        let windows = sessions.get_mut(&session);
         let window =
             windows.zip(number(index)).and_then(|(windows, index)| windows.get_mut(&index));
         let Some(window) = window else { continue };
@@ -177,11 +242,19 @@ fn parse(bytes: &[u8], named: &HashSet<String>) -> Vec<Saved> {
             std::str::from_utf8(layout).ok().and_then(|text| text.parse::<LiveLayout>().ok());
         let layout = live.map(|live| live.normalised());
         window.layout = layout.filter(|layout| layout.cells() == window.panes.len());
+        if window.layout.is_none() {
+            let left: &mut Vec<u32> = layouts.entry(session).or_default();
+            left.push(window.index);
+        }
     }
-    let saved = sessions
-        .into_iter()
-        .map(|(name, windows)| Saved { name, windows: windows.into_values().collect() });
-    saved.filter(|saved| !saved.name.is_empty()).collect()
+    let saved = sessions.into_iter().map(|(name, windows)| Saved {
+        programs: programs.remove(&name).unwrap_or_default(),
+        layouts: layouts.remove(&name).unwrap_or_default(),
+        windows: windows.into_values().collect(),
+        name,
+    });
+    save.sessions = saved.filter(|saved| !saved.name.is_empty()).collect();
+    save
 }
 
 fn empty(id: u32, index: u32) -> Window {
@@ -217,12 +290,18 @@ fn directory_of(field: &[u8]) -> Option<Bytes> {
     plain.starts_with(b"/").then_some(Bytes(plain))
 }
 
+/// What a program is called, without its folder.
+fn first_word(line: &[u8]) -> Option<String> {
+    let first = line.split(|byte| *byte == b' ').find(|word| !word.is_empty())?;
+    let name = first.rsplit(|byte| *byte == b'/').next()?;
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
 /// The words of a program that the options name. The save has them joined by spaces.
 fn program(line: &[u8], named: &HashSet<String>) -> Vec<Bytes> {
     let words: Vec<&[u8]> =
         line.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).collect();
-    let name = words.first().and_then(|first| first.rsplit(|byte| *byte == b'/').next());
-    let is_named = name.is_some_and(|name| named.contains(String::from_utf8_lossy(name).as_ref()));
+    let is_named = first_word(line).is_some_and(|name| named.contains(&name));
     if is_named { words.into_iter().map(Bytes::from).collect() } else { Vec::new() }
 }
 
@@ -237,11 +316,16 @@ mod tests {
                     pane\ta b\t3\t0\t:-\t0\tt\t:/\t1\tssh\t:ssh host secret\n\
                     window\ta b\t1\t:code\t1\t:*Z\t48b3,150x40,0,0{75x40,0,0,0,74x40,76,0,1}\toff\n\
                     window\ta b\t3\t:x\t0\t:-\tgarbage\t:\n\
-                    state\ta b\t\ngarbage\n";
+                    state\ta b\t\ngrouped_session\tclone\ta b\t:1\t:0\ngarbage\n";
         let named = HashSet::from(["vim".to_owned()]);
-        let saved = parse(save.as_bytes(), &named);
-        let [Saved { name, windows }] = &saved[..] else { panic!("one session") };
+        let save = parse(save.as_bytes(), &named);
+        let [Saved { name, windows, programs, layouts }] = &save.sessions[..] else {
+            panic!("one session")
+        };
         assert_eq!(name, "a b");
+        assert_eq!(*programs, BTreeSet::from(["ssh".to_owned()]));
+        assert_eq!(*layouts, [1, 3]);
+        assert_eq!((save.grouped, save.unread), (vec!["clone".to_owned()], 1));
         let [first, second] = &windows[..] else { panic!("two windows") };
         assert!(first.active && first.zoomed && second.last && second.name.is_none());
         assert_eq!(first.name, Some(b"code"[..].into()));

@@ -101,10 +101,17 @@ fn run_and_stay(request: &Request<'_>) -> ExitCode {
 /// Says what failed, and that this is no end.
 fn failed(option: &OsStr, words: &[OsString], status: u8) -> String {
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-    let command = visible(&shell_words::join(words));
+    let command = visible(&shell_words::join(&words));
     let option = visible(&option.to_string_lossy());
     let from = if option.is_empty() { String::new() } else { format!(" ({option})") };
-    format!("roster: {command}{from} failed with status {status}; this is a shell instead")
+    // It was meant for a shell, as its words stand in one.
+    let hint = match words.as_slice() {
+        [line] if line.contains(char::is_whitespace) => {
+            format!(" (no shell runs it: for that, say sh -c {command})")
+        }
+        _ => String::new(),
+    };
+    format!("roster: {command}{from} failed with status {status}{hint}; this is a shell instead")
 }
 
 /// Runs a program until it ends, and returns its status as a shell would have it.

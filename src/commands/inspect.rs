@@ -1,7 +1,7 @@
 //! What there is: list, show, names, path, closed.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -13,14 +13,18 @@ use tmux_roster::model::reconcile::{Plan, end_with_server};
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId};
+use tmux_roster::model::windows::{Bytes, Window};
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, Version};
 use tmux_roster::transaction::{self, SyncError, Trigger};
-use tmux_roster::{Session, StoreError, Timestamp, directories, files, host, persist, sync};
+use tmux_roster::{
+    Session, StoreError, Timestamp, directories, files, health, host, persist, sync,
+};
 
 use super::client::here;
 use super::context::{Context, Failure, Outcome, store_of};
 use super::output::{age, json, layout, print, print_path, terminal_columns, tilde, visible, warn};
+use super::servers;
 use super::target::{Target, not_found};
 use super::windows::{self, JsonWindow, NOTHING, Recorded, block, json_windows};
 use crate::cli;
@@ -238,7 +242,7 @@ fn rows((planned, given): (Plan, HashSet<String>), answer: &Answer) -> Vec<Row> 
 }
 
 /// A row for each record, given what of it lives.
-fn rows_with(
+pub fn rows_with(
     Remembered { registry, closed, memory }: Remembered,
     live: impl Fn(&Session) -> Option<LiveSession>,
 ) -> Vec<Row> {
@@ -293,7 +297,7 @@ pub fn without_server(mut remembered: Remembered) -> View {
 
 /// A row as scripts get it.
 #[derive(Serialize)]
-struct JsonRow<'a> {
+pub struct JsonRow<'a> {
     name: &'a str,
     uuid: &'a str,
     mode: &'a str,
@@ -302,7 +306,7 @@ struct JsonRow<'a> {
     last_attached_at: Timestamp,
     last_health_status: &'a str,
     last_health_at: Timestamp,
-    state: State,
+    pub state: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     closed_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -312,7 +316,7 @@ struct JsonRow<'a> {
 }
 
 impl<'a> JsonRow<'a> {
-    fn new(row: &'a Row, windows: Vec<JsonWindow>) -> Self {
+    pub fn new(row: &'a Row, windows: Vec<JsonWindow>) -> Self {
         let session = &row.session;
         JsonRow {
             name: &session.name,
@@ -323,7 +327,7 @@ impl<'a> JsonRow<'a> {
             last_attached_at: session.last_attached_at,
             last_health_status: &session.last_health_status,
             last_health_at: session.last_health_at,
-            state: row.state,
+            state: row.state.word(),
             closed_at: row.closed_at,
             waits_for: row.waits_for.as_deref(),
             windows,
@@ -353,6 +357,9 @@ pub fn list(context: &Context, args: &cli::List) -> Outcome {
             return Err(Failure::Usage(message));
         }
     };
+    if args.all_servers {
+        return servers::list(context, wanted, order, args.json);
+    }
     let place = context.place()?;
     let mut view = view_in(&place, wanted)?;
     view.rows.sort_by(|a, b| order(&a.session, &b.session));
@@ -473,8 +480,22 @@ pub fn show(context: &Context, args: &cli::Show) -> Outcome {
         text.push_str(&format!("{:<9} {}\n", "closed", time(closed_at)));
     }
     text.push_str(&block(context, &windows, terminal_columns().unwrap_or(80)));
+    for (at, directory) in missing(&windows).iter().enumerate() {
+        let heading = if at == 0 { "missing" } else { "" };
+        text.push_str(&format!("{heading:<9} {}\n", visible(&tilde(context, directory))));
+    }
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The directories of panes that are gone, unless one does not answer: then nobody waits for more.
+fn missing(windows: &[Window]) -> Vec<String> {
+    let panes = windows.iter().flat_map(|window| &window.panes);
+    let directories: BTreeSet<&Bytes> = panes.filter_map(|p| p.directory.as_ref()).collect();
+    let looked = directories.into_iter().map(|path| (path, health::is_directory(path.0.clone())));
+    let gone =
+        looked.take_while(|(_, found)| found.is_some()).filter(|(_, found)| *found == Some(false));
+    gone.map(|(path, _)| String::from_utf8_lossy(&path.0).into_owned()).collect()
 }
 
 /// The names as the registry has them: no lock, and no tmux outside of it.

@@ -14,6 +14,7 @@ use crate::cli::{Cli, Internal, InternalVerb, Line, Verb};
 mod backups;
 mod begin;
 mod bring_back;
+mod called;
 mod client;
 mod complete;
 mod context;
@@ -28,6 +29,7 @@ mod load;
 mod notice;
 mod open;
 mod output;
+mod servers;
 mod start_in;
 mod store;
 mod sync;
@@ -49,7 +51,8 @@ pub fn run(args: &[String]) -> Outcome {
     if args.get(1).is_some_and(|verb| verb == "complete") {
         return complete::complete(&args[2..]);
     }
-    let line = Line::new(args);
+    let help = Line::help(args);
+    let line = Line::new(help.as_deref().unwrap_or(args));
     if line.is_internal() {
         return match line.parse(program) {
             Ok(Internal { socket_name, socket_path, verb }) => {
@@ -95,7 +98,9 @@ fn not_parsed(early: EarlyExit, line: &Line<'_>) -> Outcome {
     }
     let is_known = |verb| Cli::get_args_info().commands.iter().any(|known| known.name == verb);
     if !verb.is_empty() && !line.is_internal() && !is_known(verb) {
-        return Err(usage(&format!("unknown command {verb}"), ""));
+        let info = Cli::get_args_info();
+        let commands = info.commands.iter().map(|command| command.name);
+        return Err(usage(&format!("unknown command {verb}{}", did_you_mean(verb, commands)), ""));
     }
     let words: Vec<&str> = early.output.split_whitespace().collect();
     let said = words.join(" ");
@@ -103,13 +108,30 @@ fn not_parsed(early: EarlyExit, line: &Line<'_>) -> Outcome {
     if let Some(first) = said.get_mut(..1) {
         first.make_ascii_lowercase();
     }
+    if let Some(option) = said.strip_prefix("unrecognized argument: ") {
+        let info = Cli::get_args_info();
+        let command = info.commands.iter().find(|command| command.name == verb);
+        let flags = command.map_or(&info.flags, |command| &command.command.flags);
+        let flags = flags.iter().filter(|flag| !flag.hidden).map(|flag| flag.long);
+        let near = did_you_mean(option, flags.filter(|_| option.starts_with("--")));
+        said.push_str(&near);
+    }
     Err(usage(&said, verb))
+}
+
+/// A question for what was mistyped; empty if nothing comes near.
+fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    match target::near(word, known).as_slice() {
+        [] => String::new(),
+        near => format!(": did you mean {}?", near.join(" or ")),
+    }
 }
 
 /// What is wrong with a command line, and where to read what is right.
 fn usage(message: &str, verb: &str) -> Failure {
     let space = if verb.is_empty() { "" } else { " " };
-    Failure::Usage(format!("{message}; see `roster{space}{verb} --help`"))
+    let then = if message.ends_with('?') { "" } else { ";" };
+    Failure::Usage(format!("{message}{then} see `roster{space}{verb} --help`"))
 }
 
 fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant) -> Outcome {

@@ -10,6 +10,7 @@ use tmux_roster::tmux::{ANSWER_LIMIT, call, query};
 use tmux_roster::{files, persist};
 use unicode_width::UnicodeWidthStr;
 
+use super::called::as_typed;
 use super::context::{Context, Failure, Outcome};
 use super::load::keys::picker_key;
 use super::output::{count, visible};
@@ -78,7 +79,10 @@ fn deadline() -> Instant {
 
 /// How lost sessions come back: by this key, or by a command.
 pub fn way_back(key: Option<String>) -> String {
-    key.map_or_else(|| "roster restore --all".into(), |key| format!("prefix + {}", visible(&key)))
+    key.map_or_else(
+        || as_typed("roster restore --all").into_owned(),
+        |key| format!("prefix + {}", visible(&key)),
+    )
 }
 
 /// What is said, in this many columns.

@@ -20,7 +20,7 @@ use super::bring_back::{Changes, bring_back, ignored, is_directory_of};
 use super::client::{Destination, client, destination, go_to};
 use super::context::{Context, Failure, Outcome};
 use super::edit::warn_of_mode;
-use super::output::{to_paste, warn};
+use super::output::{print, to_paste, warn};
 use super::target::{Found, find, lives_left_alone, named_left_alone};
 use crate::cli;
 
@@ -53,10 +53,11 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
     if let Some(name) = &args.name {
         validate_name(name)?;
     }
+    let mut chosen = None;
     let seat = with_server(&place, |transaction| {
         let name = match &args.name {
             Some(name) => name.clone(),
-            None => free_name(transaction, &directory),
+            None => chosen.insert(free_name(transaction, &directory)).clone(),
         };
         if transaction.is_ignored(&name) {
             return Err(ignored(&name));
@@ -94,6 +95,9 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
         first(transaction, &done)
     })?;
     if args.detached {
+        if let Some(name) = chosen {
+            print(&format!("created {name}\n"))?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     go_to(context, &place, seat, args.client.as_deref())
@@ -197,7 +201,7 @@ fn require_terminal(context: &Context, client: Option<&str>) -> Result<(), Failu
     if client.is_some() || context.is_inside() || std::io::stdin().is_terminal() {
         return Ok(());
     }
-    Err("not a terminal: run this in one, or inside tmux (roster new -d and roster restore need \
-         neither)"
+    Err("not a terminal: run this in one, or inside tmux (roster new -d, roster restore and roster \
+         reopen need neither)"
         .into())
 }

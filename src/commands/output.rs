@@ -8,8 +8,10 @@ use std::path::Path;
 
 use serde::Serialize;
 use tmux_roster::Timestamp;
+use tmux_roster::config::Environment;
 use unicode_width::UnicodeWidthStr;
 
+use super::called::as_typed;
 use super::context::{Context, Failure};
 
 /// Prints a path and a newline: for a script byte for byte, for a person so that it does nothing to
@@ -44,7 +46,7 @@ pub fn count(number: usize, what: &str) -> String {
 /// Says something on standard error, whether or not somebody is there to read it. It may hold any
 /// name or path.
 pub fn warn(text: &str) {
-    let _ = writeln!(io::stderr(), "roster: {}", visible(text));
+    let _ = writeln!(io::stderr(), "roster: {}", as_typed(&visible(text)));
 }
 
 /// A name in a command that a person may paste into a shell.
@@ -233,7 +235,12 @@ pub fn visible(text: &str) -> String {
 
 /// A path with the home folder as `~`.
 pub fn tilde(context: &Context, path: &str) -> String {
-    let home = context.environment.home().and_then(|home| home.to_str());
+    in_home(&context.environment, path)
+}
+
+/// The same for who has no context.
+pub fn in_home(environment: &Environment, path: &str) -> String {
+    let home = environment.home().and_then(|home| home.to_str());
     match home.and_then(|home| path.strip_prefix(home.trim_end_matches('/'))) {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("~{rest}"),
         _ => path.to_owned(),

@@ -49,13 +49,19 @@ pub fn by_uuid(session: &Session) -> String {
 
 /// "session x not found", with the names that come near.
 pub fn not_found<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
-    let mut near: Vec<&str> = known.filter(|other| is_near(name, other)).take(3).collect();
-    near.sort_unstable();
+    let near = near(name, known);
     let error = StoreError::NotFound(name.to_owned()).to_string();
     match near.as_slice() {
         [] => Failure::from(format!("{error}: run roster list to see the sessions")),
         near => Failure::from(format!("{error}: did you mean {}?", near.join(", "))),
     }
+}
+
+/// The words that come near to one that is not known, at most three.
+pub fn near<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut near: Vec<&str> = known.filter(|other| is_near(word, other)).take(3).collect();
+    near.sort_unstable();
+    near
 }
 
 /// Whether two names differ by a letter or two, or one begins or ends with the other.

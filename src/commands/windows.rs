@@ -27,6 +27,10 @@ const NARROWEST: usize = 8;
 /// What stands for what is not known, where columns must not be empty.
 pub const NOTHING: &str = "-";
 
+/// What stands for the name of a window that tmux names by itself, after what runs there: of that
+/// nothing is recorded where no option names it.
+const UNNAMED: &str = "(auto)";
+
 /// What is recorded of windows.
 pub struct Recorded(Windows);
 
@@ -261,7 +265,7 @@ fn name(window: &Window) -> String {
     let active = window.panes.iter().find(|pane| pane.active).or(window.panes.first());
     let program = active.and_then(|pane| pane.program.first()).map(text);
     let program = program.map(|path| path.rsplit('/').next().unwrap_or_default().to_owned());
-    program.filter(|name| !name.is_empty()).unwrap_or_else(|| "shell".into())
+    program.filter(|name| !name.is_empty()).unwrap_or_else(|| UNNAMED.into())
 }
 
 /// A window as tmux's status line has it: `0:name*Z`.

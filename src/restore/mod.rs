@@ -401,6 +401,10 @@ pub fn reopen_window(
     // What stood there before is not what was to be made.
     let is_new = |made: &MadeWindow| rows().all(|row| row.window != made.id);
     let Some(MadeWindow { index, panes, .. }) = made.filter(is_new) else { return Ok(None) };
+    if taken.contains(&closed.window.index) {
+        let before = closed.window.index;
+        warnings.push(format!("index {before} is taken: the window is at index {index} now"));
+    }
     if panes < window.panes.len() {
         let all = window.panes.len();
         warnings.push(format!(

@@ -90,8 +90,12 @@ impl Recorded {
     ) -> Result<Recorded, SyncError> {
         let place = transaction.place();
         let read = match persist::read_windows(place) {
-            Err(error @ StoreError::Damaged { .. }) => {
-                warnings.push(format!("{error}: kept aside, sessions come back with one window"));
+            Err(StoreError::Damaged { path, reason }) => {
+                warnings.push(format!(
+                    "{} is damaged: {reason}; it was kept aside ({0}.corrupt.…), and sessions come \
+                     back with one window",
+                    path.display()
+                ));
                 persist::load_windows(place)
             }
             Err(error) => {
@@ -136,6 +140,8 @@ impl Recorded {
         let oldest = panes.map(|pane| pane.id).min();
         let first = oldest.filter(|_| !blueprint.launch.words.is_empty());
         let first = first.map(|first| (first, blueprint.launch.in_pane(&blueprint.record)));
+        // That the session's own is gone was told already.
+        let own = blueprint.displaced.as_ref().map(|displaced| displaced.from.as_bytes().to_vec());
         let mut missing = BTreeSet::new();
         let (record, workdir) = (&blueprint.record, &blueprint.workdir);
         let plans = servers.into_iter().zip(windows).map(|(server, window)| {
@@ -144,6 +150,7 @@ impl Recorded {
             WindowPlan { oldest: position, ..plan }
         });
         let plans = plans.collect();
+        missing.retain(|path| Some(path) != own.as_ref());
         warnings.extend(tell_missing(&missing, &record.name));
         plans
     }

@@ -99,8 +99,8 @@ impl fmt::Display for StoreError {
             ),
             StoreError::Newer { path, version } => write!(
                 f,
-                "{} has schema_version {version}, but this roster knows up to {SCHEMA_VERSION}: \
-                 left untouched; upgrade tmux-roster to use it",
+                "{} is of version {version}, but this roster knows up to {SCHEMA_VERSION}: left \
+                 untouched; upgrade tmux-roster to use it",
                 path.display()
             ),
             StoreError::Busy { lock, waited } => write!(

@@ -106,7 +106,10 @@ impl fmt::Display for TmuxError {
                 seconds(*limit)
             ),
             TmuxError::Failed { message } => write!(f, "tmux refused: {message}"),
-            TmuxError::Empty => write!(f, "the tmux server has no sessions"),
+            TmuxError::Empty => write!(
+                f,
+                "the tmux server has no sessions yet, and before tmux 3.2 cannot be queried without one"
+            ),
             TmuxError::Incomplete { message } if message.is_empty() => {
                 write!(f, "tmux gave an incomplete answer")
             }

@@ -235,6 +235,11 @@ fn each_verb_is_offered_the_sessions_it_can_work_on() {
     assert_eq!(offered(&server, &["rename", "here", ""]), [""; 0]);
     assert_eq!(offered(&server, &["restore", "away", ""]), [""; 0]);
     assert_eq!(offered(&server, &["store", "m"]), offered(&server, &["store", ""]));
+    assert!(offered(&server, &["help", ""]).contains(&"restore".to_owned()));
+    assert_eq!(offered(&server, &["help", "restore", ""]), [""; 0]);
+    assert_eq!(offered(&server, &["-L", ""]), ["s"], "the names of sockets");
+    let backup = server.roster(&["backup"]);
+    assert_eq!(offered(&server, &["recover", ""])[0], backup.trim());
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn a_newer_registry_is_told_and_never_touched() {
     for args in [&[][..], &["--fix"]] {
         let (findings, well) = doctor(&server, args);
         let texts = found(&findings, "registry", "problem");
-        assert!(!well && texts[0].contains("schema_version 99"), "{findings:#?}");
+        assert!(!well && texts[0].contains("version 99"), "{findings:#?}");
         assert_eq!(fs::read_to_string(server.registry_path()).unwrap(), newer);
     }
 }
@@ -347,6 +347,7 @@ fn options_that_do_not_do_what_they_are_set_for_are_told() {
         ("@roster-default-mode", "nope", "note", "not in @roster-modes (safe yolo)"),
         ("@roster-binary", "/nonexist", "problem", "is not a program"),
         ("@roster-binary", "~/nonexist", "problem", "is not a program"),
+        ("@roster-binary", "/bin/sh", "problem", "is not a roster program"),
         ("@roster-install", "bogus", "problem", "not download, build or none"),
         ("@roster-on-closed", "/no/such/thing x", "problem", "is not a program"),
         ("@roster-on-closed", "~/thing", "problem", "~ is not expanded here"),

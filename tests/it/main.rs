@@ -25,6 +25,7 @@ mod plugin;
 mod rebuild;
 mod reconcile;
 mod reopened;
+mod said;
 mod secure;
 mod shown;
 mod store;

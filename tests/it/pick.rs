@@ -327,7 +327,7 @@ fn keys_never_take_a_session_named_like_a_uuid_for_the_other() {
         client.wait_to_see("Kill zwei?");
         client.press(&["y"]);
         server.wait_for_names(&["one", "three", &uuid]);
-        client.wait_to_see("killed zwei: roster reopen brings it back");
+        client.wait_to_see("killed zwei: ");
         client.choose(with, "zwei");
         press("C-o", "o");
         server.wait_for_names(&["one", "three", "zwei", &uuid]);
@@ -527,9 +527,9 @@ fn every_action_of_the_menu_does_what_it_says() {
     client.wait_until_gone("SESSIONS");
     assert_eq!(server.tmux(&["list-windows", "-t", "=uno:", "-F", "x"]), "x");
     act("d");
-    client.wait_to_see("press any key to go back");
+    client.wait_to_see("press any key");
     client.press(&["q"]);
-    client.wait_until_gone("press any key to go back");
+    client.wait_until_gone("press any key");
     client.prefix("A");
     client.wait_to_see("list of backups");
     assert!(!client.screen().contains("restore all lost"), "{}", client.screen());

@@ -213,9 +213,14 @@ fn the_last_save_of_tmux_resurrect_is_taken_over_once_it_was_seen() {
     let said = server.roster(&["import", "resurrect"]);
     assert!(said.contains("work  2 windows, 3 panes  /usr\n"), "{said}");
     assert!(said.contains("one  is recorded already") && said.contains("--yes"), "{said}");
+    assert!(said.contains("(see @roster-programs): ssh\n") && !said.contains("secret"), "{said}");
     assert_eq!(server.names(), ["one"]);
     let said = server.roster(&["import", "resurrect", "--yes"]);
     assert!(said.contains("imported 1 session: roster restore --all"), "{said}");
+    for args in [&["import", "resurrect"][..], &["import", "resurrect", "--yes"]] {
+        let said = server.roster(args);
+        assert!(said.ends_with("already: left out\nthere is nothing to import\n"), "{said}");
+    }
     assert!(server.roster(&["list", "--state", "lost"]).contains("work"));
     assert_eq!(server.roster(&["restore", "--all"]).trim(), "restored work");
     let back = windows(&server);

@@ -100,7 +100,7 @@ const SHOWN: &str = "\
 windows   0:editor  > ~/api
                       ~/api/tests
           1:logs*     ~/web        LESS
-          5:shell=    ~
+          5:(auto)=   ~
 ";
 
 #[test]
@@ -133,7 +133,7 @@ fn show_and_the_preview_list_windows_live_lost_and_closed() {
     let uuid = server.uuid("work");
     let preview = || server.roster(&["pick", "--preview", &uuid]);
     let live = preview();
-    assert!(live.starts_with("0:editor-  1:logs*  5:shell=\n\n"), "{live}");
+    assert!(live.starts_with("0:editor-  1:logs*  5:(auto)=\n\n"), "{live}");
     server.crash();
     is_shown(&shown(&server, "work"), "0:editor- ");
     assert_eq!(count(&["list"], "work"), "3");
@@ -154,9 +154,9 @@ fn what_vanished_is_shown_where_it_would_come_back_and_not_while_the_session_liv
     let server = with_recorded_windows("");
     server.tmux(&["kill-window", "-t", "=work:5"]);
     wait_until_recorded(&server, "work", has_windows(2));
-    assert!(!shown(&server, "work").contains("5:shell"));
+    assert!(!shown(&server, "work").contains("5:(auto)"));
     server.crash();
-    assert!(shown(&server, "work").contains("5:shell"), "{}", shown(&server, "work"));
+    assert!(shown(&server, "work").contains("5:(auto)"), "{}", shown(&server, "work"));
 }
 
 #[test]

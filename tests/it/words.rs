@@ -181,6 +181,10 @@ fn errors_of_usage() {
         &[
             &[],
             &["frobnicate"],
+            &["lst"],
+            &["help", "lst"],
+            &["list", "--jsn"],
+            &["list", "--all-servers"],
             &["--frobnicate"],
             &["show"],
             &["show", "one", "two"],

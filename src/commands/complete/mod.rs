@@ -3,15 +3,17 @@
 //!
 //! Takes no lock, starts tmux only to learn what lives, and for no longer than [`LIMIT`].
 
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 use tmux_roster::config::{self, Place, Settings};
-use tmux_roster::persist;
 use tmux_roster::tmux::call;
 use tmux_roster::tmux::text::quote_sh;
+use tmux_roster::{Store, persist};
 
 use crate::cli::{self, Cli};
 use crate::commands::context::{Context, Failure, Outcome};
@@ -110,9 +112,13 @@ fn candidates(words: &[String], current: &str) -> Offer {
     let (mut socket_name, mut socket_path) = (None, None);
     let mut verb = "";
     let mut positionals = Vec::new();
-    let mut ended = false;
+    let (mut ended, mut is_help) = (false, false);
     let mut words = words.iter();
     while let Some(word) = words.next() {
+        if word == "help" && verb.is_empty() && !is_help {
+            is_help = true;
+            continue;
+        }
         if ended || !word.starts_with('-') {
             match command.commands.iter().find(|sub| sub.name == word.as_str()) {
                 Some(sub) if !ended => {
@@ -161,6 +167,9 @@ fn candidates(words: &[String], current: &str) -> Offer {
         let offered = verbs.map(|sub| (sub.name.into(), sub.command.description.into())).collect();
         return Offer::Words(offered);
     }
+    if is_help {
+        return Offer::Words(Vec::new());
+    }
     let context = Context::new(socket_name, socket_path);
     let at = positionals.len();
     let takes_more = match command.positionals.last() {
@@ -181,7 +190,8 @@ fn candidates(words: &[String], current: &str) -> Offer {
         ("forget", 0) => &[Lost, Closed],
         ("mode", 1) => return modes(&context),
         ("import", 0) => return one_of(&["resurrect"]),
-        ("recover", 0) | ("import", 1) => return Offer::Files,
+        ("recover", 0) => return backups(&context),
+        ("import", 1) => return Offer::Files,
         ("completions", 0) => return one_of(&["bash", "zsh", "fish"]),
         _ => return Offer::Words(Vec::new()),
     };
@@ -214,6 +224,7 @@ fn value_of(flag: &str) -> Offer {
         "--state" => one_of(&["live", "lost", "closed", "unreachable"]),
         "--sort" => one_of(&["name", "created", "attached"]),
         "--directory" => Offer::Directories,
+        "--socket-name" => servers(),
         "--socket-path" | "--file" | "--tmux" => Offer::Files,
         _ => Offer::Words(Vec::new()),
     }
@@ -260,6 +271,28 @@ fn asked(place: &Place) -> Result<Vec<Row>, Place> {
 
 fn without_tmux(place: &Place) -> Vec<Row> {
     persist::peek(place).map(without_server).map(|view| view.rows).unwrap_or_default()
+}
+
+/// The names of the sockets in the folder where tmux has them.
+fn servers() -> Offer {
+    let folder = Context::new(Some("default".into()), None).socket();
+    let entries = folder.parent().and_then(|folder| fs::read_dir(folder).ok());
+    let is_socket = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_socket());
+    let sockets = entries.into_iter().flatten().flatten().filter(is_socket);
+    let mut names: Vec<String> =
+        sockets.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    Offer::Words(names.into_iter().map(|name| (name, String::new())).collect())
+}
+
+/// The backups, the newest first; files where there are none.
+fn backups(context: &Context) -> Offer {
+    let place = context.place_without_tmux().ok();
+    let backups = place.and_then(|place| Store::new(place.registry()).backups().ok());
+    let backups: Vec<(String, String)> = (backups.unwrap_or_default().into_iter())
+        .filter_map(|backup| Some((backup.path.to_str()?.to_owned(), String::new())))
+        .collect();
+    if backups.is_empty() { Offer::Files } else { Offer::Words(backups) }
 }
 
 /// The words of @roster-modes.

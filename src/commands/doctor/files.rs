@@ -22,7 +22,7 @@ use tmux_roster::{SCHEMA_VERSION, Store, StoreError, Timestamp, directories, fil
 use crate::commands::context::Context;
 use crate::commands::doctor::server::first_line;
 use crate::commands::doctor::{Examination, Finding, Level, Repair};
-use crate::commands::output::{age, count, visible};
+use crate::commands::output::{age, count, to_paste, visible};
 use crate::commands::ui::fzf::fzf;
 
 /// How long the lock may be held by others before that is worth telling: syncs are far quicker.
@@ -91,6 +91,11 @@ pub fn check_permissions(exam: &mut Examination, place: &Place) {
             wrong = true;
             let found = format!("{} has mode {bits:04o}, not {mode:04o}", path.display());
             exam.mendable("permissions", &found, Repair::Private(path.to_owned(), mode));
+        } else if files::is_immutable(path) {
+            wrong = true;
+            let path = path.display().to_string();
+            let remedy = format!("chattr -i {}", to_paste(&path));
+            exam.problem("permissions", &format!("{path} cannot be changed (chattr +i)"), &remedy);
         }
     };
     check(exam, &place.dir, 0o700);
@@ -147,7 +152,9 @@ pub fn check_registry(
             return exam.mendable("registry", &error.to_string(), Repair::Sync);
         }
         Err(error @ StoreError::Newer { .. }) => {
-            return exam.problem("registry", &error.to_string(), "upgrade tmux-roster");
+            let remedy =
+                "upgrade tmux-roster; or move the file away, to have what lives recorded anew";
+            return exam.problem("registry", &error.to_string(), remedy);
         }
         Err(error) => {
             let remedy = "fix it or move it away";

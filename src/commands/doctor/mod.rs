@@ -10,6 +10,7 @@ use tmux_roster::model::snapshot::ServerId;
 use tmux_roster::tmux::Version;
 
 use crate::cli;
+use crate::commands::called::{as_typed, missing_link};
 use crate::commands::context::{Context, Outcome};
 use crate::commands::doctor::files::{
     check_disk, check_fzf, check_install, check_lock, check_log, check_parent, check_permissions,
@@ -87,7 +88,8 @@ pub struct Examination {
 
 impl Examination {
     fn add(&mut self, check: &'static str, level: Level, found: &str, remedy: &str) {
-        let (found, remedy) = (visible(found), visible(remedy));
+        let told = |text: &str| as_typed(&visible(text)).into_owned();
+        let (found, remedy) = (told(found), told(remedy));
         self.findings.push(Finding { check, level, found, remedy, lines: Vec::new() });
     }
 
@@ -197,6 +199,9 @@ fn examine(context: &Context) -> Examination {
     }
     check_install(&mut exam, context);
     check_fzf(&mut exam);
+    if let Some((found, remedy)) = missing_link(&context.environment) {
+        exam.note("PATH", &found, &remedy);
+    }
     exam.place = place;
     exam
 }

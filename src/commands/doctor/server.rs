@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use tmux_roster::config::{LATE_OPTIONS, OPTIONS, Place, REGISTRY, Settings};
+use tmux_roster::config::{LATE_OPTIONS, OPTIONS, Place, REGISTRY, Settings, is_program};
 use tmux_roster::model::memory::Unreachable;
 use tmux_roster::options::{Reader, read_by};
 use tmux_roster::tmux::call::With;
@@ -438,6 +438,7 @@ pub fn check_options(
     let home = context.environment.home();
     complaints
         .extend(others().filter_map(|name| options::of_others(name, &value(answer, name), home)));
+    complaints.extend(not_ours(&value(answer, "@roster-binary")));
     let is_command = |name: &&&str| options::commands().any(|start| name.starts_with(start));
     for name in names.iter().filter(is_command) {
         match show(&["show-options", "-gqv", name]) {
@@ -519,12 +520,15 @@ pub fn check_keys(exam: &mut Examination, tmux: &Tmux, answer: &Answer, settings
                 KeyState::Users => {
                     ("is bound to something else: left alone", "unbind it, or choose another key")
                 }
-                KeyState::Unbound => ("is no longer bound, or is not a tmux key", FIX),
+                KeyState::Unbound if is_no_key(tmux, key) => {
+                    ("is not a tmux key", "choose another in tmux.conf")
+                }
+                KeyState::Unbound => {
+                    exam.repair(Repair::Load);
+                    ("is no longer bound", FIX)
+                }
             };
             exam.note("keys", &format!("prefix {key} {found}"), remedy);
-            if *state == KeyState::Unbound {
-                exam.repair(Repair::Load);
-            }
         }
         if keys.iter().all(|(_, state)| *state == KeyState::Ours) {
             exam.ok("keys", &format!("{} bound", keys.len()));
@@ -539,6 +543,25 @@ pub fn check_keys(exam: &mut Examination, tmux: &Tmux, answer: &Answer, settings
     } else if listed.contains("resurrect") {
         exam.ok("plugins", "tmux-resurrect: sessions that it restores keep their identity");
     }
+}
+
+/// Whether tmux says that there is no such key; before 3.1 it does not tell.
+fn is_no_key(tmux: &Tmux, key: &str) -> bool {
+    let list = ["list-keys", "-T", "prefix", key];
+    let error = tmux.run(&list, Instant::now() + ANSWER_LIMIT).err();
+    error.is_some_and(|error| error.to_string().contains("invalid key"))
+}
+
+/// Why the program that the user chose is not ours, if it is none.
+fn not_ours(chosen: &str) -> Option<(String, String)> {
+    if !Path::new(chosen).is_absolute() || !is_program(Path::new(chosen)) {
+        return None;
+    }
+    let mut command = Command::new(chosen);
+    command.arg("--version");
+    let is_ours = first_line(command).is_some_and(|line| line.starts_with("roster "));
+    let found = format!("@roster-binary is {chosen:?}, which is not a roster program");
+    (!is_ours).then(|| (found, "fix it in tmux.conf".into()))
 }
 
 /// The first line that a program prints, if it ends well and in time.

@@ -13,6 +13,7 @@ use tmux_roster::tmux::{ANSWER_LIMIT, Version, call};
 use tmux_roster::{persist, validate_name};
 
 use crate::cli;
+use crate::commands::called::as_typed;
 use crate::commands::client::client;
 use crate::commands::context::{Context, Failure, Outcome};
 use crate::commands::output::visible;
@@ -127,7 +128,7 @@ impl Seat {
         let seat = seats.iter().find(|seat| seat.client == self.client).unwrap_or(self);
         let session = seat.session.to_string();
         let to = (seat.client.as_str(), session.as_str(), seat.pane.as_str());
-        message::show(place, to, &format!("roster: {text}"), MESSAGE_TIME);
+        message::show(place, to, &format!("roster: {}", as_typed(text)), MESSAGE_TIME);
     }
 
     /// Becomes a popup on this client that runs one of our commands; without a shell, since the

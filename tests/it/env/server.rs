@@ -1,6 +1,6 @@
 //! A private tmux server in a folder of its own, with a cleared environment.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -103,10 +103,7 @@ impl Server {
     /// A command in the environment of this test: nothing of ours leaks in.
     pub fn command<S: AsRef<OsStr>>(&self, program: S) -> Command {
         let mut command = Command::new(program);
-        let mut path = self.path("traps").into_os_string();
-        path.push(":");
-        path.push(tmux_program().parent().unwrap_or(Path::new("/")));
-        path.push(":/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin");
+        let path = self.search_path();
         command
             .env_clear()
             .env("HOME", self.path(self.home))
@@ -123,6 +120,14 @@ impl Server {
             command.uid(self.user).gid(self.user);
         }
         command
+    }
+
+    fn search_path(&self) -> OsString {
+        let mut path = self.path("traps").into_os_string();
+        path.push(":");
+        path.push(tmux_program().parent().unwrap_or(Path::new("/")));
+        path.push(":/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin");
+        path
     }
 
     /// Puts a `touch` before all others that notes each call, so that a name that has it called is
@@ -192,9 +197,13 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned()
     }
 
-    /// The program under test for this server, from outside.
+    /// The program under test for this server, from outside, by somebody who has it on the PATH.
     pub fn try_roster<S: AsRef<OsStr>>(&self, args: &[S]) -> Output {
+        let mut path = self.search_path();
+        path.push(":");
+        path.push(Path::new(ROSTER).parent().unwrap_or(Path::new("/")));
         let mut command = self.command(ROSTER);
+        command.env("PATH", path);
         command.args(["-L", self.name]).args(args).output().expect("roster runs")
     }
 
