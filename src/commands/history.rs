@@ -38,8 +38,12 @@ pub fn history(context: &Context, args: &cli::History) -> Outcome {
     }
     if entries.is_empty() {
         warn(why_empty(&place));
+        return Ok(ExitCode::SUCCESS);
     }
-    print(&layout(&entries.iter().map(row).collect::<Vec<_>>(), &vec![""; entries.len()]))?;
+    let headings = ["TIME", "EVENT", "SESSION", "DETAILS"].map(str::to_owned);
+    let table: Vec<[String; 4]> =
+        std::iter::once(headings).chain(entries.iter().map(row)).collect();
+    print(&layout(&table, &vec![""; table.len()]))?;
     Ok(ExitCode::SUCCESS)
 }
 

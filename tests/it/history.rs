@@ -67,9 +67,9 @@ fn a_session_is_followed_through_renames_a_loss_a_close_and_its_return() {
     assert_eq!((&renamed["old_name"], &renamed["uuid"]), (&"one".into(), &uuid.into()));
     assert!(happened(&server, "other").contains(&"lost other".into()));
     let text = server.roster(&["history", "two"]);
-    let first = text.lines().next().unwrap();
+    let first = text.lines().nth(1).unwrap();
     assert!(first.ends_with("  forgotten  three"), "newest first: {text}");
-    assert!(text.contains("  renamed    two    was one\n"), "{text}");
+    assert!(text.contains("  renamed    two      was one\n"), "{text}");
     let failed = server.try_roster(&["history", "thre"]);
     assert!(stderr(&failed).contains("did you mean three?"), "{}", stderr(&failed));
     assert_eq!(failed.status.code(), Some(1));
@@ -92,7 +92,7 @@ fn a_window_that_was_closed_and_reopened_is_told_and_times_are_local() {
         || "the closed window".into(),
     );
     let text = server.roster(&["history", "one"]);
-    assert!(text.contains("window reopened  one  4: a\u{e9}"), "{text}");
+    assert!(text.contains("window reopened  one      4: a\u{e9}"), "{text}");
     let reopened = &entries(&server, &["one"])[0];
     assert_eq!(reopened["event"], "window-reopened");
     let at = reopened["at"].as_str().unwrap();
@@ -100,7 +100,7 @@ fn a_window_that_was_closed_and_reopened_is_told_and_times_are_local() {
         let mut command = server.command(ROSTER);
         command.env("TZ", zone).args(["-L", "s", "history", "one"]);
         let output = command.output().unwrap();
-        String::from_utf8_lossy(&output.stdout).lines().next().unwrap()[..19].to_owned()
+        String::from_utf8_lossy(&output.stdout).lines().nth(1).unwrap()[..19].to_owned()
     };
     assert_eq!(shown("UTC0"), at[..19].replace('T', " "));
     let minutes = |time: &str| {
