@@ -279,14 +279,20 @@ pub struct New {
     pub name: Option<String>,
 }
 
-/// switch to a session; a lost or closed one is brought back first
+/// switch to a session, or to a directory's, which is brought back or created if need be
 #[derive(ArgsInfo, FromArgs)]
-#[argh(subcommand, name = "go", example = "roster go work", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "go",
+    example = "roster go work",
+    example = "roster go ~/src/api",
+    help_triggers("-h", "--help")
+)]
 pub struct Go {
     /// the client to switch
     #[argh(option, hidden_help)]
     pub client: Option<String>,
-    /// the session
+    /// the session, or else a directory
     #[argh(positional)]
     pub name: String,
 }
@@ -776,6 +782,9 @@ pub struct Pick {
     /// ask for the new name of a session
     #[argh(option, hidden_help)]
     pub rename: Option<String>,
+    /// a menu of directories without a session
+    #[argh(switch, hidden_help)]
+    pub projects: bool,
 }
 
 /// open the menu of actions for the current session

@@ -9,6 +9,8 @@ pub enum Reader {
     Load,
     /// The notice of what was lost.
     Notice,
+    /// The picker.
+    Picker,
     /// A look at windows.
     Windows,
     /// Making a session, for its mode: the option's name ends with that.
@@ -29,7 +31,7 @@ pub struct UserOption {
 }
 
 /// All of them.
-pub const TABLE: [UserOption; 27] = [
+pub const TABLE: [UserOption; 28] = [
     row("@roster-binary", "", Reader::Scripts),
     row("@roster-install", "download", Reader::Scripts),
     row("@roster-release-url", "", Reader::Scripts),
@@ -40,6 +42,7 @@ pub const TABLE: [UserOption; 27] = [
     row("@roster-ignore", "", Reader::Sync),
     row("@roster-restore", "off", Reader::Sync),
     row("@roster-notice", "on", Reader::Notice),
+    row("@roster-projects", "", Reader::Picker),
     row("@roster-windows", "on", Reader::Windows),
     row("@roster-closed-windows", "on", Reader::Windows),
     row("@roster-programs", "vi vim nvim emacs nano less more man tail top htop", Reader::Windows),

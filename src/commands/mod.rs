@@ -29,6 +29,7 @@ mod load;
 mod notice;
 mod open;
 mod output;
+mod projects;
 mod servers;
 mod start_in;
 mod store;

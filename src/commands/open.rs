@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -21,6 +21,7 @@ use super::client::{Destination, client, destination, go_to};
 use super::context::{Context, Failure, Outcome};
 use super::edit::warn_of_mode;
 use super::output::{print, to_paste, warn};
+use super::projects;
 use super::target::{Found, find, lives_left_alone, named_left_alone};
 use crate::cli;
 
@@ -43,13 +44,8 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
     if !directory.is_dir() {
         return Err(format!("{} is not a directory", directory.display()).into());
     }
-    // Links stay as they were typed, but where `..` leads they decide.
-    let climbs = directory.components().any(|part| part == Component::ParentDir);
-    let directory: PathBuf =
-        if climbs { directory.canonicalize()? } else { directory.components().collect() };
-    let Some(workdir) = directory.to_str().map(str::to_owned) else {
-        return Err(format!("{} is not UTF-8", directory.display()).into());
-    };
+    let directory = projects::as_meant(&directory)?;
+    let workdir = utf8(&directory)?;
     if let Some(name) = &args.name {
         validate_name(name)?;
     }
@@ -87,12 +83,7 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
             // A lost one of another directory steps aside when the new one stands.
             _ => {}
         }
-        let default = &transaction.settings.policy.default_mode;
-        let mode = args.mode.clone().unwrap_or_else(|| default.clone());
-        let record = Session::with(&name, &workdir, &mode, new_uuid(), Timestamp::now());
-        let done = restore::make_new(transaction, record, command)?;
-        transaction.tell_events(&done.events);
-        first(transaction, &done)
+        make(transaction, &name, &workdir, args.mode.as_deref(), command)
     })?;
     if args.detached {
         if let Some(name) = chosen {
@@ -131,18 +122,49 @@ fn first(transaction: &Transaction<'_>, done: &Restored) -> Result<Destination, 
     made.ok_or_else(|| why.into())
 }
 
-/// A name made from a directory that neither lives nor is lost.
+fn utf8(directory: &Path) -> Result<String, Failure> {
+    let path = directory.to_str().map(str::to_owned);
+    path.ok_or_else(|| format!("{} is not UTF-8", directory.display()).into())
+}
+
+/// Makes a session, and runs the command of its mode.
+fn make(
+    transaction: &mut Transaction<'_>,
+    name: &str,
+    workdir: &str,
+    mode: Option<&str>,
+    command: &[String],
+) -> Result<Destination, Failure> {
+    let mode = mode.unwrap_or(&transaction.settings.policy.default_mode);
+    let record = Session::with(name, workdir, mode, new_uuid(), Timestamp::now());
+    let done = restore::make_new(transaction, record, command)?;
+    transaction.tell_events(&done.events);
+    first(transaction, &done)
+}
+
+/// A name made from a directory that neither lives nor is lost: its last part; where a session of
+/// another directory has that, its last two; and then with a number.
 fn free_name(transaction: &Transaction<'_>, directory: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
-    let name = directory.file_name().map_or(&b"root"[..], |name| name.as_bytes());
-    let name = sanitize_name(name);
+    let part = |path: &Path| path.file_name().map(|name| sanitize_name(name.as_bytes()));
+    let name = part(directory).unwrap_or_else(|| "root".into());
     let live = &transaction.answer.snapshot.sessions;
+    let records = &transaction.remembered.registry.sessions;
     let taken = |name: &str| {
-        transaction.remembered.registry.sessions.contains_key(name)
-            || live.iter().any(|session| session.name == name.as_bytes())
+        records.contains_key(name) || live.iter().any(|session| session.name == name.as_bytes())
     };
     if !taken(&name) {
         return name;
+    }
+    let is_here = |record: &Session| {
+        let workdir = directory.to_str();
+        workdir.is_some_and(|workdir| is_directory_of(transaction, record, workdir))
+    };
+    let parent =
+        directory.parent().and_then(part).filter(|_| !records.get(&name).is_some_and(is_here));
+    let longer = parent.map(|parent| sanitize_name(format!("{parent}-{name}").as_bytes()));
+    if let Some(longer) = longer.filter(|longer| !taken(longer)) {
+        return longer;
     }
     let short: String = name.chars().take(90).collect();
     (2..).map(|n| format!("{short}-{n}")).find(|name| !taken(name)).unwrap_or(name)
@@ -151,8 +173,19 @@ fn free_name(transaction: &Transaction<'_>, directory: &Path) -> String {
 pub fn go(context: &Context, args: &cli::Go) -> Outcome {
     require_terminal(context, args.client.as_deref())?;
     let place = context.place()?;
+    let directory = projects::typed(&args.name);
     let seat = with_server(&place, |transaction| {
-        let record = match find(transaction, &args.name)? {
+        let found = match find(transaction, &args.name) {
+            // Of a session that cannot be reached it says why.
+            Err(error) if !transaction.remembered.registry.sessions.contains_key(&args.name) => {
+                return match directory? {
+                    Some(directory) => go_to_directory(transaction, &directory),
+                    None => Err(error),
+                };
+            }
+            found => found?,
+        };
+        let record = match found {
             Found::Live(id, _) => return Ok(destination(transaction, id)),
             Found::Lost(session) => session,
             Found::Closed(entry) | Found::LeftAlone(entry, _) => entry.session,
@@ -161,6 +194,35 @@ pub fn go(context: &Context, args: &cli::Go) -> Outcome {
         first(transaction, &done)
     })?;
     go_to(context, &place, seat, args.client.as_deref())
+}
+
+/// The session that lives in a directory, of several the one used last; else the one that was lost
+/// there; else a new one.
+fn go_to_directory(
+    transaction: &mut Transaction<'_>,
+    directory: &Path,
+) -> Result<Destination, Failure> {
+    let workdir = utf8(directory)?;
+    let memory = &transaction.remembered.memory;
+    let records = transaction.remembered.registry.sessions.values();
+    let here = records.filter(|record| {
+        !memory.is_unreachable(&record.uuid) && is_directory_of(transaction, record, &workdir)
+    });
+    let used = |record: &&Session| {
+        (memory.id_of(&record.uuid).is_some(), record.last_attached_at, record.created_at)
+    };
+    if let Some(record) = here.max_by_key(used).cloned() {
+        if let Some(id) = memory.id_of(&record.uuid) {
+            return Ok(destination(transaction, id));
+        }
+        let done = bring_back(transaction, vec![record], Changes::default(), Wanted::default())?;
+        return first(transaction, &done);
+    }
+    let name = free_name(transaction, directory);
+    if transaction.is_ignored(&name) {
+        return Err(ignored(&name));
+    }
+    make(transaction, &name, &workdir, None, &[])
 }
 
 pub fn last(context: &Context, args: &cli::Last) -> Outcome {

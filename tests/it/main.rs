@@ -22,6 +22,7 @@ mod met;
 mod notice;
 mod pick;
 mod plugin;
+mod projects;
 mod rebuild;
 mod reconcile;
 mod reopened;

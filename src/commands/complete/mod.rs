@@ -184,6 +184,7 @@ fn candidates(words: &[String], current: &str) -> Offer {
         ("kill", 0) => &[Live],
         ("restore", _) => &[Lost],
         ("reopen", 0) => &[Closed],
+        ("go", 0) if current.starts_with(['.', '/', '~']) => return Offer::Directories,
         ("go", 0) => &[Live, Lost, Closed],
         ("show" | "windows" | "history", 0) => &[Live, Lost, Closed, Unreachable],
         ("rename" | "mode" | "health", 0) => &[Live, Lost],

@@ -77,7 +77,7 @@ fn asked_for() -> impl Iterator<Item = &'static str> {
 
 /// Those that neither a sync nor the making of a session reads.
 fn others() -> impl Iterator<Item = &'static str> {
-    [Reader::Scripts, Reader::Notice, Reader::Load].into_iter().flat_map(read_by)
+    [Reader::Scripts, Reader::Notice, Reader::Picker, Reader::Load].into_iter().flat_map(read_by)
 }
 
 /// The value of one of them.

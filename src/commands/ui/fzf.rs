@@ -13,7 +13,8 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::commands::context::{Context, Failure};
 use crate::commands::inspect::{State, View};
-use crate::commands::output::{tilde, visible};
+use crate::commands::output::{cut_start, tilde, visible};
+use crate::commands::projects::{hidden, unhidden};
 use crate::commands::ui::key::Seat;
 use crate::commands::ui::keys::{KEYS, PREVIEW};
 use crate::commands::ui::rows::{Listed, listed};
@@ -37,7 +38,8 @@ pub fn fzf() -> Option<PathBuf> {
 pub struct Picked {
     pub query: String,
     pub key: String,
-    pub uuid: Option<String>,
+    /// What the line hides: a session's UUID, or a directory.
+    pub chosen: Option<String>,
 }
 
 /// Reads the query, the key and the line chosen, one per line; a line that is missing is empty.
@@ -45,8 +47,9 @@ fn read_picked(printed: &str) -> Picked {
     let mut lines = printed.split('\n').map(str::to_owned);
     let mut next = || lines.next().unwrap_or_default();
     let (query, key, line) = (next(), next(), next());
-    let uuid = line.split('\t').next().filter(|uuid| is_uuid(uuid)).map(str::to_owned);
-    Picked { query, key, uuid }
+    let is_ours = |word: &&str| is_uuid(word) || unhidden(word).is_some();
+    let chosen = line.split('\t').next().filter(is_ours).map(str::to_owned);
+    Picked { query, key, chosen }
 }
 
 /// Shows the sessions in fzf, with the cursor on the session that was picked before, wherever it
@@ -55,6 +58,7 @@ pub fn ask_fzf(
     context: &Context,
     place: &Place,
     view: &View,
+    projects: &[String],
     seat: Option<&Seat>,
     before: Picked,
     note: &str,
@@ -80,13 +84,13 @@ pub fn ask_fzf(
     };
     let recorded = Recorded::read_silently(place);
     let listed = listed(context, &recorded, view, seat.map(|seat| seat.session), room);
-    let lines = lines(context, &listed);
+    let lines = lines(context, &listed) + &project_lines(context, projects, room);
     let mut query = before.query;
     let mut at = None;
     let version = LazyCell::new(|| version(&program));
-    if let Some(uuid) = before.uuid.filter(|_| *version >= POS) {
+    if let Some(chosen) = before.chosen.filter(|_| *version >= POS) {
         let position = |shown: &str| {
-            let is_it = |line: &str| line.split('\t').next() == Some(&uuid);
+            let is_it = |line: &str| line.split('\t').next() == Some(&chosen);
             shown.lines().position(is_it)
         };
         if !query.is_empty() {
@@ -169,11 +173,9 @@ fn expected() -> Vec<&'static str> {
 /// What fzf shows, each line behind the UUID that it hides. What of a name or a directory does not
 /// fit is where it can be found and not be seen.
 fn lines(context: &Context, listed: &Listed) -> String {
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut text = String::new();
     for (row, line) in &listed.rows {
         let style = match row.state {
-            _ if plain => "",
             State::Live if line.starts_with('*') => "1",
             State::Live => "",
             State::Lost | State::Unreachable => "2;33",
@@ -181,17 +183,34 @@ fn lines(context: &Context, listed: &Listed) -> String {
         };
         let session = &row.session;
         let whole = [visible(&session.name), visible(&tilde(context, &session.workdir))];
-        let uuid = &session.uuid;
-        match style {
-            "" => text.push_str(&format!("{uuid}\t{line}")),
-            style => text.push_str(&format!("{uuid}\t\x1b[{style}m{line}\x1b[0m")),
-        }
+        text.push_str(&format!("{}\t{}", session.uuid, styled(style, line)));
         if !whole.iter().all(|whole| line.contains(whole.as_str())) {
             text.push_str(&format!("{}{}", far(), whole.join(" ")));
         }
         text.push('\n');
     }
     text
+}
+
+/// The directories that have no session yet, below all sessions.
+fn project_lines(context: &Context, projects: &[String], room: usize) -> String {
+    let mut text = String::new();
+    for directory in projects {
+        let shown = visible(&tilde(context, directory));
+        let line = format!("+ {}", cut_start(&shown, room.saturating_sub(2)));
+        text.push_str(&format!("{}\t{}", hidden(directory), styled("2", &line)));
+        if !line.contains(&shown) {
+            text.push_str(&format!("{}{shown}", far()));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A line in this style, unless the user wants no colours.
+fn styled(style: &str, line: &str) -> String {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if plain || style.is_empty() { line.to_owned() } else { format!("\x1b[{style}m{line}\x1b[0m") }
 }
 
 /// What leads beyond the right edge of any terminal.
@@ -281,9 +300,12 @@ mod tests {
         let uuid = "3b241101-e2bb-4255-8caf-4136c566a962";
         let picked = read_picked(&format!("qu ery\nctrl-x\n{uuid}\t* name\n"));
         assert_eq!((picked.query.as_str(), picked.key.as_str()), ("qu ery", "ctrl-x"));
-        assert_eq!(picked.uuid.as_deref(), Some(uuid));
+        assert_eq!(picked.chosen.as_deref(), Some(uuid));
+        let directory = hidden("/a b");
+        let picked = read_picked(&format!("\n\n{directory}\t+ /a b\n"));
+        assert_eq!(picked.chosen, Some(directory));
         assert_eq!(read_picked("x\n\n"), Picked { query: "x".into(), ..Picked::default() });
-        assert_eq!(read_picked("\n\n$(x)\ty\n").uuid, None);
+        assert_eq!(read_picked("\n\n$(x)\ty\n").chosen, None);
     }
 
     #[test]

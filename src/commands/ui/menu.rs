@@ -2,7 +2,7 @@
 //! session, and the picker where there is no fzf or no popup.
 //!
 //! What a menu shows is a format and then a style, so text is escaped; what it does holds
-//! nothing but UUIDs, said so that no session's name can be one.
+//! nothing but UUIDs, said so that no session's name can be one, and directories in hexadecimal digits.
 
 use std::os::unix::process::CommandExt;
 use std::time::Instant;
@@ -18,7 +18,8 @@ use unicode_width::UnicodeWidthStr;
 use crate::cli;
 use crate::commands::context::{Context, Failure, Outcome};
 use crate::commands::inspect::{Row, State, View, view};
-use crate::commands::output::{count, cut, visible};
+use crate::commands::output::{count, cut, tilde, visible};
+use crate::commands::projects::hidden;
 use crate::commands::target::by_uuid;
 use crate::commands::ui::key::Seat;
 use crate::commands::windows::{Recorded, closed_label};
@@ -203,6 +204,23 @@ fn of_current(current: Option<&Row>, closed: Option<&str>, lost: usize) -> Menu 
     items.push(Item::new("b", "list of backups", "key --show backups".into()));
     items.push(Item::new("d", "doctor", "key --show doctor".into()));
     Menu { title, items, more: "menu".into() }
+}
+
+/// How many directories a menu has.
+const PROJECTS: usize = 20;
+
+/// The first directories that have no session: each gets one.
+pub fn projects(context: &Context, directories: &[String]) -> Menu {
+    let mut items = Vec::new();
+    for (at, directory) in directories.iter().take(PROJECTS).enumerate() {
+        let key = if at < 9 { (at + 1).to_string() } else { String::new() };
+        let text = visible(&tilde(context, directory));
+        items.push(Item::new(key, text, format!("key go {}", hidden(directory))));
+    }
+    if items.is_empty() {
+        items.push(Item::note("none: set @roster-projects, or use zoxide".into()));
+    }
+    Menu { title: "projects".into(), items, more: "pick --projects".into() }
 }
 
 /// What can be done with a session that was chosen in a menu, and the last window closed in it.

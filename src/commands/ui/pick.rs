@@ -1,8 +1,8 @@
 //! `roster pick`: the picker, in a popup with fzf, on the terminal where it was typed, or as a
 //! menu of tmux where there is no fzf or no popup.
 //!
-//! What a user named reaches no shell: fzf gets lines on its input and gives back a UUID, which
-//! stands hidden in each; its preview command gets that UUID alone.
+//! What a user named reaches no shell: fzf gets lines on its input and gives back a UUID, or the
+//! hexadecimal digits of a directory, which stand hidden in each; its preview command gets these alone.
 
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
@@ -15,6 +15,7 @@ use crate::cli;
 use crate::commands::context::{Context, Failure, Outcome};
 use crate::commands::inspect::{Row, State, View, view};
 use crate::commands::output::{cut, visible};
+use crate::commands::projects;
 use crate::commands::target::{by_uuid, not_found};
 use crate::commands::ui::fzf::{Picked, ask_fzf, fzf};
 use crate::commands::ui::key::{self, Said, Seat};
@@ -59,12 +60,16 @@ fn pick_or_fail(context: &Context, place: &Place, args: &cli::Pick) -> Outcome {
     }
     let seat = menu::seat(context, place, from)?;
     let by_menu = args.actions.as_ref().or(args.confirm.as_ref()).or(args.rename.as_ref());
-    if args.popup && by_menu.is_none() && fzf().is_some() {
+    if args.popup && by_menu.is_none() && !args.projects && fzf().is_some() {
         // A small client needs all of itself.
         let size = if seat.width < 100 || seat.height < 30 { "100%" } else { "85%" };
         return Err(seat.popup(place, (size, size), &["pick", "--inside"]));
     }
     let view = menu::view_mended(place)?;
+    if args.projects {
+        let menu = menu::projects(context, &projects::without_session(place, &view));
+        return Err(menu.show(place, &seat, view.version, args.page));
+    }
     let Some(target) = by_menu else {
         let menu = sessions(context, place, &view, &seat);
         return Err(menu.show(place, &seat, view.version, args.page));
@@ -97,6 +102,7 @@ fn sessions(context: &Context, place: &Place, view: &View, seat: &Seat) -> Menu 
     let new =
         if items.is_empty() { "no sessions yet: create one here" } else { "new session here" };
     items.push(Item::new("s", new, "key new".into()));
+    items.push(Item::new("p", "projects...", "pick --projects".into()));
     items.extend(menu::restore_all(view.lost()));
     Menu { title: "sessions".into(), items, more: "pick".into() }
 }
@@ -154,15 +160,18 @@ fn rename_row(
 fn with_fzf(context: &Context, place: &Place, seat: Option<&Seat>) -> Outcome {
     let mut picked = Picked::default();
     let mut note = String::new();
+    let mut projects = None;
     loop {
         let view = menu::view_mended(place)?;
-        picked = match ask_fzf(context, place, &view, seat, picked, &note)? {
+        let projects = projects.get_or_insert_with(|| projects::without_session(place, &view));
+        picked = match ask_fzf(context, place, &view, projects, seat, picked, &note)? {
             Some(picked) => picked,
             None => return Ok(ExitCode::SUCCESS),
         };
         let run = |words: &[&str]| run(context, place, seat, words);
-        let chosen = picked.uuid.as_ref();
-        let row = view.rows.iter().find(|row| Some(&row.session.uuid) == chosen);
+        let chosen = picked.chosen.as_deref();
+        let row = view.rows.iter().find(|row| Some(row.session.uuid.as_str()) == chosen);
+        let directory = chosen.filter(|chosen| projects::unhidden(chosen).is_some());
         note = match (letter(&picked.key), row) {
             // It is the help.
             ("", _) => {
@@ -173,8 +182,9 @@ fn with_fzf(context: &Context, place: &Place, seat: Option<&Seat>) -> Outcome {
                 Some(note) => note,
                 None => return Ok(ExitCode::SUCCESS),
             },
-            ("g", Some(row)) => {
-                let said = run(&["go", &by_uuid(&row.session)])?;
+            ("g", _) if row.is_some() || directory.is_some() => {
+                let target = row.map(|row| by_uuid(&row.session));
+                let said = run(&["go", target.as_deref().or(directory).unwrap_or_default()])?;
                 if said.well {
                     if let Some(seat) = seat {
                         seat.tell(place, &said.text);
@@ -186,6 +196,9 @@ fn with_fzf(context: &Context, place: &Place, seat: Option<&Seat>) -> Outcome {
             ("a", _) if view.lost() == 0 => "no session is lost".into(),
             ("a", _) => run(&["restore", "--all"])?.text,
             (key, Some(row)) => act(place, &view, key, row, run)?,
+            (_, None) if directory.is_some() => {
+                "this directory has no session yet: press enter to create one there".into()
+            }
             (_, None) => "no session matches: press ctrl-s to create one with this name".into(),
         };
     }

@@ -1,5 +1,6 @@
 //! What the picker shows beside a session: `roster pick --preview UUID`, which fzf runs.
 
+use std::fs;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -12,12 +13,16 @@ use tmux_roster::{Session, Timestamp, health, persist};
 use crate::commands::context::{Context, Outcome};
 use crate::commands::inspect::State;
 use crate::commands::output::{age, count, cut_inside, cut_start, print, tilde, visible};
+use crate::commands::projects::unhidden;
 use crate::commands::target::not_found;
 use crate::commands::windows::{Recorded, block, strip, strip_of_closed};
 
 /// What the picker shows beside a session: the windows of a live one and its screen, what is known
 /// of the others and what bringing them back would do.
 pub fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
+    if let Some(directory) = unhidden(uuid) {
+        return directory_preview(context, &directory);
+    }
     let remembered = persist::peek(place)?;
     let recorded = Recorded::read_silently(place);
     let columns = environment_number("FZF_PREVIEW_COLUMNS").unwrap_or(80);
@@ -89,6 +94,28 @@ pub fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// What is in a directory that has no session yet.
+fn directory_preview(context: &Context, directory: &str) -> Outcome {
+    let room = environment_number("FZF_PREVIEW_LINES").unwrap_or(usize::MAX).saturating_sub(3);
+    let entries = fs::read_dir(directory)?.filter_map(Result::ok).take(MOST_ENTRIES);
+    let mut names: Vec<String> = entries
+        .map(|entry| {
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let name = visible(&entry.file_name().to_string_lossy());
+            if is_folder { name + "/" } else { name }
+        })
+        .collect();
+    // What is hidden comes last.
+    names.sort_by_key(|name| (name.starts_with('.'), name.clone()));
+    names.truncate(room.max(1));
+    let shown = visible(&tilde(context, directory));
+    print(&format!("{shown}\nEnter creates a session here.\n\n{}\n", names.join("\n")))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How much of a directory is read.
+const MOST_ENTRIES: usize = 1_000;
 
 /// What brings it back, and as what.
 fn way_back(context: &Context, place: &Place, session: &Session, windows: usize) -> String {

@@ -1,0 +1,232 @@
+//! The directories that people work in, which `roster go` and the picker offer beside sessions: those
+//! that zoxide knows, and those that `@roster-projects` names.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use glob::MatchOptions;
+use tmux_roster::config::{Place, is_program};
+use tmux_roster::health;
+use tmux_roster::model::memory::{from_hex, to_hex};
+use tmux_roster::tmux::call;
+use tmux_roster::tmux::process::Running;
+
+use super::context::Failure;
+use super::inspect::{State, View};
+
+/// How long finding them may take; what is not found by then is left out.
+const LIMIT: Duration = Duration::from_millis(300);
+
+/// How many there are at most.
+const MOST: usize = 10_000;
+
+/// What stands before a directory, in hexadecimal digits, where no shell is to see it. tmux allows no
+/// colon in a session's name.
+const HIDDEN: &str = "dir:";
+
+/// A directory as a word that no shell changes.
+pub fn hidden(directory: &str) -> String {
+    format!("{HIDDEN}{}", to_hex(directory.as_bytes()))
+}
+
+/// The directory that [`hidden`] made a word of.
+pub fn unhidden(word: &str) -> Option<String> {
+    let bytes = from_hex(word.strip_prefix(HIDDEN)?)?;
+    String::from_utf8(bytes).ok().filter(|directory| directory.starts_with('/'))
+}
+
+/// The directories in which no session lives or was lost: first zoxide's, then the others.
+pub fn without_session(place: &Place, view: &View) -> Vec<String> {
+    let option = call::options(&place.tmux, &["@roster-projects"], Instant::now() + LIMIT);
+    let option = option.ok().and_then(|values| String::from_utf8(values.into_iter().next()?).ok());
+    let option = option.unwrap_or_default();
+    let deadline = Instant::now() + LIMIT;
+    if option.trim() == "none" {
+        return Vec::new();
+    }
+    let zoxide = zoxide(deadline);
+    let globs = found_by(&option);
+    let rows = view.rows.iter().filter(|row| row.state != State::Closed);
+    let taken: Vec<String> = rows.map(|row| row.session.workdir.clone()).collect();
+    let taken = in_thread(move |send| {
+        for directory in taken {
+            let real = fs::canonicalize(&directory);
+            send(PathBuf::from(directory));
+            real.into_iter().for_each(&send);
+        }
+    });
+    let mut seen: HashSet<PathBuf> = until(&taken, deadline).collect();
+    let all = [zoxide, globs];
+    let all = all.iter().flat_map(|found| until(found, deadline));
+    all.filter(|(_, real)| seen.insert(real.clone()))
+        .map(|(directory, _)| directory)
+        .take(MOST)
+        .collect()
+}
+
+/// Those that zoxide knows, those used most first.
+fn zoxide(deadline: Instant) -> Receiver<(String, PathBuf)> {
+    in_thread(move |send| {
+        let mut query = Command::new(match program() {
+            Some(program) => program,
+            None => return,
+        });
+        query.args(["query", "-l"]);
+        let printed = Running::start(query).ok().and_then(|query| query.finish(deadline).ok());
+        let printed = printed.filter(|output| output.success).map(|output| output.stdout);
+        let printed = String::from_utf8(printed.unwrap_or_default()).unwrap_or_default();
+        let mut real = Real::default();
+        for directory in printed.lines().take(MOST).filter(|line| is_plain(line)) {
+            send((directory.to_owned(), real.of(Path::new(directory))));
+        }
+    })
+}
+
+/// zoxide on PATH, or where its installer and others put it, which a server's PATH may lack.
+fn program() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let own = health::home().map(|home| [home.join(".local/bin"), home.join(".cargo/bin")]);
+    let usual = ["/opt/homebrew/bin", "/usr/local/bin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(own.into_iter().flatten())
+        .chain(usual)
+        .map(|folder| folder.join("zoxide"))
+        .find(|program| program.is_absolute() && is_program(program))
+}
+
+/// Those that the globs of the option find, in the order of the globs, and then by name.
+fn found_by(option: &str) -> Receiver<(String, PathBuf)> {
+    let globs: Vec<String> = words(option);
+    in_thread(move |send| {
+        let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
+        let mut real = Real::default();
+        // A slash at the end finds directories alone.
+        let found =
+            globs.iter().filter_map(|glob| glob::glob_with(&format!("{glob}/"), options).ok());
+        let found = found.flatten().filter_map(Result::ok).filter_map(|path| {
+            let directory: PathBuf = path.components().collect();
+            directory.to_str().filter(|text| is_plain(text)).map(str::to_owned)
+        });
+        for directory in found.take(MOST) {
+            let real = real.of(Path::new(&directory));
+            send((directory, real));
+        }
+    })
+}
+
+/// The globs, with the home directory for `~`.
+fn words(option: &str) -> Vec<String> {
+    let globs = shell_words::split(option).unwrap_or_default();
+    globs.into_iter().filter_map(|glob| in_home(&glob)).collect()
+}
+
+/// A path with the home directory for `~`; `None` for another user's, and for one that is relative.
+fn in_home(path: &str) -> Option<String> {
+    let rest = match path.strip_prefix('~') {
+        None => return Some(path.to_owned()).filter(|path| path.starts_with('/')),
+        Some(rest) => rest,
+    };
+    let home = health::home()?.to_str()?.trim_end_matches('/').to_owned();
+    (rest.is_empty() || rest.starts_with('/')).then(|| home + rest)
+}
+
+/// Whether it is a path that a session can be made in, and that a line can show.
+fn is_plain(path: &str) -> bool {
+    path.starts_with('/') && path != "/"
+}
+
+/// Where paths really lead, as far as their parents do: a link itself is a place of its own.
+#[derive(Default)]
+struct Real(HashMap<PathBuf, PathBuf>);
+
+impl Real {
+    fn of(&mut self, path: &Path) -> PathBuf {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return path.to_owned();
+        };
+        let real = self
+            .0
+            .entry(parent.to_owned())
+            .or_insert_with(|| fs::canonicalize(parent).unwrap_or_else(|_| parent.to_owned()));
+        real.join(name)
+    }
+}
+
+/// Runs something that may hang in a thread, which is left behind then.
+fn in_thread<T: Send + 'static>(work: impl FnOnce(&dyn Fn(T)) + Send + 'static) -> Receiver<T> {
+    let (sender, receiver) = mpsc::channel();
+    // Where no thread can be had, nothing is found.
+    let _ = std::thread::Builder::new().spawn(move || {
+        work(&|found| {
+            let _ = sender.send(found);
+        });
+    });
+    receiver
+}
+
+/// What comes until then.
+fn until<T>(found: &Receiver<T>, deadline: Instant) -> impl Iterator<Item = T> {
+    let left = move || deadline.saturating_duration_since(Instant::now());
+    std::iter::from_fn(move || found.recv_timeout(left()).ok())
+}
+
+/// The directory that somebody typed instead of a session's name, as a path that leads to it from
+/// everywhere: `None` if it looks like no directory.
+pub fn typed(word: &str) -> Result<Option<PathBuf>, Failure> {
+    if let Some(directory) = unhidden(word) {
+        return check(PathBuf::from(directory), word).map(Some);
+    }
+    let is_path = word.starts_with(['/', '~'])
+        || matches!(word, "." | "..")
+        || ["./", "../"].iter().any(|start| word.starts_with(start));
+    let path = match in_home(word) {
+        Some(path) => PathBuf::from(path),
+        None if is_path && word.starts_with('~') => return Err(no_directory(word)),
+        None => {
+            let here = std::env::current_dir();
+            here.map_err(|error| format!("the current directory is gone: {error}"))?.join(word)
+        }
+    };
+    if !is_path && (word.is_empty() || !path.is_dir()) {
+        return Ok(None);
+    }
+    check(path, word).map(Some)
+}
+
+fn check(path: PathBuf, word: &str) -> Result<PathBuf, Failure> {
+    if !path.is_dir() {
+        return Err(no_directory(word));
+    }
+    as_meant(&path)
+}
+
+fn no_directory(word: &str) -> Failure {
+    let shown = unhidden(word).unwrap_or_else(|| word.to_owned());
+    format!("there is no session and no directory {shown:?}").into()
+}
+
+/// A path as it is recorded: links stay as they were typed, but where `..` leads they decide.
+pub fn as_meant(path: &Path) -> Result<PathBuf, Failure> {
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    Ok(if climbs { path.canonicalize()? } else { path.components().collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_passes_through_any_shell_as_one_word() {
+        let directory = "/a b/'$(touch x)\";#{pid}\n";
+        let word = hidden(directory);
+        assert!(word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b':'), "{word}");
+        assert_eq!(unhidden(&word).as_deref(), Some(directory));
+        for other in ["dir:", "dir:zz", "dir:6", "api", "dir:61", "uuid:6161"] {
+            assert_eq!(unhidden(other), None, "{other}");
+        }
+    }
+}
