@@ -13,7 +13,7 @@ use tmux_roster::{Session, Timestamp, persist};
 use super::begin::{begin, change, require_server};
 use super::client::client;
 use super::context::{Context, Failure, Outcome, store_of};
-use super::output::{print, to_paste, visible};
+use super::output::{print, to_paste, visible, warn};
 use super::target::{Found, find, lives_left_alone};
 use crate::cli;
 
@@ -118,7 +118,10 @@ pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
         Ok(None)
     })?;
     if let Some(uuid) = for_good {
-        persist::forget_windows(&place, &store_of(&place).lock()?, &uuid)?;
+        // The session is forgotten, whatever is the matter with the file of windows.
+        if let Err(error) = persist::forget_windows(&place, &store_of(&place).lock()?, &uuid) {
+            warn(&error.to_string());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

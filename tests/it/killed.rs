@@ -316,6 +316,8 @@ fn a_load_killed_at_any_system_call_is_made_good_by_the_next() {
         command.arg(tmux_program());
         command
     };
+    // The first one notes the configuration's files, too.
+    assert!(load().status().unwrap().success());
     let killed = kill_at_every_call(STRIDE, load, |call| {
         // As if they had been there for a while: those of a load that still runs are left alone.
         for name in leftovers(&folder) {

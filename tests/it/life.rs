@@ -1062,7 +1062,7 @@ fn a_preview_never_shows_the_screen_of_a_later_servers_session() {
     server.tmux(&["new-session", "-d", "-s", "theirs", "echo this is theirs; exec cat"]);
     wait_for(|| server.screen("=theirs:").contains("theirs").then_some(()), || "its screen".into());
     let shown = preview();
-    assert!(shown.starts_with("ours") && !shown.contains("theirs"), "{shown}");
+    assert!(shown.starts_with("name      ours\n") && !shown.contains("theirs"), "{shown}");
 }
 
 /// Refused by whoever would change it, be it a person or a hook's job, and by those who read it.
