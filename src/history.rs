@@ -145,11 +145,14 @@ pub fn of_change(before: &Remembered, next: &Remembered) -> Vec<Entry> {
 /// Adds lines, unless the user wants none; for who holds the lock. Where nobody says what the user
 /// wants, to a history that is there.
 pub fn note(place: &Place, settings: Option<&Settings>, entries: &[Entry]) {
+    if entries.is_empty() {
+        return;
+    }
     let is_wanted = match settings {
         Some(settings) if settings.plugin_is_loaded => settings.keeps_history,
         _ => files::exists(&place.history()),
     };
-    if entries.is_empty() || !is_wanted {
+    if !is_wanted {
         return;
     }
     let mut lines = Vec::new();

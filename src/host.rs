@@ -134,6 +134,12 @@ fn brief(dir: &Path) -> Brief {
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
+/// Whether the server that was last seen in a folder has ended, for who wants to know nothing else.
+pub fn has_ended(dir: &Path) -> bool {
+    let Brief { server: Some(server), host, started, .. } = brief(dir) else { return false };
+    !is_running(server, started, host.as_ref(), &here())
+}
+
 /// Which folder the sockets are in: whoever shares it finds the same servers.
 pub fn sockets(socket: &Path) -> Option<String> {
     let found = fs::metadata(socket.parent()?).ok()?;

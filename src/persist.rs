@@ -11,13 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::config::Place;
 use crate::files::{self, Durability, PRIVATE};
 use crate::health;
-use crate::host;
 use crate::log::log;
-use crate::model::host::Host;
 use crate::model::memory::{Closed, MEMORY_VERSION, Memory};
 use crate::model::registry::{FileVersion, Registry};
 use crate::model::remembered::Remembered;
-use crate::model::snapshot::ServerId;
 use crate::model::time::Timestamp;
 use crate::model::windows::{Arrangement, WINDOWS_VERSION, Windows};
 use crate::store::{Locked, Store, StoreError};
@@ -110,19 +107,6 @@ fn read_memory(place: &Place) -> Result<Memory, StoreError> {
     }
 }
 
-/// Whether the server that was last seen has ended, for who wants to know nothing else.
-pub fn has_ended(place: &Place) -> bool {
-    #[derive(Deserialize)]
-    struct Head {
-        server: Option<ServerId>,
-        host: Option<Host>,
-        started: Option<u64>,
-    }
-    let Ok(Some(head)) = read_json::<Head>(&place.memory(), MEMORY_VERSION) else { return false };
-    let is_running = |id| host::is_running(id, head.started, head.host.as_ref(), &host::here());
-    head.server.is_some_and(|id| !is_running(id))
-}
-
 /// The closed sessions. Whoever holds the lock keeps a damaged list aside; readers leave it.
 ///
 /// # Errors
@@ -204,11 +188,13 @@ pub fn adopt_windows(
 /// # Errors
 /// The file cannot be read or written.
 pub fn forget_windows(place: &Place, _: &Locked<'_>, uuid: &str) -> Result<(), StoreError> {
-    let before = load_windows(place)?;
-    let mut windows = before.clone();
-    windows.sessions.remove(uuid);
+    let mut windows = load_windows(place)?;
+    let closed = windows.closed.len();
     windows.closed.retain(|entry| entry.session != uuid);
-    if windows == before { Ok(()) } else { write_windows(place, &windows) }
+    if windows.sessions.remove(uuid).is_none() && windows.closed.len() == closed {
+        return Ok(());
+    }
+    write_windows(place, &windows)
 }
 
 /// Notes the files of the configuration that the server was started with; none where tmux chose them.

@@ -8,7 +8,7 @@ use crate::tmux::TmuxError;
 use crate::tmux::server::JobServer;
 use crate::transaction::throttle::{begin_query, is_done_by_another, wait_for_turn};
 use crate::transaction::{
-    Report, Stopwatch, SyncError, Transaction, Trigger, pace, reachable, server_of, waiting,
+    Kind, Report, Stopwatch, SyncError, Transaction, Trigger, pace, reachable, server_of, waiting,
 };
 
 /// Brings registry and tmux into step.
@@ -35,7 +35,7 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     };
     let store = waiting(store, trigger);
     let locked = store.lock()?;
-    let at_windows = matches!(trigger, Trigger::Hook { windows: true, .. });
+    let at_windows = matches!(trigger, Trigger::Hook { kind: Kind::Windows, .. });
     if !at_windows && seen.is_some_and(|seen| is_done_by_another(seen, locked.times(), trigger)) {
         return Ok(Report::default());
     }

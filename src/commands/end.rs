@@ -119,7 +119,10 @@ pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
     })?;
     if let Some(uuid) = for_good {
         // The session is forgotten, whatever is the matter with the file of windows.
-        if let Err(error) = persist::forget_windows(&place, &store_of(&place).lock()?, &uuid) {
+        let store = store_of(&place);
+        let forgotten =
+            store.lock().and_then(|locked| persist::forget_windows(&place, &locked, &uuid));
+        if let Err(error) = forgotten {
             warn(&error.to_string());
         }
     }

@@ -518,7 +518,7 @@ fn names_quickly(context: &Context) -> Result<Vec<String>, Failure> {
         place = context.place()?;
     }
     let names = store_of(&place).names()?;
-    if !names.is_empty() && (is_inside || !persist::has_ended(&place)) {
+    if !names.is_empty() && (is_inside || !host::has_ended(&place.dir)) {
         return Ok(names);
     }
     // With a server that has ended its clones are gone, and others are lost. And the file may have

@@ -5,20 +5,19 @@
 use std::cmp::Ordering;
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
 use tmux_roster::config::{Place, socket_of};
 use tmux_roster::model::host::Host;
-use tmux_roster::model::reconcile::end_with_server;
 use tmux_roster::model::snapshot::ServerId;
 use tmux_roster::tmux::Tmux;
 use tmux_roster::tmux::program::is_our_proc;
 use tmux_roster::{Session, StoreError, Timestamp, host, persist};
 
 use super::context::{Context, Failure, Outcome};
-use super::inspect::{JsonRow, Row, State, rows_with};
+use super::inspect::{JsonRow, Row, State, rows_with, without_server};
 use super::output::{age, json, layout, print, tilde, visible, warn};
 use super::windows::{NOTHING, Recorded, json_windows};
 
@@ -181,20 +180,15 @@ fn server(context: &Context, dir: PathBuf) -> Option<Server> {
 fn rows(server: &Server, here: &Host) -> Result<(Vec<Row>, Option<ServerId>), StoreError> {
     let mut remembered = persist::peek(&server.place)?;
     let memory = &mut remembered.memory;
-    memory.unreachable.retain(|one| host::is_running(one.server, one.started, None, here));
     let socket = &server.place.tmux.socket;
-    let runs = match is_our_proc() {
-        true => host::runs_here(memory, here),
+    let can_be_reached = match is_our_proc() {
+        true => host::runs_here(memory, here) && socket.symlink_metadata().is_ok(),
         false => UnixStream::connect(socket).is_ok(),
     };
-    if server.host.is_some() || !runs {
-        end_with_server(&mut remembered);
-        return Ok((rows_with(remembered, |_| None), None));
+    if server.host.is_some() || !can_be_reached {
+        return Ok((without_server(remembered).rows, None));
     }
-    if !is_there(socket) {
-        memory.leave_running();
-        return Ok((rows_with(remembered, |_| None), None));
-    }
+    memory.unreachable.retain(|one| host::is_running(one.server, one.started, None, here));
     let (id, sessions) = (memory.server, memory.sessions.clone());
     let mut rows = rows_with(remembered, |_| None);
     for row in rows.iter_mut().filter(|row| row.state == State::Lost) {
@@ -203,8 +197,4 @@ fn rows(server: &Server, here: &Host) -> Result<(Vec<Row>, Option<ServerId>), St
         }
     }
     Ok((rows, id))
-}
-
-fn is_there(socket: &Path) -> bool {
-    socket.symlink_metadata().is_ok()
 }

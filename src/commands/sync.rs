@@ -10,7 +10,7 @@ use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::sync;
 use tmux_roster::tmux::query::Mark;
 use tmux_roster::tmux::{TmuxError, is_exiting};
-use tmux_roster::transaction::{SyncError, Trigger, look, pace};
+use tmux_roster::transaction::{Kind, SyncError, Trigger, look, pace};
 
 use super::begin::is_nowhere;
 use super::context::{Context, Outcome};
@@ -30,22 +30,22 @@ pub fn sync_for_hook(context: &Context, args: &cli::Sync, started: Instant) -> E
         _ => context.place_without_tmux(),
     };
     if let Ok(place) = place {
-        let windows = args.windows;
-        if windows && !pace::wait_for_look(&place) {
-            return ExitCode::SUCCESS;
-        }
-        let started = if windows { Instant::now() } else { started };
-        let trigger = Trigger::Hook { mark, started, windows, session };
-        sync_silently(context, &place, trigger, mark);
+        let kind = Kind::of_job(args.windows);
+        let started = match kind {
+            Kind::Sessions => started,
+            Kind::Windows if pace::wait_for_look(&place) => Instant::now(),
+            Kind::Windows => return ExitCode::SUCCESS,
+        };
+        sync_silently(context, &place, Trigger::Hook { mark, started, kind, session });
     }
     ExitCode::SUCCESS
 }
 
-fn sync_silently(context: &Context, place: &Place, trigger: Trigger, mark: Mark) {
-    let windows = matches!(trigger, Trigger::Hook { windows: true, .. });
+fn sync_silently(context: &Context, place: &Place, trigger: Trigger) {
+    let Trigger::Hook { mark, kind, .. } = trigger else { return };
     match sync::sync(place, trigger) {
-        Ok(report) if report.unfinished => look::look_later(place, mark, windows, None),
-        Ok(_) => look::end_look(place, windows),
+        Ok(report) if report.unfinished => look::look_later(place, mark, kind, None),
+        Ok(_) => look::end_look(place, kind),
         Err(SyncError::Tmux(TmuxError::NoServer { .. } | TmuxError::Unreachable { .. })) => {}
         // Another host came first to a folder that both had used until then.
         Err(SyncError::Elsewhere { .. }) => load::load_here(&context.environment, place),
@@ -53,7 +53,7 @@ fn sync_silently(context: &Context, place: &Place, trigger: Trigger, mark: Mark)
         Err(SyncError::Tmux(TmuxError::Failed { message })) if is_exiting(&message) => {}
         Err(error) => {
             log(place, &format!("sync: {error}"));
-            look::look_later(place, mark, windows, Some(&error));
+            look::look_later(place, mark, kind, Some(&error));
         }
     }
 }
@@ -62,10 +62,10 @@ fn sync_silently(context: &Context, place: &Place, trigger: Trigger, mark: Mark)
 pub fn look(context: &Context, args: cli::Look) -> ExitCode {
     let place = context.place_of_job(&args.dir, &args.tmux);
     if look::wait_for_look(&place, Duration::from_millis(args.after)) {
-        let started = Instant::now();
-        let windows = args.windows;
-        let trigger = Trigger::Hook { mark: Mark::Option, started, windows, session: None };
-        sync_silently(context, &place, trigger, Mark::Option);
+        let (mark, started) = (Mark::Option, Instant::now());
+        let kind = Kind::of_job(args.windows);
+        let trigger = Trigger::Hook { mark, started, kind, session: None };
+        sync_silently(context, &place, trigger);
     }
     ExitCode::SUCCESS
 }

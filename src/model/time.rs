@@ -130,9 +130,8 @@ impl Timestamp {
     }
 }
 
-/// Exact; what lies outside the years 0 to 9999 is moved to their nearest end.
-/// A time as the clock on the wall showed it, to the second; in UTC, with a `Z`, where the system does
-/// not tell.
+/// A time as the clock on the wall showed it, to the second; in UTC, with a `Z`, where the system
+/// does not tell.
 #[derive(Debug, Clone, Copy)]
 pub struct Local(pub Timestamp);
 
@@ -148,6 +147,7 @@ impl fmt::Display for Local {
     }
 }
 
+/// Exact; what lies outside the years 0 to 9999 is moved to their nearest end.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Timestamp {
         let since = match time.duration_since(SystemTime::UNIX_EPOCH) {

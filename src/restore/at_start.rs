@@ -11,7 +11,9 @@ use crate::transaction::{Report, SyncError, Transaction};
 /// As for [`Transaction::bring_into_step`].
 pub fn bring_into_step_and_restore(transaction: &mut Transaction<'_>) -> Result<Report, SyncError> {
     let mut report = transaction.bring_into_step()?;
-    if !transaction.settings.restore_at_start {
+    let memory = &transaction.remembered.memory;
+    let is_due = memory.restore_due || !memory.to_restore.is_empty();
+    if !is_due || !transaction.settings.restore_at_start {
         return Ok(report);
     }
     // Before the first session stands, one of them might take the name that the user is about

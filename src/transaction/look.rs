@@ -18,22 +18,43 @@ use crate::tmux::{ANSWER_LIMIT, TmuxError, call};
 /// while one after another fails.
 const RETRY: (u32, u32) = (5, 600);
 
-/// What a look is at.
+/// What a job looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// The sessions.
     Sessions,
     /// The windows of sessions, too.
     Windows,
 }
 
+impl Kind {
+    /// The kind that the command line of a job says.
+    pub fn of_job(windows: bool) -> Kind {
+        if windows { Kind::Windows } else { Kind::Sessions }
+    }
+
+    /// The option that holds tmux's command for such a look.
+    fn job(self) -> &'static str {
+        match self {
+            Kind::Sessions => "@roster_run",
+            Kind::Windows => "@roster_late",
+        }
+    }
+
+    /// The variable in tmux that tells of the retry that is due.
+    fn variable(self) -> &'static str {
+        match self {
+            Kind::Sessions => "ROSTER_LOOK",
+            Kind::Windows => "ROSTER_LOOK_WINDOWS",
+        }
+    }
+}
+
 /// The command that takes another look after `delay`. Its timer does not delay tmux's exit.
 pub(super) fn look_line(kind: Kind, delay: Duration) -> Vec<u8> {
-    let job: &[u8] = match kind {
-        Kind::Sessions => b"#{@roster_run}",
-        Kind::Windows => b"#{@roster_late}",
-    };
+    let job = format!("#{{{}}}", kind.job());
     let delay = format!("{}.{:03}", delay.as_secs(), delay.subsec_millis());
-    line(&[b"run-shell", b"-b", b"-d", delay.as_bytes(), job])
+    line(&[b"run-shell", b"-b", b"-d", delay.as_bytes(), job.as_bytes()])
 }
 
 /// The same before 3.2, where tmux has no such timer: a process of our own, which is no job of
@@ -87,10 +108,10 @@ pub fn wait_for_look(place: &Place, delay: Duration) -> bool {
 ///
 /// However many fail meanwhile, one look is on its way, and each that fails waits twice as long
 /// as the one before: what lasts must not fill the machine with jobs. A variable in tmux, one for
-/// each kind of look, has the second in which it is due, and whose it is. A job of an event asks for one unless one is
-/// due soon; that of a look only if no other was asked for since. A newer file and another user's
-/// are not looked at again by themselves.
-pub fn look_later(place: &Place, mark: Mark, windows: bool, error: Option<&SyncError>) {
+/// each kind of look, has the second in which it is due, and whose it is. A job of an event asks
+/// for one unless one is due soon; that of a look only if no other was asked for since. A newer
+/// file and another user's are not looked at again by themselves.
+pub fn look_later(place: &Place, mark: Mark, kind: Kind, error: Option<&SyncError>) {
     let lasting = matches!(
         error,
         Some(
@@ -101,7 +122,7 @@ pub fn look_later(place: &Place, mark: Mark, windows: bool, error: Option<&SyncE
     if lasting || mark != Mark::Environment {
         return;
     }
-    let (before, variable) = (our_look(), variable(windows));
+    let (before, variable) = (our_look(), kind.variable());
     let delay = match (&before, error) {
         (Some((delay, _)), Some(_)) => delay.saturating_mul(2).clamp(RETRY.0, RETRY.1),
         _ => RETRY.0,
@@ -118,7 +139,7 @@ pub fn look_later(place: &Place, mark: Mark, windows: bool, error: Option<&SyncE
             now + u64::from(delay) + 1
         ),
     };
-    let job = if windows { "@roster_late" } else { "@roster_run" };
+    let job = kind.job();
     let look = format!(
         "set-environment -gh {variable} {token} ; \
          run-shell -b -d {delay} '{RETRY_VARIABLE}={delay}:{token} #{{{job}}}'"
@@ -143,15 +164,11 @@ fn our_look() -> Option<(u32, String)> {
 
 /// The look that this job was, if it was one, has done its work: the next that fails asks for one
 /// of its own.
-pub fn end_look(place: &Place, windows: bool) {
+pub fn end_look(place: &Place, kind: Kind) {
     if let Some((_, ours)) = our_look() {
-        let variable = variable(windows);
+        let variable = kind.variable();
         let condition = format!("#{{==:#{{{variable}}},{ours}}}");
         let end = format!("set-environment -gu {variable}");
         run_last(place, &["if-shell", "-F", &condition, &end]);
     }
-}
-
-fn variable(windows: bool) -> &'static str {
-    if windows { "ROSTER_LOOK_WINDOWS" } else { "ROSTER_LOOK" }
 }

@@ -40,7 +40,7 @@ use crate::tmux::{ANSWER_LIMIT, TmuxError, Version};
 use crate::{directories, host, panes};
 
 pub use apart::{refuse_elsewhere, tell_servers_apart, without_socket};
-use look::Kind;
+pub use look::Kind;
 use throttle::note_last_sign;
 pub(crate) use windows::Stopwatch;
 pub use windows::is_of_a_pane;
@@ -136,8 +136,8 @@ pub enum Trigger {
         mark: Mark,
         /// When the job began.
         started: Instant,
-        /// Whether it looks at windows, too: a late look, which covers the mark of that as well.
-        windows: bool,
+        /// What it looks at. A look at windows is a late one, which covers the mark of that as well.
+        kind: Kind,
         /// The session of the event, whose directory the job runs in (before tmux 3.2 nothing
         /// else tells it).
         session: Option<SessionId>,
@@ -238,7 +238,7 @@ impl<'a> Transaction<'a> {
         };
         let mark = query::new_mark();
         let (panes, options) = match trigger {
-            Trigger::Hook { windows: true, .. } => (Some(panes::to_ask()), &LATE_OPTIONS[..]),
+            Trigger::Hook { kind: Kind::Windows, .. } => (Some(panes::to_ask()), &LATE_OPTIONS[..]),
             _ => (None, &OPTIONS[..]),
         };
         let query = Query { mark: &mark, clear, hooks, panes, options };
@@ -298,7 +298,7 @@ impl<'a> Transaction<'a> {
     /// Whether this is a late look, and the server stays without a session until somebody makes one:
     /// whoever starts a server with a session (`tmux new`) has made it by now.
     pub(crate) fn stays_without_sessions(&self) -> bool {
-        let is_late = matches!(self.trigger, Trigger::Hook { windows: true, .. });
+        let is_late = matches!(self.trigger, Trigger::Hook { kind: Kind::Windows, .. });
         let ask = ["show-options", "-sv", "exit-empty", ";", "show-options", "-gqv", STARTING];
         // Nothing of the second: we have not started the server to make a session in it.
         is_late && self.place.tmux.run(&ask, self.deadline()).is_ok_and(|said| said == b"off\n")
