@@ -6,14 +6,13 @@ use std::time::Instant;
 
 use tmux_roster::config::{Place, Settings};
 use tmux_roster::history::{self, Entry, What};
-use tmux_roster::model::session::is_uuid;
 use tmux_roster::model::time::Local;
 use tmux_roster::tmux::ANSWER_LIMIT;
 
 use super::context::{Context, Outcome};
-use super::inspect::view;
+use super::inspect::{View, view};
 use super::output::{json, layout, print, visible, warn};
-use super::target::not_found;
+use super::target::{Target, not_found};
 use crate::cli;
 
 pub fn history(context: &Context, args: &cli::History) -> Outcome {
@@ -22,8 +21,7 @@ pub fn history(context: &Context, args: &cli::History) -> Outcome {
     let view = view(&place)?;
     let mut entries = history::read(&place)?;
     if let Some(name) = &args.name {
-        let known = view.rows.iter().map(|row| (&*row.session.name, &*row.session.uuid));
-        let uuids = called(name, &entries, known.collect());
+        let uuids = called(name, &entries, &view);
         if uuids.is_empty() {
             let names = entries.iter().map(|entry| entry.name.as_str()).chain(view.names());
             let names: HashSet<&str> = names.collect();
@@ -47,24 +45,25 @@ pub fn history(context: &Context, args: &cli::History) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The UUIDs of all sessions that are called so now or ever were, or that of a UUID.
-fn called(name: &str, entries: &[Entry], known: Vec<(&str, &str)>) -> HashSet<String> {
-    let uuid = name.strip_prefix("uuid:").filter(|uuid| is_uuid(uuid));
-    let name = if uuid.is_some() { None } else { Some(name) };
-    let was_called = |entry: &Entry| {
-        let names = [Some(entry.name.as_str()), entry.old_name.as_deref()];
-        name.is_some_and(|name| names.contains(&Some(name)))
-    };
-    let all = entries.iter().map(|entry| entry.uuid.as_str());
-    let named = entries.iter().filter(|entry| was_called(entry)).map(|entry| entry.uuid.as_str());
-    let now = known.iter().filter(|(of, _)| Some(*of) == name).map(|(_, uuid)| *uuid);
-    let named: HashSet<String> = named.chain(now).map(str::to_owned).collect();
+/// The UUIDs of all sessions that are called so now or ever were; else the UUID that was given.
+fn called(word: &str, entries: &[Entry], view: &View) -> HashSet<String> {
+    let rows = view.rows.iter().map(|row| &row.session);
+    let now = rows.map(|session| (session.name.as_str(), session.uuid.as_str()));
+    let ever = entries.iter().flat_map(|entry| {
+        let names = entry.old_name.as_deref().into_iter().chain([entry.name.as_str()]);
+        names.map(|name| (name, entry.uuid.as_str()))
+    });
+    let (known, target) = (now.chain(ever), Target::parse(word));
+    let named = known.clone().filter(|(name, _)| Some(*name) == target.name);
+    let named: HashSet<String> = named.map(|(_, uuid)| uuid.to_owned()).collect();
     if !named.is_empty() {
         return named;
     }
-    let wanted = uuid.or(name);
-    let known = known.iter().map(|(_, uuid)| *uuid);
-    all.chain(known).filter(|of| Some(*of) == wanted).map(str::to_owned).collect()
+    known
+        .map(|(_, uuid)| uuid)
+        .filter(|uuid| Some(*uuid) == target.uuid)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Why there is nothing to show.

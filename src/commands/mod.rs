@@ -8,6 +8,7 @@ use tmux_roster::event_scripts;
 
 use self::context::{Context, Outcome};
 use self::output::print;
+use self::target::did_you_mean;
 use self::ui::{key, menu, pick};
 use crate::cli::{Cli, Internal, InternalVerb, Line, Verb};
 
@@ -101,7 +102,8 @@ fn not_parsed(early: EarlyExit, line: &Line<'_>) -> Outcome {
     if !verb.is_empty() && !line.is_internal() && !is_known(verb) {
         let info = Cli::get_args_info();
         let commands = info.commands.iter().map(|command| command.name);
-        return Err(usage(&format!("unknown command {verb}{}", did_you_mean(verb, commands)), ""));
+        let near = did_you_mean(verb, commands).map(|near| format!(": {near}"));
+        return Err(usage(&format!("unknown command {verb}{}", near.unwrap_or_default()), ""));
     }
     let words: Vec<&str> = early.output.split_whitespace().collect();
     let said = words.join(" ");
@@ -114,18 +116,12 @@ fn not_parsed(early: EarlyExit, line: &Line<'_>) -> Outcome {
         let command = info.commands.iter().find(|command| command.name == verb);
         let flags = command.map_or(&info.flags, |command| &command.command.flags);
         let flags = flags.iter().filter(|flag| !flag.hidden).map(|flag| flag.long);
-        let near = did_you_mean(option, flags.filter(|_| option.starts_with("--")));
-        said.push_str(&near);
+        let flags = flags.filter(|_| option.starts_with("--"));
+        if let Some(near) = did_you_mean(option, flags) {
+            said.push_str(&format!(": {near}"));
+        }
     }
     Err(usage(&said, verb))
-}
-
-/// A question for what was mistyped; empty if nothing comes near.
-fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
-    match target::near(word, known).as_slice() {
-        [] => String::new(),
-        near => format!(": did you mean {}?", near.join(" or ")),
-    }
 }
 
 /// What is wrong with a command line, and where to read what is right.

@@ -34,6 +34,7 @@ struct Client {
 }
 
 pub fn notice(context: &Context) -> Outcome {
+    // Less: the client came a while before its hook's job asks when that was, in whole seconds.
     std::thread::sleep(AFTER - Duration::from_millis(500));
     let place = context.place()?;
     let place = &place;
@@ -93,9 +94,9 @@ fn text(lost: usize, way: &str, has_hint: bool, width: usize) -> String {
     if !has_hint {
         return plain;
     }
-    let hint = "set -g @roster-restore on does it by itself";
-    let long = format!("{plain}; {hint}");
-    if long.width() <= width { long } else { format!("{lost} {were} lost: {way}; {hint}") }
+    let hint = "(automatically: set -g @roster-restore on)";
+    let long = format!("{plain} {hint}");
+    if long.width() <= width { long } else { format!("{lost} {were} lost: {way} {hint}") }
 }
 
 /// The first who came of those who can press a key: programs are in control mode, and who only
@@ -146,7 +147,9 @@ mod tests {
         let text = |lost, has_hint, width| text(lost, "prefix + G", has_hint, width);
         assert_eq!(text(1, false, 80), "1 session was lost with the last server: prefix + G");
         assert!(text(999, true, 200).starts_with("999 sessions were lost with the last server: "));
-        assert!(text(999, true, 80).starts_with("999 sessions were lost: prefix + G; set -g "));
+        assert!(
+            text(999, true, 80).starts_with("999 sessions were lost: prefix + G (automatically: ")
+        );
         assert!(text(999, true, 80).width() <= 80);
     }
 }

@@ -22,7 +22,7 @@ use super::context::{Context, Failure, Outcome};
 use super::edit::warn_of_mode;
 use super::output::{print, to_paste, warn};
 use super::projects;
-use super::target::{Found, find, lives_left_alone, named_left_alone};
+use super::target::{Found, find, find_known, lives_left_alone, named_left_alone, out_of_reach};
 use crate::cli;
 
 pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
@@ -44,8 +44,7 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
     if !directory.is_dir() {
         return Err(format!("{} is not a directory", directory.display()).into());
     }
-    let directory = projects::as_meant(&directory)?;
-    let workdir = utf8(&directory)?;
+    let workdir = projects::as_meant(&directory)?;
     if let Some(name) = &args.name {
         validate_name(name)?;
     }
@@ -53,7 +52,7 @@ pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
     let seat = with_server(&place, |transaction| {
         let name = match &args.name {
             Some(name) => name.clone(),
-            None => chosen.insert(free_name(transaction, &directory)).clone(),
+            None => chosen.insert(free_name(transaction, &workdir)).clone(),
         };
         if transaction.is_ignored(&name) {
             return Err(ignored(&name));
@@ -122,11 +121,6 @@ fn first(transaction: &Transaction<'_>, done: &Restored) -> Result<Destination, 
     made.ok_or_else(|| why.into())
 }
 
-fn utf8(directory: &Path) -> Result<String, Failure> {
-    let path = directory.to_str().map(str::to_owned);
-    path.ok_or_else(|| format!("{} is not UTF-8", directory.display()).into())
-}
-
 /// Makes a session, and runs the command of its mode.
 fn make(
     transaction: &mut Transaction<'_>,
@@ -144,8 +138,9 @@ fn make(
 
 /// A name made from a directory that neither lives nor is lost: its last part; where a session of
 /// another directory has that, its last two; and then with a number.
-fn free_name(transaction: &Transaction<'_>, directory: &Path) -> String {
+fn free_name(transaction: &Transaction<'_>, workdir: &str) -> String {
     use std::os::unix::ffi::OsStrExt;
+    let directory = Path::new(workdir);
     let part = |path: &Path| path.file_name().map(|name| sanitize_name(name.as_bytes()));
     let name = part(directory).unwrap_or_else(|| "root".into());
     let live = &transaction.answer.snapshot.sessions;
@@ -156,10 +151,7 @@ fn free_name(transaction: &Transaction<'_>, directory: &Path) -> String {
     if !taken(&name) {
         return name;
     }
-    let is_here = |record: &Session| {
-        let workdir = directory.to_str();
-        workdir.is_some_and(|workdir| is_directory_of(transaction, record, workdir))
-    };
+    let is_here = |record: &Session| is_directory_of(transaction, record, workdir);
     let parent =
         directory.parent().and_then(part).filter(|_| !records.get(&name).is_some_and(is_here));
     let longer = parent.map(|parent| sanitize_name(format!("{parent}-{name}").as_bytes()));
@@ -175,16 +167,13 @@ pub fn go(context: &Context, args: &cli::Go) -> Outcome {
     let place = context.place()?;
     let directory = projects::typed(&args.name);
     let seat = with_server(&place, |transaction| {
-        let found = match find(transaction, &args.name) {
-            // Of a session that cannot be reached it says why.
-            Err(error) if !transaction.remembered.registry.sessions.contains_key(&args.name) => {
-                return match directory? {
-                    Some(directory) => go_to_directory(transaction, &directory),
-                    None => Err(error),
-                };
-            }
-            found => found?,
-        };
+        let found = match find_known(transaction, &args.name) {
+            Some(found) => found,
+            None => match directory? {
+                Some(directory) => return go_to_directory(transaction, &directory),
+                None => find(transaction, &args.name),
+            },
+        }?;
         let record = match found {
             Found::Live(id, _) => return Ok(destination(transaction, id)),
             Found::Lost(session) => session,
@@ -200,29 +189,32 @@ pub fn go(context: &Context, args: &cli::Go) -> Outcome {
 /// there; else a new one.
 fn go_to_directory(
     transaction: &mut Transaction<'_>,
-    directory: &Path,
+    workdir: &str,
 ) -> Result<Destination, Failure> {
-    let workdir = utf8(directory)?;
     let memory = &transaction.remembered.memory;
     let records = transaction.remembered.registry.sessions.values();
-    let here = records.filter(|record| {
-        !memory.is_unreachable(&record.uuid) && is_directory_of(transaction, record, &workdir)
-    });
-    let used = |record: &&Session| {
-        (memory.id_of(&record.uuid).is_some(), record.last_attached_at, record.created_at)
+    let here = records.filter(|record| is_directory_of(transaction, record, workdir));
+    let rank = |record: &Session| match memory.id_of(&record.uuid) {
+        Some(_) => 2,
+        None if !memory.is_unreachable(&record.uuid) => 1,
+        None => 0,
     };
+    let used = |record: &&Session| (rank(record), record.last_attached_at, record.created_at);
     if let Some(record) = here.max_by_key(used).cloned() {
         if let Some(id) = memory.id_of(&record.uuid) {
             return Ok(destination(transaction, id));
         }
+        if memory.is_unreachable(&record.uuid) {
+            return Err(out_of_reach(transaction, &record));
+        }
         let done = bring_back(transaction, vec![record], Changes::default(), Wanted::default())?;
         return first(transaction, &done);
     }
-    let name = free_name(transaction, directory);
+    let name = free_name(transaction, workdir);
     if transaction.is_ignored(&name) {
         return Err(ignored(&name));
     }
-    make(transaction, &name, &workdir, None, &[])
+    make(transaction, &name, workdir, None, &[])
 }
 
 pub fn last(context: &Context, args: &cli::Last) -> Outcome {

@@ -12,8 +12,8 @@ use glob::MatchOptions;
 use tmux_roster::config::{Place, is_program};
 use tmux_roster::health;
 use tmux_roster::model::memory::{from_hex, to_hex};
-use tmux_roster::tmux::call;
 use tmux_roster::tmux::process::Running;
+use tmux_roster::tmux::{TmuxError, call};
 
 use super::context::Failure;
 use super::inspect::{State, View};
@@ -41,9 +41,13 @@ pub fn unhidden(word: &str) -> Option<String> {
 
 /// The directories in which no session lives or was lost: first zoxide's, then the others.
 pub fn without_session(place: &Place, view: &View) -> Vec<String> {
-    let option = call::options(&place.tmux, &["@roster-projects"], Instant::now() + LIMIT);
-    let option = option.ok().and_then(|values| String::from_utf8(values.into_iter().next()?).ok());
-    let option = option.unwrap_or_default();
+    let option = match call::options(&place.tmux, &["@roster-projects"], Instant::now() + LIMIT) {
+        Ok(values) => values.concat(),
+        Err(TmuxError::NoServer { .. }) => Vec::new(),
+        // They may be unwanted.
+        Err(_) => return Vec::new(),
+    };
+    let option = String::from_utf8_lossy(&option);
     let deadline = Instant::now() + LIMIT;
     if option.trim() == "none" {
         return Vec::new();
@@ -100,7 +104,8 @@ fn program() -> Option<PathBuf> {
 
 /// Those that the globs of the option find, in the order of the globs, and then by name.
 fn found_by(option: &str) -> Receiver<(String, PathBuf)> {
-    let globs: Vec<String> = words(option);
+    let globs = shell_words::split(option).unwrap_or_default();
+    let globs: Vec<String> = globs.iter().filter_map(|glob| in_home(glob)).collect();
     in_thread(move |send| {
         let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
         let mut real = Real::default();
@@ -118,10 +123,20 @@ fn found_by(option: &str) -> Receiver<(String, PathBuf)> {
     })
 }
 
-/// The globs, with the home directory for `~`.
-fn words(option: &str) -> Vec<String> {
-    let globs = shell_words::split(option).unwrap_or_default();
-    globs.into_iter().filter_map(|glob| in_home(&glob)).collect()
+/// What is wrong with the globs of the option.
+pub fn complaint(option: &str) -> Option<String> {
+    let globs = match shell_words::split(option) {
+        Ok(globs) if option.trim() != "none" => globs,
+        Ok(_) => return None,
+        Err(error) => return Some(format!("cannot be split into words: {error}")),
+    };
+    globs.iter().find_map(|glob| match in_home(glob) {
+        None => Some(format!("has {glob:?}, which begins with neither / nor ~/")),
+        Some(path) => {
+            let error = glob::Pattern::new(&path).err()?;
+            Some(format!("has {glob:?}, which is no glob: {}", error.msg))
+        }
+    })
 }
 
 /// A path with the home directory for `~`; `None` for another user's, and for one that is relative.
@@ -134,7 +149,7 @@ fn in_home(path: &str) -> Option<String> {
     (rest.is_empty() || rest.starts_with('/')).then(|| home + rest)
 }
 
-/// Whether it is a path that a session can be made in, and that a line can show.
+/// Whether it is an absolute path, and not that of everything.
 fn is_plain(path: &str) -> bool {
     path.starts_with('/') && path != "/"
 }
@@ -176,7 +191,7 @@ fn until<T>(found: &Receiver<T>, deadline: Instant) -> impl Iterator<Item = T> {
 
 /// The directory that somebody typed instead of a session's name, as a path that leads to it from
 /// everywhere: `None` if it looks like no directory.
-pub fn typed(word: &str) -> Result<Option<PathBuf>, Failure> {
+pub fn typed(word: &str) -> Result<Option<String>, Failure> {
     if let Some(directory) = unhidden(word) {
         return check(PathBuf::from(directory), word).map(Some);
     }
@@ -197,7 +212,7 @@ pub fn typed(word: &str) -> Result<Option<PathBuf>, Failure> {
     check(path, word).map(Some)
 }
 
-fn check(path: PathBuf, word: &str) -> Result<PathBuf, Failure> {
+fn check(path: PathBuf, word: &str) -> Result<String, Failure> {
     if !path.is_dir() {
         return Err(no_directory(word));
     }
@@ -210,9 +225,14 @@ fn no_directory(word: &str) -> Failure {
 }
 
 /// A path as it is recorded: links stay as they were typed, but where `..` leads they decide.
-pub fn as_meant(path: &Path) -> Result<PathBuf, Failure> {
+///
+/// # Errors
+/// It is not UTF-8, or leads nowhere.
+pub fn as_meant(path: &Path) -> Result<String, Failure> {
     let climbs = path.components().any(|part| part == Component::ParentDir);
-    Ok(if climbs { path.canonicalize()? } else { path.components().collect() })
+    let path = if climbs { path.canonicalize()? } else { path.components().collect() };
+    let path = path.into_os_string().into_string();
+    path.map_err(|path| format!("{} is not UTF-8", path.display()).into())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! what is remembered.
 
 use tmux_roster::model::memory::ClosedSession;
+use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::is_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
 use tmux_roster::transaction::Sight;
@@ -15,8 +16,10 @@ use super::output::to_paste;
 /// in a name.
 #[derive(Clone, Copy)]
 pub struct Target<'a> {
-    name: Option<&'a str>,
-    uuid: Option<&'a str>,
+    /// The name, unless it was said that this is a UUID.
+    pub name: Option<&'a str>,
+    /// The UUID, if it is one.
+    pub uuid: Option<&'a str>,
 }
 
 impl<'a> Target<'a> {
@@ -49,19 +52,19 @@ pub fn by_uuid(session: &Session) -> String {
 
 /// "session x not found", with the names that come near.
 pub fn not_found<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
-    let near = near(name, known);
-    let error = StoreError::NotFound(name.to_owned()).to_string();
-    match near.as_slice() {
-        [] => Failure::from(format!("{error}: run roster list to see the sessions")),
-        near => Failure::from(format!("{error}: did you mean {}?", near.join(", "))),
-    }
+    let error = StoreError::NotFound(name.to_owned());
+    let then = did_you_mean(name, known);
+    let then = then.unwrap_or_else(|| "run roster list to see the sessions".into());
+    format!("{error}: {then}").into()
 }
 
-/// The words that come near to one that is not known, at most three.
-pub fn near<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+/// A question for what was mistyped, with at most three words that come near to it.
+pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let mut near: Vec<&str> = known.filter(|other| is_near(word, other)).take(3).collect();
     near.sort_unstable();
-    near
+    let (last, others) = near.split_last()?;
+    let others = if others.is_empty() { String::new() } else { others.join(", ") + " or " };
+    Some(format!("did you mean {others}{last}?"))
 }
 
 /// Whether two names differ by a letter or two, or one begins or ends with the other.
@@ -116,24 +119,36 @@ impl Found {
 
 /// Looks a name up, or a UUID: live ones first, then lost, then the newest closed one.
 pub fn find(world: &impl Sight, name: &str) -> Result<Found, Failure> {
+    let all = || recorded(world.remembered()).map(|(session, _)| session.name.as_str());
+    find_known(world, name).unwrap_or_else(|| Err(not_found(name, all())))
+}
+
+/// The same; `None` if nothing is recorded by that name.
+pub fn find_known(world: &impl Sight, name: &str) -> Option<Result<Found, Failure>> {
     let remembered = world.remembered();
-    let recorded = remembered.registry.sessions.values().map(|session| (session, None));
-    let closed = remembered.closed.closed.iter().map(|entry| (&entry.session, Some(entry)));
-    let all = recorded.chain(closed);
-    Ok(match Target::parse(name).among(all.clone(), |(session, _)| session) {
-        Some((_, Some(entry))) => match left_alone(world, &entry.session.uuid) {
+    let all = recorded(remembered);
+    Some(Ok(match Target::parse(name).among(all, |(session, _)| session)? {
+        (_, Some(entry)) => match left_alone(world, &entry.session.uuid) {
             Some(live) => Found::LeftAlone(entry.clone(), live.clone()),
             None => Found::Closed(entry.clone()),
         },
-        Some((session, None)) => match remembered.memory.id_of(&session.uuid) {
+        (session, None) => match remembered.memory.id_of(&session.uuid) {
             Some(id) => Found::Live(id, session.clone()),
             None if remembered.memory.is_unreachable(&session.uuid) => {
-                return Err(out_of_reach(world, session));
+                return Some(Err(out_of_reach(world, session)));
             }
             None => Found::Lost(session.clone()),
         },
-        None => return Err(not_found(name, all.map(|(session, _)| session.name.as_str()))),
-    })
+    }))
+}
+
+/// Every record, that of a closed session with its entry.
+fn recorded(
+    remembered: &Remembered,
+) -> impl Iterator<Item = (&Session, Option<&ClosedSession>)> + Clone {
+    let recorded = remembered.registry.sessions.values().map(|session| (session, None));
+    let closed = remembered.closed.closed.iter().map(|entry| (&entry.session, Some(entry)));
+    recorded.chain(closed)
 }
 
 /// What lives without being recorded, as after `forget --force`.

@@ -11,15 +11,6 @@ use serde_json::Value;
 use crate::env::sources::options_of_the_readme;
 use crate::env::{ROSTER, Server, stdout, tmux_program, tmux_version, wait_for, write_program};
 
-/// A server with the plugin and the session `one`, in step.
-fn started() -> Server {
-    let server = Server::with_plugin("");
-    server.tmux(&["new-session", "-d", "-s", "one"]);
-    server.wait_for_names(&["one"]);
-    server.wait_until_idle();
-    server
-}
-
 /// What doctor says: the findings, and whether it ended well.
 fn doctor(server: &Server, args: &[&str]) -> (Vec<Value>, bool) {
     let args: Vec<&str> = ["doctor", "--json"].iter().chain(args).copied().collect();
@@ -72,7 +63,7 @@ fn chmod(path: &Path, mode: u32) {
 
 #[test]
 fn all_is_well_on_a_fresh_server() {
-    let server = started();
+    let server = Server::running("");
     let (findings, well) = doctor(&server, &[]);
     assert!(well && problems(&findings).is_empty(), "{findings:#?}");
     for check in
@@ -87,7 +78,7 @@ fn all_is_well_on_a_fresh_server() {
 
 #[test]
 fn a_wiped_hook_is_found_and_put_back() {
-    let server = started();
+    let server = Server::running("");
     server.tmux(&["set-hook", "-g", "session-created", "set-option -g @theirs 1"]);
     check_mended(&server, "hooks", "session-created was wiped");
     server.tmux(&["new-session", "-d", "-s", "two"]);
@@ -97,7 +88,7 @@ fn a_wiped_hook_is_found_and_put_back() {
 
 #[test]
 fn a_command_that_somebody_types_puts_wiped_hooks_back() {
-    let server = started();
+    let server = Server::running("");
     server.roster(&["sync"]);
     let hooks = ["session-created", "session-closed", "session-renamed", "client-attached"];
     for hook in hooks {
@@ -110,7 +101,7 @@ fn a_command_that_somebody_types_puts_wiped_hooks_back() {
 
 #[test]
 fn why_the_plugins_program_is_not_there_is_told() {
-    let server = started();
+    let server = Server::running("");
     let data = server.path("home/.local/share/tmux-roster");
     fs::create_dir_all(&data).unwrap();
     let failed = data.join("install-failed");
@@ -137,14 +128,14 @@ fn a_server_without_sessions_is_no_problem() {
 
 #[test]
 fn another_line_at_our_index_is_found() {
-    let server = started();
+    let server = Server::running("");
     server.tmux(&["set-hook", "-g", "session-closed[4242]", "set-option -g @theirs 1"]);
     check_mended(&server, "hooks", "session-closed[4242] holds a command that is not ours");
 }
 
 #[test]
 fn a_session_whose_own_hook_hides_ours_is_found_and_keeps_both() {
-    let server = started();
+    let server = Server::running("");
     let id = server.id("one");
     server.tmux(&["set-hook", "-t", &id, "session-renamed", "set-option -g @theirs 1"]);
     check_mended(&server, "hooks", &format!("session \"one\" ({id}) has a hook session-renamed"));
@@ -155,7 +146,7 @@ fn a_session_whose_own_hook_hides_ours_is_found_and_keeps_both() {
 
 #[test]
 fn a_damaged_registry_is_left_alone_until_fix() {
-    let server = started();
+    let server = Server::running("");
     let uuid = server.uuid("one");
     fs::write(server.registry_path(), "{\"schema_version\":1,\"sess").unwrap();
     check_mended(&server, "registry", "is damaged");
@@ -164,7 +155,7 @@ fn a_damaged_registry_is_left_alone_until_fix() {
 
 #[test]
 fn a_damaged_list_of_closed_sessions_is_left_alone_until_fix() {
-    let server = started();
+    let server = Server::running("");
     let closed = server.registry_path().with_file_name("closed.json");
     fs::write(&closed, "{").unwrap();
     chmod(&closed, 0o600);
@@ -174,7 +165,7 @@ fn a_damaged_list_of_closed_sessions_is_left_alone_until_fix() {
 
 #[test]
 fn a_newer_registry_is_told_and_never_touched() {
-    let server = started();
+    let server = Server::running("");
     let newer = "{\"schema_version\":99,\"sessions\":{}}";
     fs::write(server.registry_path(), newer).unwrap();
     for args in [&[][..], &["--fix"]] {
@@ -188,7 +179,7 @@ fn a_newer_registry_is_told_and_never_touched() {
 /// Whatever shape it has.
 #[test]
 fn a_newer_list_of_closed_sessions_is_never_touched() {
-    let server = started();
+    let server = Server::running("");
     let closed = server.registry_path().with_file_name("closed.json");
     for newer in ["{\"version\":99,\"closed\":[]}", "{\"closed\":{\"by\":\"name\"},\"version\":99}"]
     {
@@ -204,7 +195,7 @@ fn a_newer_list_of_closed_sessions_is_never_touched() {
 
 #[test]
 fn permissions_are_taken_back() {
-    let server = started();
+    let server = Server::running("");
     chmod(&server.registry_path(), 0o644);
     check_mended(&server, "permissions", "has mode 0644, not 0600");
     chmod(server.registry_path().parent().unwrap(), 0o755);
@@ -213,7 +204,7 @@ fn permissions_are_taken_back() {
 
 #[test]
 fn a_stamp_that_is_gone_is_put_back() {
-    let server = started();
+    let server = Server::running("");
     let id = server.id("one");
     server.tmux(&["set-option", "-u", "-t", &id, "@roster_uuid"]);
     check_mended(&server, "step", "differ");
@@ -226,7 +217,7 @@ fn a_stamp_that_is_gone_is_put_back() {
 
 #[test]
 fn a_stamp_that_a_window_hides_is_told() {
-    let server = started();
+    let server = Server::running("");
     server.tmux(&["set-option", "-w", "-t", "=one:", "@roster_uuid", "mine"]);
     server.wait_until_idle();
     let (findings, well) = doctor(&server, &[]);
@@ -235,7 +226,7 @@ fn a_stamp_that_a_window_hides_is_told() {
 
 #[test]
 fn a_program_that_is_gone_or_of_another_version_is_replaced() {
-    let server = started();
+    let server = Server::running("");
     let other = server.path("it's roster");
     write_program(&other, "#!/bin/sh\necho roster 0.0.1\n");
     let run = format!("'{}' sync --hook", other.display().to_string().replace('\'', "'\\''"));
@@ -248,7 +239,7 @@ fn a_program_that_is_gone_or_of_another_version_is_replaced() {
 
 #[test]
 fn another_version_of_the_plugin_is_found() {
-    let server = started();
+    let server = Server::running("");
     server.tmux(&["set-option", "-g", "@roster_version", "0.0.1"]);
     check_mended(&server, "plugin", "0.0.1");
 }
@@ -263,7 +254,7 @@ fn a_server_without_the_plugin_gets_it_from_fix() {
 
 #[test]
 fn without_a_server_only_files_are_looked_at() {
-    let server = started();
+    let server = Server::running("");
     server.crash();
     let (findings, well) = doctor(&server, &[]);
     assert!(well && found(&findings, "server", "note").len() == 1, "{findings:#?}");
@@ -299,7 +290,7 @@ fn without_a_home_it_says_so() {
 
 #[test]
 fn a_tmux_that_does_not_answer_holds_it_up_for_seconds_only() {
-    let server = started();
+    let server = Server::running("");
     let bin = server.path("bin");
     fs::create_dir(&bin).unwrap();
     let stub = format!(
@@ -324,7 +315,7 @@ fn a_tmux_that_does_not_answer_holds_it_up_for_seconds_only() {
 
 #[test]
 fn options_that_cannot_be_read_are_told() {
-    let server = started();
+    let server = Server::running("");
     server.tmux(&["set-option", "-g", "@roster-closed-limit", "many"]);
     let (findings, well) = doctor(&server, &[]);
     assert!(!well, "{findings:#?}");
@@ -333,7 +324,7 @@ fn options_that_cannot_be_read_are_told() {
 
 #[test]
 fn options_that_do_not_do_what_they_are_set_for_are_told() {
-    let server = started();
+    let server = Server::running("");
     let plain = server.path("plain");
     fs::write(&plain, "").unwrap();
     let plain = plain.display().to_string();
@@ -348,6 +339,14 @@ fn options_that_do_not_do_what_they_are_set_for_are_told() {
         ("@roster-binary", "/nonexist", "problem", "is not a program"),
         ("@roster-binary", "~/nonexist", "problem", "is not a program"),
         ("@roster-binary", "/bin/sh", "problem", "is not a roster program"),
+        ("@roster-projects", "~/a 'b", "problem", "cannot be split into words"),
+        (
+            "@roster-projects",
+            "~/src/* src/*",
+            "problem",
+            "has \"src/*\", which begins with neither",
+        ),
+        ("@roster-projects", "~/src/[a", "problem", "has \"~/src/[a\", which is no glob"),
         ("@roster-install", "bogus", "problem", "not download, build or none"),
         ("@roster-on-closed", "/no/such/thing x", "problem", "is not a program"),
         ("@roster-on-closed", "~/thing", "problem", "~ is not expanded here"),
@@ -378,7 +377,7 @@ fn options_that_do_not_do_what_they_are_set_for_are_told() {
 
 #[test]
 fn a_misspelt_option_is_told_with_the_one_that_was_meant() {
-    let server = started();
+    let server = Server::running("");
     let meant = [
         ("@roster-modez", ": did you mean @roster-modes?"),
         ("@roster-on-close", ": did you mean @roster-on-closed?"),
@@ -413,7 +412,7 @@ fn a_misspelt_option_is_told_with_the_one_that_was_meant() {
 
 #[test]
 fn no_option_of_the_readme_is_unknown() {
-    let server = started();
+    let server = Server::running("");
     let names = options_of_the_readme();
     assert!(names.len() > 15 && names.contains("@roster-command"), "{names:?}");
     for name in &names {
@@ -432,7 +431,7 @@ fn no_option_of_the_readme_is_unknown() {
 
 #[test]
 fn modes_that_are_set_to_nothing_are_told() {
-    let server = started();
+    let server = Server::running("");
     for empty in ["", "  "] {
         server.tmux(&["set-option", "-g", "@roster-modes", empty]);
         let (findings, well) = doctor(&server, &[]);
@@ -463,7 +462,7 @@ fn a_key_that_the_user_bound_is_told_and_left_alone() {
 
 #[test]
 fn continuum_that_restores_as_well_is_told() {
-    let server = started();
+    let server = Server::running("");
     server.tmux(&["set-option", "-g", "@continuum-restore", "on"]);
     server.tmux(&["set-option", "-g", "@roster-restore", "on"]);
     let (findings, well) = doctor(&server, &[]);
@@ -472,7 +471,7 @@ fn continuum_that_restores_as_well_is_told() {
 
 #[test]
 fn a_lock_that_is_held_is_told() {
-    let server = started();
+    let server = Server::running("");
     let store = tmux_roster::Store::new(server.registry_path());
     let locked = store.lock().unwrap();
     let (findings, well) = doctor(&server, &[]);
@@ -484,7 +483,7 @@ fn a_lock_that_is_held_is_told() {
 
 #[test]
 fn what_the_log_says_of_today_is_shown_without_harm() {
-    let server = started();
+    let server = Server::running("");
     let log = server.registry_path().with_file_name("roster.log");
     let now = tmux_roster::Timestamp::now();
     fs::write(&log, format!("2001-01-01T00:00:00Z old\n{now} bad \u{1b}[31m name\n")).unwrap();
@@ -518,7 +517,7 @@ fn what_the_log_says_of_today_is_shown_without_harm() {
 
 #[test]
 fn one_session_is_no_sessions() {
-    let server = started();
+    let server = Server::running("");
     let said = server.roster(&["doctor"]);
     assert!(said.contains(" with 1 session, ") && said.contains(" 1 session in /"), "{said}");
 }

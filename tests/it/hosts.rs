@@ -108,6 +108,11 @@ fn a_new_server_beside_one_that_nobody_reaches_doubles_nothing() {
         );
     }
     server.roster(&["restore", "--all"]);
+    // Nor is another made in the directory that it lives in.
+    let client = server.attach("mine");
+    let refused = server.try_roster(&["go", "--client", &client.name(), &server.dir("b")]);
+    assert!(stderr(&refused).contains(&format!("process {pid}")), "{refused:?}");
+    drop(client);
     assert_eq!(server.tmux(&["list-sessions", "-F", "#{session_name}"]), "mine\none");
     let doctor = server.try_roster(&["doctor"]);
     let found = stdout(&doctor);

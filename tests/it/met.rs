@@ -6,13 +6,6 @@ use std::path::Path;
 
 use crate::env::{Client, ControlClient, Lack, Server, skip, tmux_program, version, wait_for};
 
-fn started(config: &str) -> Server {
-    let server = Server::with_plugin(config);
-    server.tmux(&["new-session", "-d", "-s", "one"]);
-    server.wait_for_names(&["one"]);
-    server
-}
-
 /// What a command that must fail says.
 fn complaint(server: &Server, args: &[&str]) -> String {
     let output = server.try_roster(args);
@@ -22,7 +15,7 @@ fn complaint(server: &Server, args: &[&str]) -> String {
 
 #[test]
 fn globs_have_brackets_and_doctor_shows_what_they_hide() {
-    let server = started("set -g @roster-ignore '[0-9]* _[!x]* tmp['\n");
+    let server = Server::running("set -g @roster-ignore '[0-9]* _[!x]* tmp['\n");
     for name in ["7", "_a", "_x", "tmp[", "9lives"] {
         server.tmux(&["new-session", "-d", "-s", name]);
     }
@@ -40,7 +33,7 @@ fn globs_have_brackets_and_doctor_shows_what_they_hide() {
 
 #[test]
 fn the_remedy_for_a_name_that_is_taken_names_the_very_session() {
-    let server = started("");
+    let server = Server::running("");
     let mut uuids = Vec::new();
     for _ in 0..2 {
         server.roster(&["new", "-d", "dup"]);
@@ -64,7 +57,7 @@ fn the_remedy_for_a_name_that_is_taken_names_the_very_session() {
 
 #[test]
 fn a_session_may_be_renamed_to_its_name() {
-    let server = started("");
+    let server = Server::running("");
     server.roster(&["rename", "one", "one"]);
     server.tmux(&["new-session", "-d", "-s", "two"]);
     server.wait_for_names(&["one", "two"]);
@@ -76,7 +69,7 @@ fn a_session_may_be_renamed_to_its_name() {
 
 #[test]
 fn last_is_each_clients_own_way_back() {
-    let server = started("");
+    let server = Server::running("");
     for name in ["a b", "two", "three"] {
         server.tmux(&["new-session", "-d", "-s", name]);
     }
@@ -164,7 +157,7 @@ fn where_there_is_nothing_nothing_is_made() {
 
 #[test]
 fn a_session_made_again_keeps_no_verdict_of_when_it_was_lost() {
-    let server = started("");
+    let server = Server::running("");
     server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("b")]);
     server.wait_for_names(&["one", "two"]);
     server.crash();
@@ -186,7 +179,7 @@ fn a_session_made_again_keeps_no_verdict_of_when_it_was_lost() {
 
 #[test]
 fn show_tells_which_directory_a_session_waits_for() {
-    let server = started("");
+    let server = Server::running("");
     let own = server.dir("gone");
     std::fs::create_dir(&own).unwrap();
     server.roster(&["new", "-d", "-c", &own, "two"]);
@@ -257,7 +250,7 @@ fn restore_all_names_what_had_to_step_aside() {
     if !version().tells_directories() {
         return;
     }
-    let server = started("");
+    let server = Server::running("");
     server.tmux(&["new-session", "-d", "-s", "two"]);
     server.wait_for_names(&["one", "two"]);
     server.crash();
@@ -275,7 +268,7 @@ fn restore_all_names_what_had_to_step_aside() {
 
 #[test]
 fn closed_sessions_of_one_name_and_directory_are_listed_as_one() {
-    let server = started("");
+    let server = Server::running("");
     for _ in 0..3 {
         server.roster(&["new", "-d", "work", "-c", &server.dir("a")]);
         server.roster(&["kill", "work"]);
@@ -309,7 +302,7 @@ fn closed_sessions_of_one_name_and_directory_are_listed_as_one() {
 
 #[test]
 fn doctor_finds_a_folder_that_cannot_be_made_and_programs_that_are_not_there() {
-    let server = started(
+    let server = Server::running(
         "set -g @roster-on-created 'nosuch-note created'\nset -g @roster-command-safe 'nosuch-agent x'\n\
          set -g @roster-on-closed 'true'\n",
     );
@@ -356,7 +349,7 @@ fn a_session_that_was_there_before_the_plugin_is_recorded_where_it_began() {
 #[test]
 fn without_a_server_all_that_was_lost_comes_back_wherever_it_is_recorded() {
     // Shells that end one by one before their server are closed, until it has outlived them.
-    let server = started("");
+    let server = Server::running("");
     server.tmux(&["new-session", "-d", "-s", "two"]);
     server.wait_for_names(&["one", "two"]);
     server.tmux(&["kill-session", "-t", "=two:"]);
@@ -446,7 +439,7 @@ fn what_is_made_lives_until_a_client_has_left_it() {
 
 #[test]
 fn a_status_line_that_is_set_later_shows_what_it_is_to_show() {
-    let server = started("");
+    let server = Server::running("");
     let client = server.attach("=one");
     // What the first client that comes has put back is past.
     let hooks = || server.tmux(&["show-hooks", "-g"]);
@@ -600,7 +593,7 @@ fn a_server_whose_tmux_has_another_folder_for_sockets_is_found_from_outside() {
         asked(&missing)
     );
     // Nor is it noted where a server was only told.
-    let told = started("");
+    let told = Server::running("");
     let notes = told.registry_path().parent().unwrap().with_file_name(".sockets");
     assert!(!notes.exists());
 }

@@ -42,7 +42,7 @@ fn the_first_client_of_each_new_server_is_told_once() {
     let client = start();
     // Once ever it is said how to have it done.
     client.wait_to_see(
-        "2 sessions were lost with the last server: prefix + G; set -g @roster-restore",
+        "2 sessions were lost with the last server: prefix + G (automatically: set -g @roster-r",
     );
     wait_until_over(&server);
     let other = server.attach("=mine");

@@ -3,8 +3,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use tmux_roster::tmux::text::argument;
 use tmux_roster::tmux::text::escape_name;
@@ -42,24 +40,9 @@ fn pickers() -> Vec<With> {
 
 /// A server with the plugin and `one`, `two` and `three`, whose jobs find fzf or not.
 fn started(with: With, config: &str) -> Server {
-    let server = Server::with_plugin("");
-    let bin = server.path("bin");
-    fs::create_dir(&bin).unwrap();
-    server.set_trap();
-    symlink(server.path("traps/touch"), bin.join("touch")).unwrap();
-    let mut tools = vec!["sh", "readlink", "dirname", "ps", "cat", "sleep"];
-    tools.extend((with == With::Fzf).then_some("fzf"));
-    for tool in tools {
-        let found = ["/usr/bin", "/bin"].map(|dir| Path::new(dir).join(tool));
-        let found = found.iter().find(|path| path.exists());
-        symlink(found.unwrap_or_else(|| panic!("{tool} is needed")), bin.join(tool)).unwrap();
-    }
+    let server = Server::with_plugin(config);
     // A fzf of the machine must not be found by the other ways.
-    server.write_config(&format!(
-        "set-environment -g PATH '{}'\n{config}\n{}",
-        bin.display(),
-        server.config()
-    ));
+    server.narrow_path(if with == With::Fzf { &["fzf"] } else { &[] });
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("b")]);
     server.tmux(&["new-session", "-d", "-s", "three", "-c", &server.dir("c")]);
@@ -1102,7 +1085,7 @@ fn two_hundred_sessions_on_screens_of_two_sizes() {
             if with == With::Fzf {
                 // As many keys as there is room for, and all of what they do.
                 client.wait_to_see(if size.0 == 80 {
-                    "^t mode, ? help"
+                    "^x kill, ? help"
                 } else {
                     "^x kill, ? help"
                 });

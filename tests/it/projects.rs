@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::process::Output;
 
 use crate::env::{Client, ROSTER, Server, script, stderr, tmux_version, wait_for};
@@ -13,26 +12,11 @@ const HOSTILE: [&str; 4] =
 
 /// A server with the session `one` in `a`, whose jobs find fzf or not, and a zoxide that prints these.
 fn started(config: &str, zoxide: &str, has_fzf: bool) -> Server {
-    let server = Server::with_plugin("");
-    let bin = server.path("bin");
-    fs::create_dir(&bin).unwrap();
-    server.set_trap();
-    symlink(server.path("traps/touch"), bin.join("touch")).unwrap();
-    let mut tools = vec!["sh", "readlink", "dirname", "ps", "cat", "sleep"];
-    tools.extend(has_fzf.then_some("fzf"));
-    for tool in tools {
-        let found = ["/usr/bin", "/bin"].map(|dir| Path::new(dir).join(tool));
-        let found = found.iter().find(|path| path.exists());
-        symlink(found.unwrap_or_else(|| panic!("{tool} is needed")), bin.join(tool)).unwrap();
-    }
+    let server = Server::with_plugin(config);
+    let bin = server.narrow_path(if has_fzf { &["fzf"] } else { &[] });
     fs::write(server.path("zoxide"), zoxide).unwrap();
     let printing = format!("[ \"$*\" = 'query -l' ] && cat '{}'", server.path("zoxide").display());
     script(&bin.join("zoxide"), &printing);
-    server.write_config(&format!(
-        "set-environment -g PATH '{}'\n{config}\n{}",
-        bin.display(),
-        server.config()
-    ));
     server.tmux(&["new-session", "-d", "-s", "one", "-c", &server.dir("a")]);
     server.wait_for_names(&["one"]);
     server.wait_until_idle();

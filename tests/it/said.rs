@@ -8,14 +8,6 @@ use serde_json::Value;
 
 use crate::env::{ROSTER, Server, stderr, stdout, wait_for, write_program};
 
-fn started() -> Server {
-    let server = Server::with_plugin("");
-    server.tmux(&["new-session", "-d", "-s", "one"]);
-    server.wait_for_names(&["one"]);
-    server.wait_until_idle();
-    server
-}
-
 /// The program in a shell that has only these folders on its PATH.
 fn with_path(server: &Server, path: &str, args: &[&str]) -> Output {
     let mut command = server.command(ROSTER);
@@ -25,7 +17,7 @@ fn with_path(server: &Server, path: &str, args: &[&str]) -> Output {
 
 #[test]
 fn commands_that_are_told_work_where_they_are_pasted() {
-    let server = started();
+    let server = Server::running("");
     let bin = server.path("bin");
     fs::create_dir(&bin).unwrap();
     let tells = |path: &str, word: &str| {
@@ -82,7 +74,7 @@ fn help_is_a_word_too() {
 
 #[test]
 fn new_tells_the_name_that_it_chose() {
-    let server = started();
+    let server = Server::running("");
     assert_eq!(server.roster(&["new", "-d", "-c", &server.dir("b")]), "created b\n");
     assert_eq!(server.roster(&["new", "-d", "-c", &server.dir("b")]), "created b-2\n");
     assert_eq!(server.roster(&["new", "-d", "two"]), "");
@@ -93,7 +85,7 @@ fn new_tells_the_name_that_it_chose() {
 
 #[test]
 fn a_directory_that_is_gone_is_told_once_and_shown() {
-    let server = started();
+    let server = Server::running("");
     let gone = server.path("gone");
     fs::create_dir(&gone).unwrap();
     server.tmux(&["new-session", "-d", "-s", "two", "-c", &server.dir("gone")]);
@@ -112,7 +104,7 @@ fn a_directory_that_is_gone_is_told_once_and_shown() {
 
 #[test]
 fn a_window_whose_index_is_taken_says_where_it_is() {
-    let server = started();
+    let server = Server::running("");
     server.tmux(&["new-window", "-d", "-t", "=one:7", "-n", "logs"]);
     let shown = || server.roster(&["show", "one"]);
     wait_for(|| shown().contains("7:logs").then_some(()), shown);
@@ -128,7 +120,7 @@ fn a_window_whose_index_is_taken_says_where_it_is() {
 
 #[test]
 fn doctor_offers_to_mend_only_what_it_can_mend() {
-    let server = started();
+    let server = Server::running("");
     server.tmux(&["set-option", "-g", "@roster-pick-key", "Foo-Bar"]);
     let doctor = || stdout(&server.try_roster(&["doctor"]));
     let said = doctor();
@@ -154,7 +146,7 @@ fn all_servers_are_listed_and_none_is_asked_or_started() {
     if !Path::new("/proc/self/stat").exists() {
         return;
     }
-    let server = started();
+    let server = Server::running("");
     let list = |args: &[&str]| {
         let mut command = server.command(ROSTER);
         command.env("PATH", "/nowhere").args(["list", "--all-servers"]).args(args);

@@ -116,15 +116,6 @@ fn version_name() -> String {
     String::from_utf8(printed.stdout).unwrap().trim().replace("tmux ", "")
 }
 
-/// A server with the plugin and the session `one`, in step.
-fn started(config: &str) -> Server {
-    let server = Server::with_plugin(config);
-    server.tmux(&["new-session", "-d", "-s", "one"]);
-    server.wait_for_names(&["one"]);
-    server.wait_until_idle();
-    server
-}
-
 /// A server with a session that lives, `one`, one that was lost, `old`, and one that was closed,
 /// `gone`.
 fn with_all_states() -> Server {
@@ -368,7 +359,7 @@ fn what_is_recorded_for_another_host() {
     if !Path::new("/proc/self/stat").exists() {
         return;
     }
-    let server = started("");
+    let server = Server::running("");
     let own = server.registry_path().parent().unwrap().to_owned();
     let mut name = own.file_name().unwrap().to_owned();
     name.push("%host-beta-bbbb");
@@ -390,7 +381,7 @@ fn what_is_recorded_for_another_host() {
 
 #[test]
 fn a_registry_that_cannot_be_used() {
-    let server = started("");
+    let server = Server::running("");
     let path = server.registry_path();
     let store = |args: &[&'static str]| {
         let file = path.display().to_string();
@@ -420,7 +411,7 @@ fn a_registry_that_cannot_be_used() {
 
 #[test]
 fn what_doctor_says() {
-    let server = started("");
+    let server = Server::running("");
     check("doctor-well", &doctor(&server, &[]));
 
     server.tmux(&["set-hook", "-g", "session-created", "set-option -g @theirs 1"]);

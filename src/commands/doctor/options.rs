@@ -8,6 +8,7 @@ use tmux_roster::options::{Reader, TABLE, read_by};
 use tmux_roster::tmux::status::{STATUS, bare_name, replace};
 
 use crate::commands::output::to_paste;
+use crate::commands::projects;
 use crate::commands::target::distance;
 
 /// What the option of a mode's launch profile begins with.
@@ -88,6 +89,7 @@ pub fn of_others(name: &str, value: &str, home: Option<&Path>) -> Option<Complai
         "@roster-install" if !matches!(value, "" | "download" | "build" | "none") => {
             format!("{name} is {value:?}, not download, build or none: using download")
         }
+        "@roster-projects" => format!("{name} {}", projects::complaint(value)?),
         "@roster-binary" if !value.is_empty() => {
             // As plugin.tmux does.
             let path = match (value.strip_prefix("~/"), home) {

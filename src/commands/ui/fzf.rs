@@ -16,7 +16,7 @@ use crate::commands::inspect::{State, View};
 use crate::commands::output::{cut_start, tilde, visible};
 use crate::commands::projects::{hidden, unhidden};
 use crate::commands::ui::key::Seat;
-use crate::commands::ui::keys::{KEYS, PREVIEW};
+use crate::commands::ui::keys::{KEYS, PREVIEW, header};
 use crate::commands::ui::rows::{Listed, listed};
 use crate::commands::ui::terminal;
 use crate::commands::windows::Recorded;
@@ -79,7 +79,7 @@ pub fn ask_fzf(
     let beside = preview_window == "right:50%";
     let room = if beside { columns / 2 } else { columns }.saturating_sub(4);
     let header = match note {
-        "" => keys(room, view.lost()),
+        "" => header(room, view.lost()),
         note => wrapped(note, room, (rows / 4).max(2)),
     };
     let recorded = Recorded::read_silently(place);
@@ -218,26 +218,6 @@ fn far() -> String {
     " ".repeat(1_000)
 }
 
-/// What the picker's main keys do, as many as go into so many columns.
-fn keys(room: usize, lost: usize) -> String {
-    let restore = format!("alt-a restore all ({lost})");
-    let restore = if lost > 0 { restore.as_str() } else { "" };
-    let all =
-        ["enter go", restore, "^s new", "^r rename", "^x kill", "^o reopen", "^t mode", "? help"];
-    let mut shown = Vec::new();
-    // The most needed first.
-    for at in [7, 0, 1, 4, 2, 3, 5, 6] {
-        let mut more: Vec<usize> = shown.clone();
-        more.push(at);
-        more.sort_unstable();
-        let width: usize = more.iter().map(|at| all[*at].len() + 2).sum();
-        if width <= room + 2 && !all[at].is_empty() {
-            shown = more;
-        }
-    }
-    shown.into_iter().map(|at| all[at]).collect::<Vec<_>>().join(", ")
-}
-
 /// Text in at most so many lines of so many columns, as far as its words allow.
 fn wrapped(text: &str, room: usize, rows: usize) -> String {
     let mut lines = String::new();
@@ -315,14 +295,5 @@ mod tests {
         assert_eq!(wrapped("a-very-long-word two", 8, 2), "a-very-long-word\ntwo");
         assert_eq!(wrapped("", 8, 2), "");
         assert_eq!(wrapped("one two three four", 8, 2), "one two\nthree…");
-    }
-
-    #[test]
-    fn the_keys_that_fit_are_shown_and_what_is_lost_first() {
-        let all = "enter go, ^s new, ^r rename, ^x kill, ^o reopen, ^t mode, ? help";
-        assert_eq!(keys(80, 0), all);
-        assert_eq!(keys(36, 0), "enter go, ^s new, ^x kill, ? help");
-        assert_eq!(keys(54, 12), "enter go, alt-a restore all (12), ^x kill, ? help");
-        assert_eq!(keys(3, 0), "");
     }
 }

@@ -28,6 +28,18 @@ pub const KEYS: [Key; 12] = [
     key("esc", "esc", "close the picker"),
 ];
 
+/// What the list's header says of them, the most needed first.
+const SHORT: [(&str, &str); 8] = [
+    ("?", "help"),
+    ("enter", "go"),
+    ("alt-a", "restore all"),
+    ("ctrl-x", "kill"),
+    ("ctrl-s", "new"),
+    ("ctrl-r", "rename"),
+    ("ctrl-o", "reopen"),
+    ("ctrl-t", "mode"),
+];
+
 /// What a key of fzf is called that only shows or hides something, which fzf does by itself.
 pub const PREVIEW: &str = "ctrl-v";
 
@@ -35,6 +47,26 @@ pub const PREVIEW: &str = "ctrl-v";
 pub fn letter(pressed: &str) -> &'static str {
     let pressed = if pressed.is_empty() { "enter" } else { pressed };
     KEYS.iter().find(|key| key.fzf == pressed).map_or("", |key| key.menu)
+}
+
+/// The header of the list: as many keys as go into so many columns, in the order of the help.
+pub fn header(room: usize, lost: usize) -> String {
+    let mut shown: Vec<(usize, String)> = Vec::new();
+    let mut left = room + 2;
+    for (fzf, word) in SHORT {
+        let place = KEYS.iter().position(|key| key.fzf == fzf).unwrap_or(KEYS.len());
+        let text = match (fzf, lost) {
+            ("alt-a", 0) => continue,
+            ("alt-a", lost) => format!("{fzf} {word} ({lost})"),
+            _ => format!("{} {word}", fzf.replace("ctrl-", "^")),
+        };
+        if let Some(rest) = left.checked_sub(text.len() + 2) {
+            left = rest;
+            shown.push((place, text));
+        }
+    }
+    shown.sort_unstable();
+    shown.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", ")
 }
 
 /// The help: every line goes into a popup on a terminal of 60 columns, and in 3.2 that has room for less.
@@ -46,6 +78,7 @@ pub fn help() -> String {
     help.push_str(
         "
 *        the current session
++        a directory: enter creates a session there
 lost     ended with its server, as in a crash or reboot
 closed   ended while its server kept running
 ",
@@ -64,6 +97,16 @@ mod tests {
         for line in help().lines() {
             assert!(line.width() <= 56, "{line}");
         }
+    }
+
+    #[test]
+    fn the_header_has_the_keys_that_fit_the_most_needed_first() {
+        let all = "enter go, ^o reopen, ^s new, ^r rename, ^t mode, ^x kill, ? help";
+        assert_eq!(header(80, 0), all);
+        assert_eq!(header(36, 0), "enter go, ^s new, ^x kill, ? help");
+        assert_eq!(header(54, 12), "enter go, alt-a restore all (12), ^x kill, ? help");
+        assert_eq!(header(3, 0), "");
+        assert!(SHORT.iter().all(|(fzf, _)| KEYS.iter().any(|key| key.fzf == *fzf)));
     }
 
     #[test]

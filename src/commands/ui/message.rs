@@ -8,13 +8,12 @@ use tmux_roster::tmux::text::argument;
 use tmux_roster::tmux::{ANSWER_LIMIT, Running};
 
 /// Shows `text` on a client that is in this session and looks at this pane, for so many milliseconds.
-/// Tells whether it was shown.
 pub fn show(
     place: &Place,
     (client, session, pane): (&str, &str, &str),
     text: &str,
     milliseconds: u32,
-) -> bool {
+) {
     let deadline = Instant::now() + ANSWER_LIMIT;
     let ran = |words: &[OsString]| place.tmux.run(words, deadline).is_ok();
     // It is a format, over which strftime runs.
@@ -25,7 +24,7 @@ pub fn show(
     if ran(&timed.clone().chain(to_client.clone()).collect::<Vec<_>>())
         || ran(&for_a_time(session, &time, &to_client))
     {
-        return true;
+        return;
     }
     // The client has gone, or this is 3.2.
     ran(&put_back(session));
@@ -38,8 +37,9 @@ pub fn show(
         output.success.then_some(output.stdout)
     };
     let is_program = by_pane(words("display-message -p #{client_control_mode}").collect());
-    is_program.is_some_and(|printed| printed == b"0\n")
-        && by_pane(timed.chain([text]).collect()).is_some()
+    if is_program.is_some_and(|printed| printed == b"0\n") {
+        by_pane(timed.chain([text]).collect());
+    }
 }
 
 fn words(text: &str) -> impl Iterator<Item = OsString> + Clone + '_ {

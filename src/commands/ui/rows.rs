@@ -91,9 +91,7 @@ fn cells(
 ) -> [String; 6] {
     let session = &row.session;
     let state = match (row.state, session.last_health_status.as_str()) {
-        // What is well needs no word.
-        (State::Live, "" | health::OK) => row.state(),
-        (State::Live, health) => visible(health),
+        (State::Live, health) if !health.is_empty() && !health::is_well(health) => visible(health),
         _ => row.state(),
     };
     [

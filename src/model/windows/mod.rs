@@ -265,7 +265,7 @@ impl Arrangement {
         let vanished = self.vanished.iter().map(|vanished| (self.server, &vanished.window));
         let missing = self.missing.iter().map(|missing| (missing.server, &missing.window));
         // As recorded: one that goes to another index below is not that index's.
-        let mut recorded = windows.clone();
+        let mut recorded = Vec::new();
         for (server, window) in vanished.chain(missing) {
             let mut window = window.whole();
             let is_own = server == self.server && self.windows.iter().any(|w| w.id == window.id);

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -31,6 +31,15 @@ impl Server {
             "{binary}{config}\nrun-shell '{} >/dev/null 2>&1 || :'\n",
             plugin.display()
         ))
+    }
+
+    /// The same, running, with the session `one`, which is recorded.
+    pub fn running(config: &str) -> Server {
+        let server = Server::with_plugin(config);
+        server.tmux(&["new-session", "-d", "-s", "one"]);
+        server.wait_for_names(&["one"]);
+        server.wait_until_idle();
+        server
     }
 
     /// A server with this configuration alone.
@@ -136,6 +145,23 @@ impl Server {
         let (folder, notes) = (self.path("traps"), self.dir("touched"));
         let body = format!("#!/bin/sh\necho \"touch $* in $PWD\" >>'{notes}'\n");
         write_program(&folder.join("touch"), &body);
+    }
+
+    /// Gives the jobs of the server a PATH of one folder, which is returned: only what the plugin needs
+    /// and these tools are in it, and the trap.
+    pub fn narrow_path(&self, tools: &[&str]) -> PathBuf {
+        let bin = self.path("bin");
+        fs::create_dir(&bin).unwrap();
+        self.set_trap();
+        symlink(self.path("traps/touch"), bin.join("touch")).unwrap();
+        for tool in ["sh", "readlink", "dirname", "ps", "cat", "sleep"].iter().chain(tools) {
+            let found = ["/usr/bin", "/bin"].map(|dir| Path::new(dir).join(tool));
+            let found = found.iter().find(|path| path.exists());
+            symlink(found.unwrap_or_else(|| panic!("{tool} is needed")), bin.join(tool)).unwrap();
+        }
+        let path = format!("set-environment -g PATH '{}'\n", bin.display());
+        self.write_config(&(path + self.config()));
+        bin
     }
 
     /// Every call of the `touch` of [`Server::set_trap`], and every file named `canary`.
