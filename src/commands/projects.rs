@@ -230,9 +230,9 @@ fn no_directory(word: &str) -> Failure {
 /// It is not UTF-8, or leads nowhere.
 pub fn as_meant(path: &Path) -> Result<String, Failure> {
     let climbs = path.components().any(|part| part == Component::ParentDir);
-    let path = if climbs { path.canonicalize()? } else { path.components().collect() };
-    let path = path.into_os_string().into_string();
-    path.map_err(|path| format!("{} is not UTF-8", path.display()).into())
+    let path: PathBuf = if climbs { path.canonicalize()? } else { path.components().collect() };
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| format!("{} is not UTF-8", path.display()).into())
 }
 
 #[cfg(test)]
