@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use glob::MatchOptions;
@@ -13,7 +13,7 @@ use tmux_roster::config::{Place, is_program};
 use tmux_roster::health;
 use tmux_roster::model::memory::{from_hex, to_hex};
 use tmux_roster::tmux::process::Running;
-use tmux_roster::tmux::{TmuxError, call};
+use tmux_roster::tmux::{Tmux, TmuxError, call};
 
 use super::context::Failure;
 use super::inspect::{State, View};
@@ -39,37 +39,71 @@ pub fn unhidden(word: &str) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|directory| directory.starts_with('/'))
 }
 
-/// The directories in which no session lives or was lost: first zoxide's, then the others.
-pub fn without_session(place: &Place, view: &View) -> Vec<String> {
-    let option = match call::options(&place.tmux, &["@roster-projects"], Instant::now() + LIMIT) {
+/// The directories in which no session lives or was lost, as they are found: first zoxide's, then the
+/// others.
+pub struct Projects {
+    found: Vec<String>,
+    coming: Option<Receiver<String>>,
+    deadline: Instant,
+}
+
+impl Projects {
+    /// Begins to look for them.
+    pub fn look(place: &Place, view: &View) -> Projects {
+        let rows = view.rows.iter().filter(|row| row.state != State::Closed);
+        let taken: Vec<String> = rows.map(|row| row.session.workdir.clone()).collect();
+        let (tmux, deadline) = (place.tmux.clone(), Instant::now() + LIMIT);
+        let coming = in_thread(move |send| without_session(&tmux, taken, deadline, send));
+        Projects { found: Vec::new(), coming: Some(coming), deadline }
+    }
+
+    /// Those that were found up to now.
+    pub fn found(&self) -> &[String] {
+        &self.found
+    }
+
+    /// Those that are found in so much time, as soon as there are some; `None` if these were all.
+    pub fn more(&mut self, wait: Duration) -> Option<&[String]> {
+        let coming = self.coming.as_ref()?;
+        let before = self.found.len();
+        match coming.recv_timeout(wait) {
+            Ok(directory) => self.found.extend(std::iter::once(directory).chain(coming.try_iter())),
+            Err(RecvTimeoutError::Timeout) if Instant::now() < self.deadline => {}
+            Err(_) => self.coming = None,
+        }
+        self.coming.as_ref().and(Some(&self.found[before..]))
+    }
+
+    /// All of them.
+    pub fn all(&mut self) -> &[String] {
+        while self.more(LIMIT).is_some() {}
+        &self.found
+    }
+}
+
+fn without_session(tmux: &Tmux, taken: Vec<String>, deadline: Instant, send: &dyn Fn(String)) {
+    let option = match call::options(tmux, &["@roster-projects"], deadline) {
         Ok(values) => values.concat(),
         Err(TmuxError::NoServer { .. }) => Vec::new(),
         // They may be unwanted.
-        Err(_) => return Vec::new(),
+        Err(_) => return,
     };
     let option = String::from_utf8_lossy(&option);
-    let deadline = Instant::now() + LIMIT;
     if option.trim() == "none" {
-        return Vec::new();
+        return;
     }
-    let zoxide = zoxide(deadline);
-    let globs = found_by(&option);
-    let rows = view.rows.iter().filter(|row| row.state != State::Closed);
-    let taken: Vec<String> = rows.map(|row| row.session.workdir.clone()).collect();
+    let all = [zoxide(deadline), found_by(&option)];
     let taken = in_thread(move |send| {
         for directory in taken {
             let real = fs::canonicalize(&directory);
             send(PathBuf::from(directory));
-            real.into_iter().for_each(&send);
+            real.into_iter().for_each(send);
         }
     });
     let mut seen: HashSet<PathBuf> = until(&taken, deadline).collect();
-    let all = [zoxide, globs];
     let all = all.iter().flat_map(|found| until(found, deadline));
-    all.filter(|(_, real)| seen.insert(real.clone()))
-        .map(|(directory, _)| directory)
-        .take(MOST)
-        .collect()
+    let new = all.filter(|(_, real)| seen.insert(real.clone())).map(|(directory, _)| directory);
+    new.take(MOST).for_each(send);
 }
 
 /// Those that zoxide knows, those used most first.

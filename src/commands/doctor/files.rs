@@ -23,7 +23,7 @@ use crate::commands::context::Context;
 use crate::commands::doctor::server::first_line;
 use crate::commands::doctor::{Examination, Finding, Level, Repair};
 use crate::commands::output::{age, count, to_paste, visible};
-use crate::commands::ui::fzf::fzf;
+use crate::commands::ui::fzf;
 
 /// How long the lock may be held by others before that is worth telling: syncs are far quicker.
 const LOCK_LIMIT: Duration = Duration::from_secs(1);
@@ -349,7 +349,7 @@ pub fn check_install(exam: &mut Examination, context: &Context) {
 }
 
 pub fn check_fzf(exam: &mut Examination) {
-    let version = fzf().and_then(|program| {
+    let version = fzf::program().and_then(|program| {
         let mut command = Command::new(program);
         command.arg("--version");
         first_line(command)

@@ -1,10 +1,12 @@
 //! fzf: finding it, asking it for a session, and reading what was picked.
 
-use std::cell::LazyCell;
+use std::cell::{Cell, OnceCell};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tmux_roster::config::{Place, is_program};
 use tmux_roster::model::session::is_uuid;
@@ -14,7 +16,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::commands::context::{Context, Failure};
 use crate::commands::inspect::{State, View};
 use crate::commands::output::{cut_start, tilde, visible};
-use crate::commands::projects::{hidden, unhidden};
+use crate::commands::projects::{Projects, hidden, unhidden};
 use crate::commands::ui::key::Seat;
 use crate::commands::ui::keys::{KEYS, PREVIEW, header};
 use crate::commands::ui::rows::{Listed, listed};
@@ -22,7 +24,7 @@ use crate::commands::ui::terminal;
 use crate::commands::windows::Recorded;
 
 /// fzf on PATH, or where its own installer and others put it, which a server's PATH may lack.
-pub fn fzf() -> Option<PathBuf> {
+pub fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let own = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".fzf/bin"));
     let usual = ["/opt/homebrew/bin", "/usr/local/bin"].map(PathBuf::from);
@@ -52,115 +54,160 @@ fn read_picked(printed: &str) -> Picked {
     Picked { query, key, chosen }
 }
 
-/// Shows the sessions in fzf, with the cursor on the session that was picked before, wherever it
-/// stands now: the next key is meant for it. `None` if nothing was picked.
-pub fn ask_fzf(
-    context: &Context,
-    place: &Place,
-    view: &View,
-    projects: &[String],
-    seat: Option<&Seat>,
-    before: Picked,
-    note: &str,
-) -> Result<Option<Picked>, Failure> {
-    let program = fzf().ok_or("fzf is gone")?;
-    let (columns, rows) = terminal::size();
-    let mut preview = quote_sh(std::env::current_exe()?.as_os_str().as_bytes());
-    preview.extend_from_slice(b" -S ");
-    preview.extend(quote_sh(place.tmux.socket.as_os_str().as_bytes()));
-    preview.extend_from_slice(b" pick --preview {1}");
-    let preview_window = match (columns, rows) {
-        (110.., _) => "right:50%",
-        (_, 18..) => "down:50%",
-        _ => "right:50%:hidden",
-    };
-    // The list and what stands over it share their columns with a preview beside them; two stay
-    // empty at their left.
-    let beside = preview_window == "right:50%";
-    let room = if beside { columns / 2 } else { columns }.saturating_sub(4);
-    let header = match note {
-        "" => header(room, view.lost()),
-        note => wrapped(note, room, (rows / 4).max(2)),
-    };
-    let recorded = Recorded::read_silently(place);
-    let listed = listed(context, &recorded, view, seat.map(|seat| seat.session), room);
-    let lines = lines(context, &listed) + &project_lines(context, projects, room);
-    let mut query = before.query;
-    let mut at = None;
-    let version = LazyCell::new(|| version(&program));
-    if let Some(chosen) = before.chosen.filter(|_| *version >= POS) {
-        let position = |shown: &str| {
-            let is_it = |line: &str| line.split('\t').next() == Some(&chosen);
-            shown.lines().position(is_it)
+/// fzf on our terminal.
+pub struct Fzf<'a> {
+    context: &'a Context,
+    place: &'a Place,
+    seat: Option<&'a Seat>,
+    program: PathBuf,
+    /// It is asked for its version while we look at tmux.
+    asked: Cell<Option<Child>>,
+    version: OnceCell<(u32, u32)>,
+}
+
+impl<'a> Fzf<'a> {
+    pub fn find(context: &'a Context, place: &'a Place, seat: Option<&'a Seat>) -> Option<Fzf<'a>> {
+        let program = program()?;
+        let mut ask = Command::new(&program);
+        let ask = ask.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped());
+        let asked = Cell::new(ask.spawn().ok());
+        Some(Fzf { context, place, seat, program, asked, version: OnceCell::new() })
+    }
+
+    fn version(&self) -> (u32, u32) {
+        *self.version.get_or_init(|| {
+            let output = self.asked.take().and_then(|asked| asked.wait_with_output().ok());
+            version(&output.map(|output| output.stdout).unwrap_or_default())
+        })
+    }
+
+    /// Shows the sessions in fzf, with the cursor on the session that was picked before, wherever it
+    /// stands now: the next key is meant for it. `None` if nothing was picked.
+    pub fn ask(
+        &self,
+        view: &View,
+        projects: &mut Projects,
+        before: Picked,
+        note: &str,
+    ) -> Result<Option<Picked>, Failure> {
+        let (context, place) = (self.context, self.place);
+        let (columns, rows) = terminal::size();
+        let mut preview = quote_sh(std::env::current_exe()?.as_os_str().as_bytes());
+        preview.extend_from_slice(b" -S ");
+        preview.extend(quote_sh(place.tmux.socket.as_os_str().as_bytes()));
+        preview.extend_from_slice(b" pick --preview {1}");
+        let preview_window = match (columns, rows) {
+            (110.., _) => "right:50%",
+            (_, 18..) => "down:50%",
+            _ => "right:50%:hidden",
         };
-        if !query.is_empty() {
-            at = position(&filtered(&program, &query, &lines)?);
+        // The list and what stands over it share their columns with a preview beside them; two stay
+        // empty at their left.
+        let beside = preview_window == "right:50%";
+        let room = if beside { columns / 2 } else { columns }.saturating_sub(4);
+        let header = match note {
+            "" => header(room, view.lost()),
+            note => wrapped(note, room, (rows / 4).max(2)),
+        };
+        let recorded = Recorded::read_silently(place);
+        let listed = listed(context, &recorded, view, self.seat.map(|seat| seat.session), room);
+        if before.chosen.is_some() {
+            // It may be one of them.
+            projects.all();
         }
-        if at.is_none() {
-            // What was typed does not find it any more, as after a new name.
-            at = position(&lines);
-            if at.is_some() {
-                query.clear();
+        let lines = lines(context, &listed) + &project_lines(context, projects.found(), room);
+        let mut query = before.query;
+        let mut at = None;
+        if let Some(chosen) = before.chosen.filter(|_| self.version() >= POS) {
+            let position = |shown: &str| {
+                let is_it = |line: &str| line.split('\t').next() == Some(&chosen);
+                shown.lines().position(is_it)
+            };
+            if !query.is_empty() {
+                at = position(&self.filtered(&query, &lines)?);
+            }
+            if at.is_none() {
+                // What was typed does not find it any more, as after a new name.
+                at = position(&lines);
+                if at.is_some() {
+                    query.clear();
+                }
             }
         }
+        let mut fzf = self.filtering();
+        fzf.args(["--layout=reverse", "--no-multi"])
+            .args(["--print-query", "--info=inline", "--prompt=session> "])
+            .arg(format!("--expect={},f1", expected().join(",")))
+            .arg(format!("--bind={PREVIEW}:toggle-preview"))
+            .arg(format!("--query={query}"))
+            .arg(format!("--header={header}"))
+            // What is to be found and not to be seen stands far to the right.
+            .args(["--header-lines=1", "--no-hscroll"])
+            .args(["--preview-window", preview_window, "--preview"])
+            .arg(std::ffi::OsStr::from_bytes(&preview));
+        if self.version() >= ELLIPSIS {
+            fzf.arg("--ellipsis=");
+        }
+        if let Some(at) = at {
+            fzf.arg(format!("--bind=load:pos({})", at + 1));
+        }
+        fzf.args(colours());
+        let more = || Some(project_lines(context, projects.more(LULL)?, room));
+        let output = feed(fzf, &format!("\t{}\n{lines}", listed.heading), more)?;
+        match output.status.code() {
+            Some(0 | 1) => Ok(Some(read_picked(&String::from_utf8_lossy(&output.stdout)))),
+            Some(130) => Ok(None),
+            _ => Err("fzf failed: use roster list and roster go instead".into()),
+        }
     }
-    let mut fzf = filtering(&program);
-    fzf.args(["--layout=reverse", "--no-multi"])
-        .args(["--print-query", "--info=inline", "--prompt=session> "])
-        .arg(format!("--expect={},f1", expected().join(",")))
-        .arg(format!("--bind={PREVIEW}:toggle-preview"))
-        .arg(format!("--query={query}"))
-        .arg(format!("--header={header}"))
-        // What is to be found and not to be seen stands far to the right.
-        .args(["--header-lines=1", "--no-hscroll"])
-        .args(["--preview-window", preview_window, "--preview"])
-        .arg(std::ffi::OsStr::from_bytes(&preview));
-    if lines.contains(&far()) && *version >= ELLIPSIS {
-        fzf.arg("--ellipsis=");
+
+    /// A call of fzf that takes our lines, matches what it shows of them, and sorts as we do.
+    fn filtering(&self) -> Command {
+        let mut fzf = Command::new(&self.program);
+        fzf.args(["--ansi", "--delimiter=\t", "--with-nth=2..", "--tiebreak=index"]);
+        // The user's own bindings and filters would change what its keys and its answer mean, and
+        // the preview command is quoted for sh.
+        fzf.env_remove("FZF_DEFAULT_OPTS")
+            .env_remove("FZF_DEFAULT_OPTS_FILE")
+            .env_remove("FZF_DEFAULT_COMMAND")
+            .env("SHELL", "/bin/sh");
+        fzf
     }
-    if let Some(at) = at {
-        fzf.arg(format!("--bind=load:pos({})", at + 1));
-    }
-    fzf.args(colours());
-    let output = feed(fzf, &format!("\t{}\n{lines}", listed.heading))?;
-    match output.status.code() {
-        Some(0 | 1) => Ok(Some(read_picked(&String::from_utf8_lossy(&output.stdout)))),
-        Some(130) => Ok(None),
-        _ => Err("fzf failed: use roster list and roster go instead".into()),
+
+    /// The lines that fzf shows for this query, in its order.
+    fn filtered(&self, query: &str, lines: &str) -> Result<String, Failure> {
+        let mut fzf = self.filtering();
+        fzf.arg(format!("--filter={query}"));
+        Ok(String::from_utf8_lossy(&feed(fzf, lines, || None)?.stdout).into_owned())
     }
 }
 
-/// A call of fzf that takes our lines, matches what it shows of them, and sorts as we do.
-fn filtering(program: &Path) -> Command {
-    let mut fzf = Command::new(program);
-    fzf.args(["--ansi", "--delimiter=\t", "--with-nth=2..", "--tiebreak=index"]);
-    // The user's own bindings and filters would change what its keys and its answer mean, and
-    // the preview command is quoted for sh.
-    fzf.env_remove("FZF_DEFAULT_OPTS")
-        .env_remove("FZF_DEFAULT_OPTS_FILE")
-        .env_remove("FZF_DEFAULT_COMMAND")
-        .env("SHELL", "/bin/sh");
-    fzf
-}
+/// How long we wait for more lines before we look whether anybody still wants them.
+const LULL: Duration = Duration::from_millis(2);
 
-/// The lines that fzf shows for this query, in its order.
-fn filtered(program: &Path, query: &str, lines: &str) -> Result<String, Failure> {
-    let mut fzf = filtering(program);
-    fzf.arg(format!("--filter={query}"));
-    Ok(String::from_utf8_lossy(&feed(fzf, lines)?.stdout).into_owned())
-}
-
-/// Runs fzf on these lines.
-fn feed(mut fzf: Command, lines: &str) -> Result<Output, Failure> {
+/// Runs fzf on these lines, and on more while it runs, until there are none.
+fn feed(
+    mut fzf: Command,
+    lines: &str,
+    mut more: impl FnMut() -> Option<String> + Send,
+) -> Result<Output, Failure> {
     let fzf = fzf.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = fzf.spawn().map_err(|error| format!("could not start fzf: {error}"))?;
     let stdin = child.stdin.take();
+    let has_ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let Some(mut stdin) = stdin else { return };
             // It may be left before it has read everything.
-            let _ = stdin.map(|mut stdin| stdin.write_all(lines.as_bytes()));
+            let mut written = stdin.write_all(lines.as_bytes());
+            while written.is_ok() && !has_ended.load(Ordering::Relaxed) {
+                let Some(lines) = more() else { return };
+                written = stdin.write_all(lines.as_bytes());
+            }
         });
-        Ok(child.wait_with_output()?)
+        let output = child.wait_with_output();
+        has_ended.store(true, Ordering::Relaxed);
+        Ok(output?)
     })
 }
 
@@ -247,10 +294,8 @@ const ELLIPSIS: (u32, u32) = (0, 30);
 /// The fzf that can put its cursor somewhere.
 const POS: (u32, u32) = (0, 36);
 
-fn version(program: &Path) -> (u32, u32) {
-    let printed = Command::new(program).arg("--version").stdin(Stdio::null()).output();
-    let printed = printed.map(|output| output.stdout).unwrap_or_default();
-    let text = String::from_utf8_lossy(&printed).into_owned();
+fn version(printed: &[u8]) -> (u32, u32) {
+    let text = String::from_utf8_lossy(printed).into_owned();
     let mut parts = text.trim().split(['.', ' ']).map(|part| part.parse::<u32>().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }

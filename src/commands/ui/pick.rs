@@ -15,9 +15,9 @@ use crate::cli;
 use crate::commands::context::{Context, Failure, Outcome};
 use crate::commands::inspect::{Row, State, View, view};
 use crate::commands::output::{cut, visible};
-use crate::commands::projects;
+use crate::commands::projects::{Projects, unhidden};
 use crate::commands::target::{by_uuid, not_found};
-use crate::commands::ui::fzf::{Picked, ask_fzf, fzf};
+use crate::commands::ui::fzf::{self, Fzf, Picked};
 use crate::commands::ui::key::{self, Said, Seat};
 use crate::commands::ui::keys::{help, letter};
 use crate::commands::ui::menu::{self, Item, Menu};
@@ -44,7 +44,7 @@ fn pick_or_fail(context: &Context, place: &Place, args: &cli::Pick) -> Outcome {
         };
     }
     let has_terminal = std::io::stdin().is_terminal();
-    if from.is_none() && fzf().is_some() && has_terminal {
+    if from.is_none() && fzf::program().is_some() && has_terminal {
         let seat = Seat::of_pane(context, place)?;
         return with_fzf(context, place, seat.as_ref());
     }
@@ -60,14 +60,14 @@ fn pick_or_fail(context: &Context, place: &Place, args: &cli::Pick) -> Outcome {
     }
     let seat = menu::seat(context, place, from)?;
     let by_menu = args.actions.as_ref().or(args.confirm.as_ref()).or(args.rename.as_ref());
-    if args.popup && by_menu.is_none() && !args.projects && fzf().is_some() {
+    if args.popup && by_menu.is_none() && !args.projects && fzf::program().is_some() {
         // A small client needs all of itself.
         let size = if seat.width < 100 || seat.height < 30 { "100%" } else { "85%" };
         return Err(seat.popup(place, (size, size), &["pick", "--inside"]));
     }
     let view = menu::view_mended(place)?;
     if args.projects {
-        let menu = menu::projects(context, &projects::without_session(place, &view));
+        let menu = menu::projects(context, Projects::look(place, &view).all());
         return Err(menu.show(place, &seat, view.version, args.page));
     }
     let Some(target) = by_menu else {
@@ -161,17 +161,18 @@ fn with_fzf(context: &Context, place: &Place, seat: Option<&Seat>) -> Outcome {
     let mut picked = Picked::default();
     let mut note = String::new();
     let mut projects = None;
+    let fzf = Fzf::find(context, place, seat).ok_or("fzf is gone")?;
     loop {
         let view = menu::view_mended(place)?;
-        let projects = projects.get_or_insert_with(|| projects::without_session(place, &view));
-        picked = match ask_fzf(context, place, &view, projects, seat, picked, &note)? {
+        let projects = projects.get_or_insert_with(|| Projects::look(place, &view));
+        picked = match fzf.ask(&view, projects, picked, &note)? {
             Some(picked) => picked,
             None => return Ok(ExitCode::SUCCESS),
         };
         let run = |words: &[&str]| run(context, place, seat, words);
         let chosen = picked.chosen.as_deref();
         let row = view.rows.iter().find(|row| Some(row.session.uuid.as_str()) == chosen);
-        let directory = chosen.filter(|chosen| projects::unhidden(chosen).is_some());
+        let directory = chosen.filter(|chosen| unhidden(chosen).is_some());
         note = match (letter(&picked.key), row) {
             // It is the help.
             ("", _) => {
