@@ -73,7 +73,7 @@ impl<'a> Line<'a> {
 }
 
 fn is_help(word: &str) -> bool {
-    matches!(word, "help" | "-h" | "--help")
+    matches!(word, "help" | "-h" | "--help" | "--")
 }
 
 /// An option with its value in the same word: `--option=value`, `-Lname`.

@@ -96,6 +96,11 @@ impl Place {
         self.dir.join("history.1.jsonl")
     }
 
+    /// What is there while the user wants no history, for commands that no server tells so.
+    pub fn no_history(&self) -> PathBuf {
+        self.dir.join("history.off")
+    }
+
     /// What is there once the user was told of `@roster-restore`.
     pub fn hint(&self) -> PathBuf {
         self.dir.join("hint")

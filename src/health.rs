@@ -77,15 +77,40 @@ pub fn is_directory(path: Vec<u8>) -> Option<bool> {
 
 /// Whether two paths lead to one directory now; `None` if that took too long to find out.
 pub fn is_one_directory(one: &[u8], other: &[u8]) -> Option<bool> {
-    let absolute = |path: &[u8]| from_home(path).unwrap_or_else(|| path.to_vec());
-    let (one, other) = (absolute(one), absolute(other));
-    if !one.starts_with(b"/") || !other.starts_with(b"/") {
-        return Some(false);
-    }
-    in_time(move || {
-        let found = |path: &[u8]| fs::metadata(OsStr::from_bytes(path)).ok();
-        found(&one).zip(found(&other)).is_some_and(|(one, other)| is_same(&one, &other))
-    })
+    are_one_directory(one.to_vec(), vec![other.to_vec()]).recv_timeout(DIRECTORY_LIMIT).ok()
+}
+
+/// Which of these paths are, or lead to, that directory; what all of them together take too long to
+/// tell is told by their spelling.
+pub fn lead_to(directory: &[u8], paths: Vec<Vec<u8>>) -> Vec<bool> {
+    let is_spelled = paths.iter().map(|path| path == directory).collect::<Vec<_>>();
+    let deadline = Instant::now() + DIRECTORY_LIMIT;
+    let answers = are_one_directory(directory.to_vec(), paths);
+    let asked = || answers.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    // Each has its answer, and so none may be passed over.
+    is_spelled.into_iter().map(|is_spelled| asked().unwrap_or(false) || is_spelled).collect()
+}
+
+/// Tells of each of these paths, one after the other, whether it leads to that directory; from a
+/// thread that is left behind if the file system hangs.
+fn are_one_directory(one: Vec<u8>, others: Vec<Vec<u8>>) -> mpsc::Receiver<bool> {
+    let (answer, answers) = mpsc::channel();
+    // Where no thread can be had, `thread::spawn` would panic; then nothing is told.
+    let _ = std::thread::Builder::new().spawn(move || {
+        let found = |path: &[u8]| {
+            let path = from_home(path).unwrap_or_else(|| path.to_vec());
+            fs::metadata(OsStr::from_bytes(&path)).ok().filter(|_| path.starts_with(b"/"))
+        };
+        let one = found(&one);
+        for other in others {
+            let other = one.as_ref().and_then(|_| found(&other));
+            let is_one = one.as_ref().zip(other).is_some_and(|(one, other)| is_same(one, &other));
+            if answer.send(is_one).is_err() {
+                return;
+            }
+        }
+    });
+    answers
 }
 
 /// Whether both are of the same directory.

@@ -59,7 +59,7 @@ impl What {
     }
 }
 
-/// A line of the history.
+/// What happened to a session or a window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The version of this line.
@@ -124,8 +124,12 @@ pub fn of_change(before: &Remembered, next: &Remembered) -> Vec<Entry> {
     let mut entries = Vec::new();
     let living: HashSet<&str> = next.memory.living().collect();
     for old in before.registry.sessions.values() {
+        // Somebody may have written one UUID twice, or none.
+        if next.registry.sessions.get(&old.name).is_some_and(|same| same.uuid == old.uuid) {
+            continue;
+        }
         match next.registry.by_uuid(&old.uuid) {
-            Some(new) if new.name != old.name && !living.contains(new.uuid.as_str()) => {
+            Some(new) if !living.contains(new.uuid.as_str()) => {
                 let renamed = Entry::new(What::Renamed, new);
                 entries.push(Entry { old_name: Some(old.name.clone()), ..renamed });
             }
@@ -150,7 +154,7 @@ pub fn note(place: &Place, settings: Option<&Settings>, entries: &[Entry]) {
     }
     let is_wanted = match settings {
         Some(settings) if settings.plugin_is_loaded => settings.keeps_history,
-        _ => files::exists(&place.history()),
+        _ => files::exists(&place.history()) && !files::exists(&place.no_history()),
     };
     if !is_wanted {
         return;
@@ -179,6 +183,8 @@ pub fn read(place: &Place) -> Result<Vec<Entry>, FileError> {
     for path in [place.older_history(), place.history()] {
         entries.extend(read_file(&path)?);
     }
+    // What is known to be a close only a while later is noted then.
+    entries.sort_by_key(|entry| entry.at);
     Ok(entries)
 }
 

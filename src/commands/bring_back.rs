@@ -447,6 +447,8 @@ pub fn bring_back(
     wanted: Wanted<'_>,
 ) -> Result<Restored, Failure> {
     let mut before = records.clone();
+    let old_names = before.iter().map(|old| (old.uuid.clone(), old.name.clone()));
+    let old_names: Vec<(String, String)> = old_names.collect();
     if let Some(name) = changes.name {
         validate_name(name)?;
     }
@@ -547,8 +549,12 @@ pub fn bring_back(
         transaction.bring_into_step()?;
     }
     let mut entries: Vec<Entry> = done.events.iter().map(Entry::from).collect();
-    for entry in entries.iter_mut().filter(|entry| reopened.contains(&entry.uuid)) {
-        entry.event = What::Reopened;
+    for entry in entries.iter_mut().filter(|entry| entry.event == What::Restored) {
+        if reopened.contains(&entry.uuid) {
+            entry.event = What::Reopened;
+        }
+        let old = old_names.iter().find(|(uuid, _)| *uuid == entry.uuid);
+        entry.old_name = old.map(|(_, name)| name.clone()).filter(|name| *name != entry.name);
     }
     transaction.note(&entries);
     transaction.run_scripts(&done.events);
@@ -585,13 +591,30 @@ fn report(done: &Restored, verb: &str) -> Outcome {
 
 /// Whether a lost session belongs in this directory, however that is spelled.
 pub fn is_directory_of(transaction: &Transaction<'_>, lost: &Session, workdir: &str) -> bool {
+    !those_in(transaction, std::iter::once(lost), workdir).is_empty()
+}
+
+/// Those of the sessions that belong in this directory, however that is spelled.
+pub fn those_in<'s>(
+    transaction: &Transaction<'_>,
+    sessions: impl Iterator<Item = &'s Session>,
+    workdir: &str,
+) -> Vec<&'s Session> {
     let memory = &transaction.remembered.memory;
-    let exact = Exact::workdir_of(memory.exact.get(&lost.uuid), lost);
-    let displaced = memory.displaced.get(&lost.uuid).filter(|before| before.to == lost.workdir);
-    let belongs = displaced.map(|before| before.from.as_bytes());
-    let mut recorded = std::iter::once(exact.as_slice()).chain(belongs);
-    recorded.any(|recorded| {
-        recorded == workdir.as_bytes()
-            || health::is_one_directory(workdir.as_bytes(), recorded) == Some(true)
-    })
+    let (mut spelled, mut of) = (Vec::new(), Vec::new());
+    for session in sessions {
+        let exact = Exact::workdir_of(memory.exact.get(&session.uuid), session);
+        let displaced = memory.displaced.get(&session.uuid);
+        let displaced = displaced.filter(|before| before.to == session.workdir);
+        let belongs = displaced.map(|before| before.from.clone().into_bytes());
+        for path in std::iter::once(exact).chain(belongs) {
+            spelled.push(path);
+            of.push(session);
+        }
+    }
+    let leads_there = health::lead_to(workdir.as_bytes(), spelled);
+    let mut there: Vec<&Session> =
+        of.into_iter().zip(leads_there).filter(|(_, leads)| *leads).map(|(s, _)| s).collect();
+    there.dedup_by_key(|session| &session.uuid);
+    there
 }

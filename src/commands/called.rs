@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use argh::ArgsInfo;
 use tmux_roster::config::Environment;
+use tmux_roster::tmux::program::ourselves;
 
 use super::output::{in_home, to_paste};
 use crate::cli::Cli;
@@ -18,7 +19,7 @@ use crate::cli::Cli;
 const NAME: &str = "roster";
 
 /// A text as it is told to a person: commands in it, such as `roster restore --all`, work where they
-/// are pasted. What stands in double quotes, as names do, stays as it is. A key's job has the PATH of
+/// are pasted. What stands in quotes, as names do, stays as it is. A key's job has the PATH of
 /// the server, of which a shell's may differ: where that does not lead to us, the path always does.
 pub fn as_typed(text: &str) -> Cow<'_, str> {
     static CALLED: OnceLock<String> = OnceLock::new();
@@ -59,7 +60,14 @@ pub fn missing_link(environment: &Environment) -> Option<(String, String)> {
     let remedy = match is_linked {
         true if found.is_some() => "put ~/.local/bin first in your PATH".to_owned(),
         true => "add ~/.local/bin to your PATH".to_owned(),
-        false => format!("mkdir -p ~/.local/bin && ln -s {program} ~/.local/bin/{}", NAME),
+        false => match bin.join(NAME).symlink_metadata() {
+            Ok(found) if !found.is_symlink() => {
+                format!("~/.local/bin/{NAME} is another program: call this one {program}")
+            }
+            // Without -n it would be made in a folder that the old one leads to.
+            Ok(_) => format!("ln -sfn {program} ~/.local/bin/{NAME}"),
+            Err(_) => format!("mkdir -p ~/.local/bin && ln -s {program} ~/.local/bin/{NAME}"),
+        },
     };
     Some((said, remedy))
 }
@@ -67,7 +75,7 @@ pub fn missing_link(environment: &Environment) -> Option<(String, String)> {
 /// The path that outlives upgrades, if it leads to us, else our own.
 fn program(environment: &Environment) -> Option<PathBuf> {
     let lasting = environment.data_dir().map(|data| data.join(NAME));
-    lasting.filter(|path| leads_to_us(Some(path))).or_else(|| std::env::current_exe().ok())
+    lasting.filter(|path| leads_to_us(Some(path))).or_else(ourselves)
 }
 
 fn leads_to_us(path: Option<&Path>) -> bool {
@@ -92,7 +100,7 @@ fn with_program(text: &str, program: &str) -> String {
     let is_ours =
         |word: &str| word == "--help" || info.commands.iter().any(|command| command.name == word);
     let mut told = String::with_capacity(text.len());
-    let (mut is_quoted, mut is_escaped, mut is_start) = (false, false, true);
+    let (mut quote, mut is_escaped, mut is_start) = (None, false, true);
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let command = rest.strip_prefix(NAME).and_then(|after| after.strip_prefix(' '));
@@ -100,13 +108,18 @@ fn with_program(text: &str, program: &str) -> String {
             let end = command.find(|c: char| c != '-' && !c.is_ascii_lowercase());
             &command[..end.unwrap_or(command.len())]
         });
-        if is_start && !is_quoted && verb.is_some_and(is_ours) {
+        if is_start && quote.is_none() && verb.is_some_and(is_ours) {
             told.push_str(program);
             rest = &rest[NAME.len()..];
             is_start = false;
             continue;
         }
-        is_quoted ^= c == '"' && !is_escaped;
+        match quote {
+            // Within a word it is an apostrophe.
+            None if c == '"' || c == '\'' && is_start => quote = Some(c),
+            Some(open) if open == c && !is_escaped => quote = None,
+            _ => {}
+        }
         is_escaped = c == '\\' && !is_escaped;
         is_start = matches!(c, ' ' | '(' | '`');
         told.push(c);
@@ -127,12 +140,14 @@ mod tests {
             told("roster go x, or `roster --help`"),
             "~/x/roster go x, or `~/x/roster --help`"
         );
+        assert_eq!(told("it's there: roster list"), "it's there: ~/x/roster list");
         assert_eq!(told("(roster sync) repairs it"), "(~/x/roster sync) repairs it");
         for same in [
             "this roster knows up to 1",
             "session \"a \\\" roster list\" is live",
             "/usr/bin/roster list",
             "reopen 'roster list'",
+            "kill 'my roster list' to end it",
             "@roster-on-closed, tmux-roster list",
             "roster lists",
         ] {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use tmux_roster::config::{Place, Settings};
-use tmux_roster::history::{self, Entry, What};
+use tmux_roster::history::{self, Entry};
 use tmux_roster::model::time::Local;
 use tmux_roster::tmux::ANSWER_LIMIT;
 
@@ -78,7 +78,7 @@ fn why_empty(place: &Place) -> &'static str {
 /// A line: when, what, which session, and what there is to add.
 fn row(entry: &Entry) -> [String; 4] {
     let more = match (entry.event, &entry.old_name, entry.window) {
-        (What::Renamed, Some(old), _) => format!("was {}", visible(old)),
+        (_, Some(old), None) => format!("was {}", visible(old)),
         (_, _, Some(index)) => match &entry.window_name {
             Some(name) => format!("{index}: {}", visible(&String::from_utf8_lossy(&name.0))),
             None => index.to_string(),

@@ -54,7 +54,7 @@ pub fn import(context: &Context, args: &cli::Import) -> Outcome {
         None => last_save(context, &place)?,
     };
     let Some(bytes) = files::read(&path)? else {
-        return Err(format!("there is no file {}", path.display()).into());
+        return Err(format!("there is no file {:?}", path.display().to_string()).into());
     };
     let named = named(&place);
     let Save { sessions: saved, grouped, unread } = parse(&bytes, &named);

@@ -8,12 +8,12 @@ use std::time::Instant;
 use serde::Serialize;
 use tmux_roster::config::{Place, Settings};
 use tmux_roster::model::memory::Unreachable;
-use tmux_roster::model::policy::Policy;
 use tmux_roster::model::reconcile::{Plan, end_with_server};
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId};
 use tmux_roster::model::windows::{Bytes, Window};
+use tmux_roster::tmux::program::is_our_proc;
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, Version};
 use tmux_roster::transaction::{self, SyncError, Trigger};
@@ -291,7 +291,8 @@ pub fn without_server(mut remembered: Remembered) -> View {
         rows: rows_with(remembered, |_| None),
         version: Version::parse(""),
         server: None,
-        default_mode: Policy::default().default_mode,
+        // Nobody knows which one it is: each is shown.
+        default_mode: String::new(),
     }
 }
 
@@ -518,7 +519,8 @@ fn names_quickly(context: &Context) -> Result<Vec<String>, Failure> {
         place = context.place()?;
     }
     let names = store_of(&place).names()?;
-    if !names.is_empty() && (is_inside || !host::has_ended(&place.dir)) {
+    // Without the server's process in sight, its end is not known.
+    if !names.is_empty() && (is_inside || !is_our_proc() || !host::has_ended(&place.dir)) {
         return Ok(names);
     }
     // With a server that has ended its clones are gone, and others are lost. And the file may have

@@ -16,7 +16,7 @@ use tmux_roster::transaction::Transaction;
 use tmux_roster::{Session, Timestamp, sanitize_name, validate_name};
 
 use super::begin::with_server;
-use super::bring_back::{Changes, bring_back, ignored, is_directory_of};
+use super::bring_back::{Changes, bring_back, ignored, is_directory_of, those_in};
 use super::client::{Destination, client, destination, go_to};
 use super::context::{Context, Failure, Outcome};
 use super::edit::warn_of_mode;
@@ -148,14 +148,14 @@ fn free_name(transaction: &Transaction<'_>, workdir: &str) -> String {
     let taken = |name: &str| {
         records.contains_key(name) || live.iter().any(|session| session.name == name.as_bytes())
     };
-    if !taken(&name) {
+    if !taken(&name) && !transaction.is_ignored(&name) {
         return name;
     }
     let is_here = |record: &Session| is_directory_of(transaction, record, workdir);
     let parent =
         directory.parent().and_then(part).filter(|_| !records.get(&name).is_some_and(is_here));
     let longer = parent.map(|parent| sanitize_name(format!("{parent}-{name}").as_bytes()));
-    if let Some(longer) = longer.filter(|longer| !taken(longer)) {
+    if let Some(longer) = longer.filter(|name| !taken(name) && !transaction.is_ignored(name)) {
         return longer;
     }
     let short: String = name.chars().take(90).collect();
@@ -193,7 +193,7 @@ fn go_to_directory(
 ) -> Result<Destination, Failure> {
     let memory = &transaction.remembered.memory;
     let records = transaction.remembered.registry.sessions.values();
-    let here = records.filter(|record| is_directory_of(transaction, record, workdir));
+    let here = those_in(transaction, records, workdir).into_iter();
     let rank = |record: &Session| match memory.id_of(&record.uuid) {
         Some(_) => 2,
         None if !memory.is_unreachable(&record.uuid) => 1,

@@ -114,7 +114,9 @@ fn zoxide(deadline: Instant) -> Receiver<(String, PathBuf)> {
             None => return,
         });
         query.args(["query", "-l"]);
-        let printed = Running::start(query).ok().and_then(|query| query.finish(deadline).ok());
+        // By then who asked may be about to end, and would leave it behind.
+        let limit = deadline - LIMIT / 6;
+        let printed = Running::start(query).ok().and_then(|query| query.finish(limit).ok());
         let printed = printed.filter(|output| output.success).map(|output| output.stdout);
         let printed = String::from_utf8(printed.unwrap_or_default()).unwrap_or_default();
         let mut real = Real::default();
@@ -139,7 +141,7 @@ fn program() -> Option<PathBuf> {
 /// Those that the globs of the option find, in the order of the globs, and then by name.
 fn found_by(option: &str) -> Receiver<(String, PathBuf)> {
     let globs = shell_words::split(option).unwrap_or_default();
-    let globs: Vec<String> = globs.iter().filter_map(|glob| in_home(glob)).collect();
+    let globs: Vec<String> = globs.iter().filter_map(|glob| absolute_glob(glob)).collect();
     in_thread(move |send| {
         let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
         let mut real = Real::default();
@@ -164,7 +166,7 @@ pub fn complaint(option: &str) -> Option<String> {
         Ok(_) => return None,
         Err(error) => return Some(format!("cannot be split into words: {error}")),
     };
-    globs.iter().find_map(|glob| match in_home(glob) {
+    globs.iter().find_map(|glob| match absolute_glob(glob) {
         None => Some(format!("has {glob:?}, which begins with neither / nor ~/")),
         Some(path) => {
             let error = glob::Pattern::new(&path).err()?;
@@ -175,12 +177,20 @@ pub fn complaint(option: &str) -> Option<String> {
 
 /// A path with the home directory for `~`; `None` for another user's, and for one that is relative.
 fn in_home(path: &str) -> Option<String> {
-    let rest = match path.strip_prefix('~') {
-        None => return Some(path.to_owned()).filter(|path| path.starts_with('/')),
-        Some(rest) => rest,
-    };
-    let home = health::home()?.to_str()?.trim_end_matches('/').to_owned();
-    (rest.is_empty() || rest.starts_with('/')).then(|| home + rest)
+    below(health::home()?.to_str()?, path)
+}
+
+/// The same for a glob: what stands in the home directory's own path is meant as it is.
+fn absolute_glob(glob: &str) -> Option<String> {
+    below(&glob::Pattern::escape(health::home()?.to_str()?), glob)
+}
+
+fn below(home: &str, path: &str) -> Option<String> {
+    match path.strip_prefix('~') {
+        None => Some(path.to_owned()).filter(|path| path.starts_with('/')),
+        Some("") => Some(home.to_owned()),
+        Some(rest) => rest.starts_with('/').then(|| home.trim_end_matches('/').to_owned() + rest),
+    }
 }
 
 /// Whether it is an absolute path, and not that of everything.
@@ -235,10 +245,13 @@ pub fn typed(word: &str) -> Result<Option<String>, Failure> {
     let path = match in_home(word) {
         Some(path) => PathBuf::from(path),
         None if is_path && word.starts_with('~') => return Err(no_directory(word)),
-        None => {
-            let here = std::env::current_dir();
-            here.map_err(|error| format!("the current directory is gone: {error}"))?.join(word)
-        }
+        None => match std::env::current_dir() {
+            Ok(here) => here.join(word),
+            Err(error) if is_path => {
+                return Err(format!("the current directory is gone: {error}").into());
+            }
+            Err(_) => return Ok(None),
+        },
     };
     if !is_path && (word.is_empty() || !path.is_dir()) {
         return Ok(None);
@@ -272,6 +285,16 @@ pub fn as_meant(path: &Path) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_in_the_home_directory_is_no_glob() {
+        let home = glob::Pattern::escape("/h[1]*");
+        let glob = glob::Pattern::new(&below(&home, "~/src/*").unwrap()).unwrap();
+        assert!(glob.matches("/h[1]*/src/x") && !glob.matches("/h1/src/x"));
+        for (word, path) in [("~", Some("/h")), ("~/", Some("/h/")), ("~x", None), ("x", None)] {
+            assert_eq!(below("/h", word).as_deref(), path, "{word}");
+        }
+    }
 
     #[test]
     fn a_directory_passes_through_any_shell_as_one_word() {

@@ -70,9 +70,12 @@ const ARMED_INDEX: u32 = 4245;
 /// Of client-session-changed alone: tells the first who comes of what was lost.
 const NOTICE_INDEX: u32 = 4247;
 
-/// What starts the notice. It waits a moment, so it is no job of tmux's: before 3.2 the server's exit
-/// would wait for it.
-const NOTICE: &str = "run-shell -b \"#{@roster_program} notice </dev/null >/dev/null 2>&1 & :\"";
+/// What starts the notice, once a second at most, however often programs in control mode change
+/// sessions: it looks a second later who has come by then. It waits that long, so it is no job of
+/// tmux's: before 3.2 the server's exit would wait for it.
+const NOTICE: &str = "run-shell -b \"#{?#{!=:#{@roster_noticing},#{T:@roster_clock}},\
+    #{@roster_program} notice </dev/null >/dev/null 2>&1 &,} :\" ; \
+    set-option -Fg @roster_noticing \"#{T:@roster_clock}\"";
 
 /// The commands that have a notice shown to who is there, or else to the first who comes.
 pub fn give_notice() -> Group {

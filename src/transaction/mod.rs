@@ -18,7 +18,7 @@ use crate::config::{LATE_OPTIONS, OPTIONS, Place, Settings};
 use crate::event_scripts::run_scripts;
 use crate::files::{Durability, FileError};
 use crate::health::{self, HEALTH_LIMIT};
-use crate::history::{self, Entry};
+use crate::history::{self, Entry, What};
 use crate::log::log;
 use crate::model::in_step::is_in_step;
 use crate::model::memory::{ClosedSession, Memory};
@@ -572,7 +572,12 @@ impl<'a> Transaction<'a> {
 
     /// Notes what happened, and starts the user's scripts for it.
     pub fn tell_events(&self, events: &[Event]) {
-        let entries: Vec<Entry> = events.iter().map(Entry::from).collect();
+        let mut entries: Vec<Entry> = events.iter().map(Entry::from).collect();
+        for entry in entries.iter_mut().filter(|entry| entry.event == What::Closed) {
+            let mut closed = self.remembered.closed.closed.iter();
+            let closed = closed.find(|closed| closed.session.uuid == entry.uuid);
+            entry.at = closed.map_or(entry.at, |closed| closed.closed_at);
+        }
         self.note(&entries);
         self.run_scripts(events);
     }

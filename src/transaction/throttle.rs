@@ -93,7 +93,7 @@ pub(crate) fn begin_query(locked: &Locked<'_>, trigger: Trigger) -> (Times, bool
 }
 
 /// A job of a hook proves that its server lived when the job began: closes that were old
-/// enough by then are believed. (Before 3.2 nothing can take a second look by itself.)
+/// enough by then are believed.
 pub(crate) fn note_last_sign(place: &Place, remembered: &Remembered, trigger: Trigger) {
     let Trigger::Hook { started, .. } = trigger else { return };
     let age = started.elapsed().as_secs().saturating_add(1) as i64;

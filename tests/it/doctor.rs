@@ -346,6 +346,7 @@ fn options_that_do_not_do_what_they_are_set_for_are_told() {
             "problem",
             "has \"src/*\", which begins with neither",
         ),
+        ("@roster-projects", "$HOME/src/*", "problem", "has \"$HOME/src/*\", which begins with"),
         ("@roster-projects", "~/src/[a", "problem", "has \"~/src/[a\", which is no glob"),
         ("@roster-install", "bogus", "problem", "not download, build or none"),
         ("@roster-on-closed", "/no/such/thing x", "problem", "is not a program"),

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use tmux_roster::Timestamp;
 
 use crate::env::{ROSTER, Server, stderr, wait_for};
 
@@ -157,14 +158,62 @@ fn the_history_is_private_bounded_and_survives_what_somebody_did_to_it() {
 }
 
 #[test]
+fn what_is_known_later_is_told_in_its_place() {
+    let server = Server::running("");
+    server.roster(&["new", "-d", "x"]);
+    server.wait_until_idle();
+    server.tmux(&["kill-session", "-t", "=x:"]);
+    // Another event meanwhile; whether that was a close is known some seconds later.
+    server.wait_for_names(&["one"]);
+    server.tmux(&["rename-session", "-t", "=one:", "two"]);
+    wait_for(
+        || happened(&server, "x").contains(&"closed x".into()).then_some(()),
+        || format!("the close in {:?}", entries(&server, &[])),
+    );
+    let (all, closed) = (entries(&server, &[]), &entries(&server, &["x"])[0]);
+    let at = |entry: &Value| Timestamp::parse(entry["at"].as_str().unwrap()).unwrap();
+    assert!(all.is_sorted_by_key(|entry| std::cmp::Reverse(at(entry))), "{all:?}");
+    let record = server.roster(&["closed", "--json"]);
+    let record: Vec<Value> = serde_json::from_str(&record).unwrap();
+    assert_eq!(closed["at"], record[0]["closed_at"]);
+    // A new name, given with the return.
+    server.roster(&["reopen", "x", "--as", "y"]);
+    assert_eq!(entries(&server, &["y"])[0]["old_name"], "x");
+    assert!(server.roster(&["history", "x"]).contains("reopened  y        was x"));
+}
+
+#[test]
+fn a_uuid_that_somebody_wrote_twice_makes_no_rename() {
+    let server = Server::running("");
+    server.crash();
+    let record = server.registry()["sessions"]["one"].clone();
+    let mut registry = server.registry();
+    for name in ["d1", "d2", "n1", "n2"] {
+        registry["sessions"][name] = record.clone();
+        registry["sessions"][name]["name"] = name.into();
+        if name.starts_with('n') {
+            registry["sessions"][name]["uuid"] = "".into();
+        }
+    }
+    fs::write(server.registry_path(), registry.to_string()).unwrap();
+    let before = entries(&server, &[]).len();
+    server.roster(&["mode", "one", "yolo"]);
+    let after = entries(&server, &[]);
+    assert_eq!(after.len(), before, "{after:?}");
+}
+
+#[test]
 fn nothing_is_noted_where_it_is_off() {
     let server = Server::with_plugin("set -g @roster-history off\n");
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.wait_for_name("one");
     server.roster(&["kill", "one"]);
     server.wait_for_end();
+    // Nor in a history of before, by a command that no server tells so.
+    fs::write(file(&server, "history.jsonl"), "").unwrap();
     server.roster(&["forget", "one"]);
-    assert!(!file(&server, "history.jsonl").exists());
+    assert_eq!(fs::read(file(&server, "history.jsonl")).unwrap(), b"");
+    fs::remove_file(file(&server, "history.jsonl")).unwrap();
     let said = server.try_roster(&["history"]);
     assert!(said.status.success() && said.stdout.is_empty());
     assert!(stderr(&said).contains("nothing has been noted yet"), "{}", stderr(&said));

@@ -1277,7 +1277,9 @@ fn uninstalling_leaves_nothing_but_the_registry() {
     server.roster(&["doctor", "--fix"]);
     if has_hidden {
         // As after a sync that failed.
-        server.tmux(&["set-environment", "-gh", "ROSTER_LOOK", "1-1"]);
+        for variable in ["ROSTER_LOOK", "ROSTER_LOOK_WINDOWS"] {
+            server.tmux(&["set-environment", "-gh", variable, "1-1"]);
+        }
     }
     let keys = before(&["list-keys"]);
     let bin = server.path("home/.local/bin");

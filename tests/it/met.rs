@@ -597,3 +597,16 @@ fn a_server_whose_tmux_has_another_folder_for_sockets_is_found_from_outside() {
     let notes = told.registry_path().parent().unwrap().with_file_name(".sockets");
     assert!(!notes.exists());
 }
+
+#[test]
+fn without_a_server_no_mode_is_taken_for_the_default_one() {
+    let server = Server::running("set -g @roster-default-mode yolo");
+    server.roster(&["new", "-d", "two", "-m", "safe"]);
+    let row = |name: &str| {
+        let listed = server.roster(&["list"]);
+        listed.lines().find(|line| line.contains(name)).unwrap().to_owned()
+    };
+    assert!(!row("one").contains("yolo") && row("two").contains("safe"));
+    server.kill_server();
+    assert!(row("one").contains("yolo") && row("two").contains("safe"), "{}", row("two"));
+}

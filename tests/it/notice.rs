@@ -1,8 +1,10 @@
 //! The notice of what was lost with the last server: to whom, when, and how often.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::env::{Client, ControlClient, PLUGIN, Server, check_stays, tmux_program, wait_for};
+use crate::env::{
+    Client, ControlClient, PLUGIN, ROSTER, Server, check_stays, script, tmux_program, wait_for,
+};
 
 /// A server with these sessions, which then crashes.
 fn crashed(config: &str, names: &[&str]) -> Server {
@@ -86,6 +88,31 @@ fn who_cannot_press_a_key_is_not_told_and_the_next_who_can_is() {
     assert!(!said.contains(TOLD) && !said.contains("%message"), "{said}");
     // One for attaching, and one for each question.
     assert_eq!(said.matches("%begin ").count(), 3, "{said}");
+}
+
+#[test]
+fn a_program_that_changes_sessions_all_the_time_starts_no_crowd() {
+    let server = crashed("", &["v", "w"]);
+    server.tmux(&["new-session", "-d", "-s", "mine"]);
+    server.tmux(&["new-session", "-d", "-s", "other"]);
+    server.wait_until_idle();
+    let notes = server.dir("notices");
+    let counting = format!("[ \"$1\" = notice ] && echo >>'{notes}'\nexec '{ROSTER}' \"$@\"");
+    script(&server.path("counting"), &counting);
+    server.tmux(&["set-option", "-g", "@roster_program", &server.dir("counting")]);
+    let began = Instant::now();
+    let mut program = ControlClient::attach(&server, "=mine");
+    for _ in 0..50 {
+        program.say("switch-client -t =other:");
+        program.say("switch-client -t =mine:");
+    }
+    program.say("display-message -p last");
+    wait_for(|| program.said().contains("\nlast\n").then_some(()), || program.said());
+    let seconds = began.elapsed().as_secs() as usize;
+    server.wait_for_end_of("roster notice");
+    let started = std::fs::read_to_string(notes).unwrap().lines().count();
+    assert!(started <= seconds + 2, "{started} in {seconds} s");
+    assert!(waits(&server), "nobody has seen it");
 }
 
 #[test]

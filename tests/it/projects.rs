@@ -92,6 +92,15 @@ fn go_takes_a_name_and_else_a_directory() {
 }
 
 #[test]
+fn a_directory_whose_name_is_ignored_has_its_session_called_by_two_parts() {
+    let server = started("set -g @roster-ignore '[0-9]*'", "", false);
+    let client = server.attach("one");
+    let folder = folder(&server, "work/2024");
+    assert_eq!(go(&server, &client, &folder), "work-2024");
+    assert_eq!(go(&server, &client, &folder), "work-2024");
+}
+
+#[test]
 fn go_brings_back_what_was_lost_in_a_directory() {
     let server = started("", "", false);
     let api = folder(&server, "work/api");

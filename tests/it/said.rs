@@ -31,6 +31,19 @@ fn commands_that_are_told_work_where_they_are_pasted() {
     let link = format!("-> mkdir -p ~/.local/bin && ln -s {ROSTER} ~/.local/bin/roster\n");
     assert!(doctor.contains(&link), "{doctor}");
 
+    // What stands where the link would be is not overwritten, unless it is a link itself.
+    let local = server.path("home/.local/bin");
+    fs::create_dir_all(&local).unwrap();
+    std::os::unix::fs::symlink("/nowhere/roster", local.join("roster")).unwrap();
+    let doctor = tells("/nowhere", ROSTER);
+    assert!(doctor.contains(&format!("-> ln -sfn {ROSTER} ~/.local/bin/roster\n")), "{doctor}");
+    fs::remove_file(local.join("roster")).unwrap();
+    write_program(&local.join("roster"), "#!/bin/sh\n");
+    let doctor = tells("/nowhere", ROSTER);
+    let other = format!("-> ~/.local/bin/roster is another program: call this one {ROSTER}\n");
+    assert!(doctor.contains(&other), "{doctor}");
+    fs::remove_file(local.join("roster")).unwrap();
+
     // Another program of that name is not this one.
     let path = bin.display().to_string();
     write_program(&bin.join("roster"), "#!/bin/sh\n");
@@ -50,8 +63,6 @@ fn commands_that_are_told_work_where_they_are_pasted() {
     std::os::unix::fs::symlink(data.join("roster"), bin.join("roster")).unwrap();
     assert!(!tells(&path, "roster").contains("PATH"));
     // A key's job may lack what the user's shell has.
-    let local = server.path("home/.local/bin");
-    fs::create_dir_all(&local).unwrap();
     std::os::unix::fs::symlink(ROSTER, local.join("roster")).unwrap();
     assert!(!tells("/nowhere", told).contains("PATH"));
     // A name is no command.
@@ -67,6 +78,7 @@ fn help_is_a_word_too() {
     assert_eq!(said(&["help", "restore"]), said(&["restore", "--help"]));
     assert_eq!(said(&["help", "store", "get"]), said(&["store", "get", "--help"]));
     assert_eq!(said(&["help", "help"]), said(&["--help"]));
+    assert_eq!(said(&["help", "--", "list"]), said(&["list", "--help"]));
     let output = server.command(ROSTER).args(["help", "lst"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("did you mean last or list?"), "{}", stderr(&output));

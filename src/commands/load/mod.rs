@@ -1,6 +1,7 @@
 //! `roster load`: puts the plugin into a server. Called by plugin.tmux, while tmux loads its
 //! configuration and so has no client that could see anything.
 
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -98,6 +99,11 @@ pub fn load_into(
         lines.extend(placeholders(&asked, version));
         lines
     } else {
+        // Commands that no server tells so find it there; none needs it to be.
+        let _ = match asked.has_no_history {
+            true => files::create_new(&place.no_history(), files::PRIVATE).map(drop),
+            false => fs::remove_file(place.no_history()),
+        };
         let tmux = program_to_tell(&place.tmux)?;
         commands(place, &tmux, version, &asked, &program::lasting(environment, chosen)?)
     };
@@ -115,11 +121,20 @@ const CONFIG_FILES: &str = "roster-config-files ";
 /// Notes what configuration the server was started with, for the next one that we start. It is a
 /// matter of convenience, and loading goes on without.
 fn note_config_files(environment: &Environment, place: &Place, told: &str) {
-    let files: Vec<PathBuf> = told.split(',').map(PathBuf::from).collect();
+    let mut files: Vec<String> = Vec::new();
+    for part in told.split(',') {
+        match files.last_mut() {
+            // A path may have a comma in it.
+            Some(last) if !part.starts_with('/') => *last += &format!(",{part}"),
+            _ => files.push(part.to_owned()),
+        }
+    }
+    let mut files: Vec<PathBuf> = files.into_iter().map(PathBuf::from).collect();
     // What is relative was so to a folder that nobody knows.
     let is_chosen = files.iter().all(|file| file.is_absolute())
         && !files.iter().all(|file| environment.is_usual_config(file));
-    let chosen = if is_chosen { files.as_slice() } else { &[] };
+    files.retain(|file| is_chosen && file.exists());
+    let chosen = files.as_slice();
     if let Err(error) = persist::note_config_files(place, chosen) {
         log(place, &format!("load: {error}"));
     }

@@ -13,6 +13,7 @@ use tmux_roster::model::session::is_uuid;
 use tmux_roster::tmux::text::quote_sh;
 use unicode_width::UnicodeWidthStr;
 
+use crate::commands::called::as_typed;
 use crate::commands::context::{Context, Failure};
 use crate::commands::inspect::{State, View};
 use crate::commands::output::{cut_start, tilde, visible};
@@ -107,7 +108,7 @@ impl<'a> Fzf<'a> {
         let room = if beside { columns / 2 } else { columns }.saturating_sub(4);
         let header = match note {
             "" => header(room, view.lost()),
-            note => wrapped(note, room, (rows / 4).max(2)),
+            note => wrapped(&as_typed(note), room, (rows / 4).max(2)),
         };
         let recorded = Recorded::read_silently(place);
         let listed = listed(context, &recorded, view, self.seat.map(|seat| seat.session), room);
