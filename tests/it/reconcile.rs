@@ -452,6 +452,30 @@ fn what_is_no_uuid_is_replaced_wherever_it_stands() {
 }
 
 #[test]
+fn a_record_that_lost_its_uuid_has_it_back_from_the_memory_and_that_one_is_told() {
+    let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
+    let (a, b) = (world.uuid("a").to_owned(), world.uuid("b").to_owned());
+    let broken = |world: &mut World, name: &str, uuid: &str| {
+        uuid.clone_into(&mut world.remembered.registry.sessions.get_mut(name).unwrap().uuid);
+    };
+    broken(&mut world, "a", "nope");
+    let plan = world.sync(&mut fresh());
+    assert_eq!(world.uuid("a"), a);
+    assert!(plan.notes[0].ends_with(&a), "{:?}", plan.notes);
+    // One that was made a copy of another.
+    broken(&mut world, "b", &a);
+    world.sync(&mut fresh());
+    assert_eq!((world.uuid("a"), world.uuid("b")), (a.as_str(), b.as_str()));
+    world.check_settled();
+    // One that is lost by then.
+    broken(&mut world, "b", "");
+    world.restart(vec![live(0, "x")]);
+    world.sync(&mut fresh());
+    assert_eq!(world.uuid("b"), b);
+    world.check_settled();
+}
+
+#[test]
 fn a_copied_stamp_is_replaced_and_the_rightful_owner_keeps_its_uuid() {
     let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
     let (a, b) = (world.uuid("a").to_owned(), world.uuid("b").to_owned());

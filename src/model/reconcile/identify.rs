@@ -12,8 +12,9 @@ use crate::model::snapshot::{LiveSession, SessionId, Snapshot, Spellings, Workdi
 
 impl<'a> Work<'a> {
     /// Every record by UUID. Of several records with one UUID the one keeps it whose name the
-    /// server memory knows, else the first; the others, and those without any, get new ones. What
-    /// is no UUID is none: it would reach tmux's formats and the commands of menus.
+    /// server memory knows, else the first; the others, and those without any, get what it knows of
+    /// their names, else new ones. What is no UUID is none: it would reach tmux's formats and the
+    /// commands of menus.
     pub(super) fn fill_pool(&mut self, new_uuid: &mut dyn FnMut() -> String) {
         let sessions = &self.before.registry.sessions;
         let mut duplicates = Vec::new();
@@ -35,7 +36,11 @@ impl<'a> Work<'a> {
             }
         }
         for mut session in duplicates {
-            session.uuid = self.unused(new_uuid, &HashSet::new());
+            let mut known = self.before.memory.sessions.values();
+            let own = known.find(|known| known.name == session.name && is_uuid(&known.uuid));
+            let own =
+                own.map(|known| known.uuid.clone()).filter(|own| !self.pool.contains_key(own));
+            session.uuid = own.unwrap_or_else(|| self.unused(new_uuid, &HashSet::new()));
             self.notes.push(format!(
                 "the record {:?} had no UUID of its own; assigned {}",
                 session.name, session.uuid
