@@ -46,6 +46,8 @@ impl Item {
 /// A menu, and the words that open its other pages.
 pub struct Menu {
     pub title: String,
+    /// What stands over the items of each page; empty for nothing.
+    pub heading: String,
     pub items: Vec<Item>,
     pub more: String,
 }
@@ -54,6 +56,10 @@ pub struct Menu {
 const ARGUMENT_BYTES: usize = 8_000;
 
 impl Menu {
+    pub fn new(title: impl Into<String>, items: Vec<Item>, more: impl Into<String>) -> Menu {
+        Menu { title: title.into(), heading: String::new(), items, more: more.into() }
+    }
+
     /// Becomes the menu on the client: one that is too tall or too wide is silently not shown.
     pub fn show(mut self, place: &Place, seat: &Seat, version: Version, page: usize) -> Failure {
         let width = seat.width.saturating_sub(10).max(4);
@@ -71,9 +77,12 @@ impl Menu {
                 None => [format!("-{text}"), String::new(), String::new()],
             }
         };
+        let heading = Some(self.heading).filter(|heading| !heading.is_empty());
+        let heading = heading.map(|heading| arguments(&Item::note(heading)));
         let all: Vec<[String; 3]> = self.items.iter().map(arguments).collect();
         let widest = all.iter().map(|a| a.iter().map(|s| s.len() + 1).sum()).max().unwrap_or(1);
-        let room = seat.height.saturating_sub(2).min(ARGUMENT_BYTES / widest).max(2);
+        let room = seat.height.saturating_sub(2).min(ARGUMENT_BYTES / widest);
+        let room = room.saturating_sub(usize::from(heading.is_some())).max(2);
         let pages: Vec<&[[String; 3]]> =
             if all.len() <= room { vec![&all] } else { all.chunks(room - 1).collect() };
         let page = page.min(pages.len() - 1);
@@ -82,7 +91,7 @@ impl Menu {
         call.args(["-t", &seat.pane, "-x", centre[0], "-y", centre[1], "-T"]);
         call.arg(format!("#[align=centre] {} ", escape(&title, version)));
         call.arg("--");
-        call.args(pages[page].iter().flatten().map(argument));
+        call.args(heading.iter().chain(pages[page]).flatten().map(argument));
         if pages.len() > 1 {
             let next = (page + 1) % pages.len();
             let text = format!("#[default]more ({} of {})", page + 1, pages.len());
@@ -203,7 +212,7 @@ fn of_current(current: Option<&Row>, closed: Option<&str>, lost: usize) -> Menu 
     items.extend(restore_all(lost));
     items.push(Item::new("b", "list of backups", "key --show backups".into()));
     items.push(Item::new("d", "doctor", "key --show doctor".into()));
-    Menu { title, items, more: "menu".into() }
+    Menu::new(title, items, "menu")
 }
 
 /// How many directories a menu has.
@@ -220,7 +229,7 @@ pub fn projects(context: &Context, directories: &[String]) -> Menu {
     if items.is_empty() {
         items.push(Item::note("none: set @roster-projects, or use zoxide".into()));
     }
-    Menu { title: "projects".into(), items, more: "pick --projects".into() }
+    Menu::new("projects", items, "pick --projects")
 }
 
 /// What can be done with a session that was chosen in a menu, and the last window closed in it.
@@ -257,7 +266,7 @@ pub fn actions(row: &Row, closed: Option<&str>) -> Menu {
         }
     }
     let title = format!("{} ({})", session.name, state.word());
-    Menu { title, items, more: format!("pick --actions {target}") }
+    Menu::new(title, items, format!("pick --actions {target}"))
 }
 
 /// Asks before something that cannot be undone as it was.
@@ -270,7 +279,7 @@ pub fn confirmation(place: &Place, view: &View, row: &Row, height: usize) -> Men
     // tmux has its cursor on the first one.
     items.push(Item::new("n", "no", String::new()));
     items.push(Item::new("y", "yes", format!("key {words} {target}")));
-    Menu { title: question, items, more: format!("pick --confirm {target}") }
+    Menu::new(question, items, format!("pick --confirm {target}"))
 }
 
 /// What is asked before a session is killed or forgotten for good, and the command for it.

@@ -93,6 +93,7 @@ fn sessions(context: &Context, place: &Place, view: &View, seat: &Seat) -> Menu 
     let recorded = Recorded::read_silently(place);
     let room = seat.width.saturating_sub(10).max(20);
     let listed = listed(context, &recorded, view, Some(seat.session), room);
+    let heading = if listed.rows.is_empty() { String::new() } else { listed.heading };
     let mut items = Vec::new();
     for (at, (row, text)) in listed.rows.into_iter().enumerate() {
         let key = if at < 9 { (at + 1).to_string() } else { String::new() };
@@ -104,7 +105,7 @@ fn sessions(context: &Context, place: &Place, view: &View, seat: &Seat) -> Menu 
     items.push(Item::new("s", new, "key new".into()));
     items.push(Item::new("p", "projects...", "pick --projects".into()));
     items.extend(menu::restore_all(view.lost()));
-    Menu { title: "sessions".into(), items, more: "pick".into() }
+    Menu { heading, ..Menu::new("sessions", items, "pick") }
 }
 
 /// Asks for a new name: in a popup of our own, since the prompt of tmux 3.3a expands `%1` in
