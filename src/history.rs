@@ -34,6 +34,7 @@ pub enum What {
     Attached,
     Closed,
     Lost,
+    SetAside,
     Restored,
     Reopened,
     Forgotten,
@@ -50,6 +51,7 @@ impl What {
             What::Attached => "attached",
             What::Closed => "closed",
             What::Lost => "lost",
+            What::SetAside => "set aside",
             What::Restored => "restored",
             What::Reopened => "reopened",
             What::Forgotten => "forgotten",
@@ -117,6 +119,25 @@ impl From<&Event> for Entry {
         };
         Entry { old_name: event.old_name.clone(), ..Entry::new(what, &event.session) }
     }
+}
+
+/// Lost sessions that moved to the closed ones by themselves: another took the name, or it was long
+/// ago.
+pub fn of_set_aside(before: &Remembered, next: &Remembered, events: &[Event]) -> Vec<Session> {
+    if before.closed == next.closed {
+        return Vec::new();
+    }
+    let was = before.closed.closed.iter().map(|entry| &entry.session);
+    let closed = events.iter().filter(|event| event.kind == EventKind::Closed);
+    let told: HashSet<&str> = was
+        .chain(closed.map(|event| &event.session))
+        .map(|session| session.uuid.as_str())
+        .collect();
+    // Of what just ended it is not known yet whether its server did, too.
+    let now = next.closed.closed.iter().filter(|entry| entry.unproven.is_none());
+    let now = now.map(|entry| &entry.session);
+    let new = now.filter(|session| !told.contains(session.uuid.as_str()));
+    new.cloned().collect()
 }
 
 /// What a typed command did to what does not live: no event tells of that.

@@ -384,6 +384,7 @@ impl<'a> Transaction<'a> {
             }
         }
         let changed = plan.next.registry != self.remembered.registry;
+        let set_aside = history::of_set_aside(&self.remembered, &plan.next, &plan.events);
         self.commit(plan.next, Some(&plan.memory_after).filter(|_| plan.effects.is_empty()))?;
 
         let mut lines: Vec<Vec<u8>> = plan.effects.iter().map(source::effect).collect();
@@ -409,6 +410,8 @@ impl<'a> Transaction<'a> {
         }
         // It happened, whether or not tmux could be told of it.
         self.tell_events(&plan.events);
+        let aside = set_aside.iter().map(|session| Entry::new(What::SetAside, session));
+        self.note(&aside.collect::<Vec<_>>());
         told?;
         Ok(Report { events: plan.events, changed, effects, ..Report::default() })
     }

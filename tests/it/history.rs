@@ -183,6 +183,21 @@ fn what_is_known_later_is_told_in_its_place() {
 }
 
 #[test]
+fn a_lost_session_whose_name_another_takes_is_told_to_be_set_aside() {
+    let server = Server::running("");
+    let uuid = format!("uuid:{}", server.uuid("one"));
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "one", "-c", &server.dir("b")]);
+    wait_for(
+        || happened(&server, &uuid).contains(&"set-aside one".into()).then_some(()),
+        || format!("what became of it in {:?}", happened(&server, &uuid)),
+    );
+    assert_eq!(happened(&server, &uuid), ["created one", "lost one", "set-aside one"]);
+    server.tmux(&["kill-session", "-t", "=one:"]);
+    assert_eq!(happened(&server, "one").len(), 4);
+}
+
+#[test]
 fn a_uuid_that_somebody_wrote_twice_makes_no_rename() {
     let server = Server::running("");
     server.crash();
