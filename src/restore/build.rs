@@ -8,6 +8,7 @@
 use super::blueprint::{Blueprint, SPARE, SPARING};
 use super::conditions::Conditions;
 use super::windows::WindowPlan;
+use crate::model::layout::Layout;
 use crate::model::snapshot::SessionId;
 use crate::model::windows::Was;
 use crate::tmux::Version;
@@ -105,8 +106,17 @@ pub(super) fn build(
             Some(source) => {
                 lines.push(line(&[b"link-window", b"-d", b"-s", &source, b"-t", &target]));
             }
-            None => lines.extend(build_window(window, called, version, conditions)),
+            None => {
+                if let Some(layout) = lone_pane(window, version) {
+                    let size = format!("{}x{}", layout.width(), layout.height());
+                    lines.push(line(&[b"set-option", b"-t", &all, DEFAULT_SIZE, size.as_bytes()]));
+                }
+                lines.extend(build_window(window, called, version, conditions));
+            }
         }
+    }
+    if blueprint.windows.iter().any(|window| lone_pane(window, version).is_some()) {
+        lines.push(line(&[b"set-option", b"-u", b"-t", &all, DEFAULT_SIZE]));
     }
     for window in blueprint.windows.iter().filter(|window| window.last) {
         lines.push(line(&[b"select-window", b"-t", &called.target(&window.index.to_string())]));
@@ -125,6 +135,16 @@ pub(super) fn build(
     let name = escape_name(&unstored_name(&blueprint.name, version), version);
     lines.push(line(&[b"rename-session", b"-t", &all, b"--", &name]));
     lines
+}
+
+/// What gives a window its size where no client looks at its session.
+const DEFAULT_SIZE: &[u8] = b"default-size";
+
+/// The layout of a window's only pane, where the window is to be made in that size: a layout that is
+/// selected does not give it.
+fn lone_pane(window: &WindowPlan, version: Version) -> Option<&Layout> {
+    let layout = window.layout.as_ref().filter(|layout| layout.cells() == 1)?;
+    (!version.resizes_by_lone_panes()).then_some(layout)
 }
 
 /// What is to follow once the hooks of the session's making have run.
@@ -249,7 +269,7 @@ fn build_window(
             lines.push(line(&[b"select-pane", b"-t", &target, b"-T", &title]));
         }
     }
-    if let Some(layout) = &window.layout {
+    if let Some(layout) = window.layout.as_ref().filter(|_| lone_pane(window, version).is_none()) {
         let layout = layout.to_string();
         lines.push(line(&[b"select-layout", b"-t", &target, layout.as_bytes()]));
     }

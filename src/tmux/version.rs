@@ -92,6 +92,12 @@ impl Version {
         (self.major, self.minor) == (3, 2)
     }
 
+    /// Whether the layout of a window's only pane gives the window that size, too. Where it does not,
+    /// the pane is left with a size of its own, and a client as large as the window does not mend it.
+    pub fn resizes_by_lone_panes(self) -> bool {
+        !self.at_least(3, 7)
+    }
+
     /// Whether `new-session` takes variables for the first pane (`-e`).
     pub fn sets_environment_of_session(self) -> bool {
         self.at_least(3, 2)

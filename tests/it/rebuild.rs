@@ -566,6 +566,26 @@ fn a_session_seen_on_another_terminal_comes_back_with_all_panes() {
     wait_to_be(&server, &["keep", "one"], &before);
 }
 
+#[test]
+fn what_was_seen_on_a_small_terminal_fills_a_larger_one() {
+    let server = Server::running("");
+    let client = Client::attach_sized(&server, "=one", (60, 15));
+    server.tmux(&["new-window", "-d", "-t", "=one:5"]);
+    settle(&server, &["one"]);
+    client.close();
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_until_idle();
+    let client = Client::attach_sized(&server, "=two", (150, 40));
+    server.roster(&["restore", "one"]);
+    server.tmux(&["switch-client", "-c", &client.name(), "-t", "=one:"]);
+    server.tmux(&["select-window", "-t", "=one:5"]);
+    let format = "#{window_width} #{pane_width} #{window_height} #{pane_height}";
+    let sizes = || server.tmux(&["display-message", "-p", "-t", "=one:5", format]);
+    wait_for(|| (sizes() == "150 150 39 39").then_some(()), sizes);
+    assert_eq!(server.tmux(&["show-options", "-t", "=one:", "default-size"]), "");
+}
+
 /// What the user's hooks make is not part of what is rebuilt, however often, and they work after.
 fn check_hooks(hook: &str, works: &[&str], panes: &str) {
     let server = with_small("");

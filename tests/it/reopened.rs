@@ -233,7 +233,7 @@ fn the_last_save_of_tmux_resurrect_is_taken_over_once_it_was_seen() {
         assert!(!String::from_utf8_lossy(&bytes).contains("secret"));
     }
     let said = fails(&server, &["import", "resurrect", "/nowhere/save"]);
-    assert!(said.contains("there is no file /nowhere/save"), "{said}");
+    assert!(said.contains("there is no file \"/nowhere/save\""), "{said}");
 }
 
 /// tmux 3.4 and the head die of it by themselves.
