@@ -330,6 +330,9 @@ pub struct Kill {
     /// the client to switch away first
     #[argh(option, hidden_help)]
     pub client: Option<String>,
+    /// this process outlives the session that the command was typed in
+    #[argh(switch, hidden_help)]
+    pub apart: bool,
     /// the session
     #[argh(positional)]
     pub name: String,

@@ -20,9 +20,9 @@ use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
 use super::begin::{begin, need_names, with_any_server, with_server};
 use super::client::{Destination, destination, go_to};
 use super::context::{Context, Failure, Outcome, store_of};
-use super::load::keys::picker_key;
+use super::load::keys::{PICK, key_of};
 use super::notice::way_back;
-use super::output::{count, print, to_paste, visible, warn};
+use super::output::{count, name_to_paste, print, visible, warn};
 use super::target::{
     Found, Target, by_uuid, find, left_alone, lives_left_alone, named_left_alone, not_found,
     out_of_reach,
@@ -53,17 +53,20 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         if args.all {
             return restore_some(transaction, args.bare, &mut tried);
         }
-        let mut records = Vec::new();
+        let (mut records, mut lacking) = (Vec::new(), Vec::new());
         for name in &args.names {
             let found = find(transaction, name)?;
             let name = &found.name().to_owned();
             match found {
                 Found::Lost(session) => records.push(session),
+                Found::Live(_, session) if !args.bare && lacks_windows(transaction, &session) => {
+                    lacking.push(session);
+                }
                 Found::Live(..) => {
                     let mut closed = transaction.remembered.closed.closed.iter();
                     let hint = if closed.any(|entry| entry.session.name == *name) {
-                        let name = to_paste(name);
-                        format!("run roster reopen {name} --as NEW to bring back the closed one")
+                        let name = name_to_paste(name);
+                        format!("run roster reopen --as NEW {name} to bring back the closed one")
                     } else {
                         "there is nothing to restore".into()
                     };
@@ -73,14 +76,20 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
                 Found::Closed(_) => {
                     return Err(format!(
                         "session {name:?} was closed, not lost: run roster reopen {}",
-                        to_paste(name)
+                        name_to_paste(name)
                     )
                     .into());
                 }
             }
         }
         let changes = Changes { name: args.new_name.as_deref(), mode: None };
-        bring_back(transaction, records, changes, Wanted { bare: args.bare, command: &[] })
+        let wanted = Wanted { bare: args.bare, command: &[] };
+        let mut done = match records.is_empty() {
+            true => Restored::default(),
+            false => bring_back(transaction, records, changes, wanted)?,
+        };
+        bring_windows(transaction, &lacking, &mut done)?;
+        Ok(done)
     })?;
     let done = match done {
         Some(mut done) => {
@@ -119,11 +128,43 @@ fn restore_some(
     transaction.tell_events(&done.events);
     let is_last = tried.len() % restore::AT_A_TIME != 0 || done.sessions.is_empty();
     if is_last {
+        if !bare {
+            // Those that live again without us.
+            let _ = transaction.look_at_windows();
+            let Remembered { registry, memory, closed: _ } = &transaction.remembered;
+            let live = memory.sessions.values().filter(|known| !tried.contains(&known.uuid));
+            let live = live.filter_map(|known| registry.by_uuid(&known.uuid).cloned());
+            bring_windows(transaction, &live.collect::<Vec<_>>(), &mut done)?;
+        }
         done.warnings.extend(set_aside(transaction));
         let memory = &transaction.remembered.memory;
         done.warnings.extend(not_here(transaction.place(), memory));
     }
     Ok(done)
+}
+
+/// Whether windows of a session that lives again did not come with it.
+fn lacks_windows(transaction: &mut Transaction<'_>, session: &Session) -> bool {
+    let windows = transaction.look_at_windows();
+    windows.is_ok_and(|windows| !windows.missing_of(&session.uuid).is_empty())
+}
+
+/// Brings back those windows of these sessions.
+fn bring_windows(
+    transaction: &mut Transaction<'_>,
+    sessions: &[Session],
+    done: &mut Restored,
+) -> Result<(), Failure> {
+    let windows = persist::read_windows(transaction.place()).unwrap_or_default();
+    for session in sessions {
+        if windows.missing_of(&session.uuid).is_empty() {
+            continue;
+        }
+        let (count, warnings) = restore::bring_missing(transaction, &session.uuid)?;
+        done.warnings.extend(warnings);
+        done.windows.extend((count > 0).then(|| (session.name.clone(), count)));
+    }
+    Ok(())
 }
 
 /// The lost ones whose names others took since this server started.
@@ -264,7 +305,7 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
     }
     let place = context.place()?;
     let nothing = match (&args.name, args.window) {
-        (None, false) => "there is no closed session to reopen".to_owned(),
+        (None, false) => "there is no closed session or window to reopen".to_owned(),
         (None, true) => "no window was closed".to_owned(),
         (Some(name), _) => format!("no window of {name:?} was closed"),
     };
@@ -283,12 +324,33 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
             };
             let has_closed = !windows.is_empty();
             if let Some(closed) = closed_window(transaction, args, windows)? {
+                let of = transaction.remembered.registry.by_uuid(&closed.session).cloned();
+                let is_lost = closed.server != transaction.answer.snapshot.server;
+                if let Some(of) = of.filter(|_| !args.window && is_lost) {
+                    // Those that were lost together come back together.
+                    let mut done = Restored::default();
+                    bring_windows(transaction, std::slice::from_ref(&of), &mut done)?;
+                    if let Some((name, windows)) = done.windows.pop() {
+                        let id = transaction.remembered.memory.id_of(&of.uuid);
+                        let seat = id.map(|id| destination(transaction, id));
+                        let window = format!("{} of {}", count(windows, "window"), visible(&name));
+                        return Ok(Reopened { window: Some(window), done, seat });
+                    }
+                }
                 return reopen_window(transaction, args, &closed);
             }
             if args.window {
-                return Err(nothing.clone().into());
+                let of = args.name.as_deref().and_then(|name| find(transaction, name).ok());
+                return Err(of
+                    .map_or(nothing.clone(), |of| {
+                        format!("no window of {:?} was closed", of.name())
+                    })
+                    .into());
             }
             if transaction.remembered.closed.closed.is_empty() && has_closed {
+                if let Some(lost) = lost_instead(transaction, args.client.is_some()) {
+                    return Err(lost.into());
+                }
                 let hint = "the last closed window was there for less than ten seconds, or was made \
                             for a command: run roster reopen --window to bring it back";
                 return Err(format!("{nothing}; {hint}").into());
@@ -338,7 +400,7 @@ fn closed_session(
             let named = Target::parse(name).among(closed.iter(), |entry| &entry.session);
             named.ok_or_else(|| match find(transaction, name) {
                 Ok(Found::Lost(_)) => {
-                    let hint = format!("run roster restore {}", to_paste(name));
+                    let hint = format!("run roster restore {}", name_to_paste(name));
                     format!("session {name:?} is lost, not closed: {hint}")
                 }
                 _ => format!("no closed session is named {name:?}: run roster closed to list them"),
@@ -368,7 +430,8 @@ fn lost_instead(transaction: &Transaction<'_>, by_key: bool) -> Option<String> {
         _ => "were",
     };
     let (tmux, deadline) = (&transaction.place().tmux, transaction.deadline());
-    let way = way_back(by_key.then(|| picker_key(tmux, deadline)).flatten());
+    let key = by_key.then(|| key_of(PICK, tmux, deadline)).flatten();
+    let way = way_back(key, "restore --all");
     Some(format!("nothing was closed; {} {were} lost: {way}", count(lost.len(), "session")))
 }
 
@@ -388,7 +451,10 @@ fn closed_window(
         return Ok(windows.find(|w| wanted.as_ref().is_none_or(|uuid| *uuid == w.session)));
     }
     let memory = &transaction.remembered.memory;
-    let last = windows.find(|w| w.is_missed() && memory.id_of(&w.session).is_some());
+    // What was lost with another server nobody closed.
+    let server = transaction.answer.snapshot.server;
+    let is_missed = |window: &ClosedWindow| window.server != server || window.is_missed();
+    let last = windows.find(|w| is_missed(w) && memory.id_of(&w.session).is_some());
     let sessions = transaction.remembered.closed.closed.iter();
     let session = sessions.filter(|entry| !entry.is_passing()).map(|entry| entry.closed_at).max();
     Ok(last.filter(|window| session.is_none_or(|session| session < window.closed_at)))
@@ -421,6 +487,8 @@ fn reopen_window(
     done.warnings.extend(warnings);
     let entry = Entry::of_window(What::WindowReopened, &record, &closed.window);
     transaction.note(&[Entry { window: Some(index), ..entry }]);
+    // The picker shows it at once; the late look would do so as well.
+    let _ = transaction.look_at_windows();
     let name = closed.window.name.as_ref().map(|name| String::from_utf8_lossy(&name.0));
     let name = name.map_or_else(String::new, |name| format!(" ({})", visible(&name)));
     let window = format!("window {index}{name} of {}", visible(&record.name));
@@ -485,17 +553,15 @@ pub fn bring_back(
             let meant = Target::parse(&record.name)
                 .among(next.closed.closed.iter(), |entry| &entry.session);
             let called = match meant {
-                Some(entry) if !is_lost && entry.session.uuid != record.uuid => {
-                    by_uuid(record).into()
-                }
-                _ => to_paste(&record.name),
+                Some(entry) if !is_lost && entry.session.uuid != record.uuid => by_uuid(record),
+                _ => name_to_paste(&record.name),
             };
             return Err(match changes.name {
                 Some(name) => {
                     format!("the name {name:?} is already taken: choose another with --as")
                 }
                 None => format!(
-                    "the name {:?} is already taken: run roster {} {} --as NEW to choose another",
+                    "the name {:?} is already taken: run roster {} --as NEW {} to choose another",
                     record.name,
                     if is_lost { "restore" } else { "reopen" },
                     called
@@ -580,6 +646,10 @@ fn report(done: &Restored, verb: &str) -> Outcome {
     }
     let names: Vec<String> =
         done.sessions.iter().map(|(_, session)| visible(&session.name)).collect();
+    let of = |(name, windows): &(String, usize)| {
+        format!("{} of {}", count(*windows, "window"), visible(name))
+    };
+    let names: Vec<String> = names.into_iter().chain(done.windows.iter().map(of)).collect();
     match names.as_slice() {
         [] if done.failed => return Ok(ExitCode::FAILURE),
         [] if done.warnings.is_empty() => print("there are no lost sessions\n")?,

@@ -12,11 +12,23 @@ use argh::ArgsInfo;
 use tmux_roster::config::Environment;
 use tmux_roster::tmux::program::ourselves;
 
+use super::context::Context;
 use super::output::{in_home, to_paste};
 use crate::cli::Cli;
 
 /// The word that stands for this program in all that is said.
 const NAME: &str = "roster";
+
+/// What follows the program's name in commands that are told, from now on: the server that this one
+/// named, unless it was typed in there, as every key is.
+pub fn name_server(context: &Context) {
+    if !context.is_inside() {
+        let words = context.server_words().into_iter().map(|word| format!(" {}", to_paste(word)));
+        let _ = SERVER.set(words.collect());
+    }
+}
+
+static SERVER: OnceLock<String> = OnceLock::new();
 
 /// A text as it is told to a person: commands in it, such as `roster restore --all`, work where they
 /// are pasted. What stands in quotes, as names do, stays as it is. A key's job has the PATH of
@@ -26,9 +38,11 @@ pub fn as_typed(text: &str) -> Cow<'_, str> {
     if !text.contains(NAME) {
         return text.into();
     }
-    match CALLED.get_or_init(|| called(&Environment::read())).as_str() {
-        NAME => text.into(),
-        called => with_program(text, called).into(),
+    let called = CALLED.get_or_init(|| called(&Environment::read()));
+    let server = SERVER.get().map_or("", String::as_str);
+    match called.as_str() {
+        NAME if server.is_empty() => text.into(),
+        called => with_program(text, called, server).into(),
     }
 }
 
@@ -94,8 +108,9 @@ fn for_shell(environment: &Environment, path: &Path) -> Option<String> {
     })
 }
 
-/// The text with another word for this program wherever one of its commands is told.
-fn with_program(text: &str, program: &str) -> String {
+/// The text with another word for this program wherever one of its commands is told, and the server
+/// behind it unless that is one for help.
+fn with_program(text: &str, program: &str, server: &str) -> String {
     let info = Cli::get_args_info();
     let is_ours =
         |word: &str| word == "--help" || info.commands.iter().any(|command| command.name == word);
@@ -110,6 +125,8 @@ fn with_program(text: &str, program: &str) -> String {
         });
         if is_start && quote.is_none() && verb.is_some_and(is_ours) {
             told.push_str(program);
+            let is_help = |(command, _): (&str, &str)| command.ends_with("--help");
+            told.push_str(if rest.split_once('`').is_some_and(is_help) { "" } else { server });
             rest = &rest[NAME.len()..];
             is_start = false;
             continue;
@@ -134,7 +151,7 @@ mod tests {
 
     #[test]
     fn only_commands_are_told_otherwise() {
-        let told = |text: &str| with_program(text, "~/x/roster");
+        let told = |text: &str| with_program(text, "~/x/roster", "");
         assert_eq!(told("run roster list"), "run ~/x/roster list");
         assert_eq!(
             told("roster go x, or `roster --help`"),
@@ -142,6 +159,12 @@ mod tests {
         );
         assert_eq!(told("it's there: roster list"), "it's there: ~/x/roster list");
         assert_eq!(told("(roster sync) repairs it"), "(~/x/roster sync) repairs it");
+        let told_of = |text: &str| with_program(text, "roster", " -L 'a b'");
+        assert_eq!(
+            told_of("run roster kill x; see `roster kill --help`"),
+            "run roster -L 'a b' kill x; see `roster kill --help`"
+        );
+        assert_eq!(told_of("roster reopen -- --help"), "roster -L 'a b' reopen -- --help");
         for same in [
             "this roster knows up to 1",
             "session \"a \\\" roster list\" is live",

@@ -57,6 +57,14 @@ impl Context {
         self.socket_name.is_some() || self.socket_path.is_some()
     }
 
+    /// The words that named it.
+    pub fn server_words(&self) -> Vec<&str> {
+        let words = [("-L", &self.socket_name), ("-S", &self.socket_path)];
+        let named =
+            words.into_iter().filter_map(|(option, value)| Some([option, value.as_deref()?]));
+        named.flatten().collect()
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.environment.socket(self.socket_path.as_deref(), self.socket_name.as_deref())
     }

@@ -17,7 +17,7 @@ use super::bring_back::ignored;
 use super::client::client;
 use super::context::{Context, Failure, Outcome, store_of};
 use super::inspect::{State, view};
-use super::output::{json, print, to_paste, visible, warn};
+use super::output::{json, name_to_paste, print, to_paste, visible, warn};
 use super::target::{Found, Target, find, left_alone, lives_left_alone, not_found};
 use crate::cli;
 
@@ -62,7 +62,7 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
         }
         (Found::Closed(_), _) => {
             let new = to_paste(&args.new);
-            let hint = format!("run roster reopen {} --as {new}", to_paste(&args.old));
+            let hint = format!("run roster reopen --as {new} {}", name_to_paste(&args.old));
             return Err(format!("session {old:?} is closed: {hint}").into());
         }
         (Found::LeftAlone(_, live), _) => return Err(lives_left_alone(&old, &live)),
@@ -115,7 +115,8 @@ fn mode_of(place: &Place, name: &str) -> Result<String, Failure> {
 /// The error for a closed session. The hint repeats what the user typed: the name may have been
 /// taken since.
 fn is_closed(session: &Session, called: &str) -> Failure {
-    format!("session {:?} is closed: run roster reopen {}", session.name, to_paste(called)).into()
+    format!("session {:?} is closed: run roster reopen {}", session.name, name_to_paste(called))
+        .into()
 }
 
 /// The record of a live or lost session, or of one out of reach.

@@ -1,6 +1,8 @@
 //! Ending sessions, and letting go of what is remembered: kill, forget, clear.
 
-use std::process::ExitCode;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
 
 use tmux_roster::model::memory::ClosedSession;
 use tmux_roster::model::reconcile::{Event, EventKind};
@@ -13,18 +15,21 @@ use tmux_roster::{Session, Timestamp, persist};
 use super::begin::{begin, change, require_server};
 use super::client::client;
 use super::context::{Context, Failure, Outcome, store_of};
-use super::output::{print, to_paste, visible, warn};
+use super::output::{name_to_paste, print, visible, warn};
 use super::target::{Found, find, lives_left_alone};
 use crate::cli;
 
 pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
+    if context.is_inside() && !args.apart {
+        return kill_apart(context, args);
+    }
     let place = context.place()?;
     let store = store_of(&place);
     let mut transaction = begin(&place, &store).map_err(require_server(&place))?;
     let (id, session) = match find(&transaction, &args.name)? {
         Found::Live(id, session) => (id, session),
         Found::Lost(Session { name, .. }) => {
-            let hint = format!("run roster forget {} to forget it", to_paste(&name));
+            let hint = format!("run roster forget {} to forget it", name_to_paste(&name));
             return Err(format!("session {name:?} is not live: {hint}").into());
         }
         Found::Closed(entry) => {
@@ -92,6 +97,22 @@ pub fn kill(context: &Context, args: &cli::Kill) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Does it in a process that the end of our terminal does not end: what is killed may be the session
+/// that we are in, and what follows is to be noted and told all the same.
+fn kill_apart(context: &Context, args: &cli::Kill) -> Outcome {
+    let output = Command::new(std::env::current_exe()?)
+        .args(context.server_words())
+        .args(["kill", "--apart"])
+        .args(args.client.iter().flat_map(|client| ["--client", client]))
+        .args(["--", &args.name])
+        .stdin(Stdio::null())
+        .process_group(0)
+        .output()?;
+    io::stdout().write_all(&output.stdout)?;
+    io::stderr().write_all(&output.stderr)?;
+    Ok(if output.status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
     let place = context.place()?;
     let for_good = change(&place, |next, world| {
@@ -100,7 +121,7 @@ pub fn forget(context: &Context, args: &cli::Forget) -> Outcome {
                 return Err(format!(
                     "session {:?} is live: run roster kill {} to end it, or use --force to stop tracking it",
                     session.name,
-                    to_paste(&session.name)
+                    name_to_paste(&session.name)
                 )
                 .into());
             }

@@ -80,6 +80,7 @@ pub fn run(args: &[String]) -> Outcome {
         }
     }
     let context = Context::new(cli.socket_name, cli.socket_path);
+    called::name_server(&context);
     dispatch(&context, verb, line.command, started).map_err(|failure| match failure {
         Failure::Usage(message) => usage(&message, line.verb),
         failure => failure,
@@ -101,7 +102,7 @@ fn not_parsed(early: EarlyExit, line: &Line<'_>) -> Outcome {
     let is_known = |verb| Cli::get_args_info().commands.iter().any(|known| known.name == verb);
     if !verb.is_empty() && !line.is_internal() && !is_known(verb) {
         let info = Cli::get_args_info();
-        let commands = info.commands.iter().map(|command| command.name);
+        let commands = info.commands.iter().map(|command| command.name).chain(["help"]);
         let near = did_you_mean(verb, commands).map(|near| format!(": {near}"));
         return Err(usage(&format!("unknown command {verb}{}", near.unwrap_or_default()), ""));
     }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use tmux_roster::config::{OPTIONS, Place, Settings};
+use tmux_roster::model::remembered::Remembered;
+use tmux_roster::model::snapshot::ServerId;
 use tmux_roster::tmux::hooks::notice_hook;
 use tmux_roster::tmux::{ANSWER_LIMIT, call, query};
 use tmux_roster::{files, persist};
@@ -12,8 +14,8 @@ use unicode_width::UnicodeWidthStr;
 
 use super::called::as_typed;
 use super::context::{Context, Failure, Outcome};
-use super::load::keys::picker_key;
-use super::output::{count, visible};
+use super::load::keys::{PICK, REOPEN, key_of};
+use super::output::{count, name_to_paste, visible};
 use super::ui::message;
 
 /// How long after it came a client is told: by then it shows something, and themes have loaded.
@@ -47,8 +49,11 @@ pub fn notice(context: &Context) -> Outcome {
     };
     let server = answer.snapshot.server;
     let remembered = persist::peek(place)?;
-    let lost = remembered.lost_with_last_server(server, &settings.policy.ignore);
-    if lost == 0
+    let lost = match remembered.lost_with_last_server(server, &settings.policy.ignore) {
+        0 => lost_windows(place, &remembered, server),
+        lost => Some(Lost::Sessions(lost)),
+    };
+    if lost.is_none()
         || is_value("@roster-notice", "off")
         || settings.restore_at_start
         || is_value("@continuum-restore", "on")
@@ -64,9 +69,16 @@ pub fn notice(context: &Context) -> Outcome {
     if !take_turn(place)? {
         return Ok(ExitCode::SUCCESS);
     }
-    let way = picker_key(&place.tmux, deadline());
+    // Others may have brought some back meanwhile.
+    let lost = match lost {
+        Some(Lost::Windows(..)) => lost_windows(place, &persist::peek(place)?, server),
+        lost => lost,
+    };
+    let Some(lost) = lost else { return Ok(ExitCode::SUCCESS) };
+    let (key, command) = lost.way();
+    let way = key_of(key, &place.tmux, deadline());
     let has_hint = take_hint(place);
-    let text = text(lost, &way_back(way), has_hint, client.width);
+    let text = text(&lost, &way_back(way, &command), has_hint, client.width);
     let stands = if has_hint { STANDS.1 } else { STANDS.0 };
     // Whoever has messages stay for longer, or until a key is pressed, has it so.
     let stands = if client.display_time == 0 { 0 } else { stands.max(client.display_time) };
@@ -74,22 +86,69 @@ pub fn notice(context: &Context) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What was lost with the last server.
+enum Lost {
+    Sessions(usize),
+    /// So many windows of sessions that live again, by name.
+    Windows(Vec<(String, usize)>),
+}
+
+impl Lost {
+    fn count(&self) -> usize {
+        match self {
+            Lost::Sessions(count) => *count,
+            Lost::Windows(of) => of.iter().map(|(_, count)| count).sum(),
+        }
+    }
+
+    fn what(&self) -> String {
+        match self {
+            Lost::Sessions(sessions) => count(*sessions, "session"),
+            Lost::Windows(of) => match of.as_slice() {
+                [(name, windows)] => format!("{} of {}", count(*windows, "window"), visible(name)),
+                all => {
+                    format!("{} of {}", count(self.count(), "window"), count(all.len(), "session"))
+                }
+            },
+        }
+    }
+
+    /// The key that brings it back, and the command.
+    fn way(&self) -> (&'static str, String) {
+        match self {
+            Lost::Windows(of) if of.len() == 1 => {
+                (REOPEN, format!("restore {}", name_to_paste(&of[0].0)))
+            }
+            _ => (PICK, "restore --all".to_owned()),
+        }
+    }
+}
+
+/// The windows that did not come back with sessions that live again.
+fn lost_windows(place: &Place, remembered: &Remembered, server: ServerId) -> Option<Lost> {
+    let windows = persist::read_windows(place).unwrap_or_default();
+    let known = remembered.memory.sessions.values().filter(|known| !known.clone);
+    let lost = known.map(|known| (known.name.clone(), windows.count_missing(&known.uuid, server)));
+    let lost: Vec<(String, usize)> = lost.filter(|(_, count)| *count > 0).collect();
+    (!lost.is_empty()).then_some(Lost::Windows(lost))
+}
+
 fn deadline() -> Instant {
     Instant::now() + ANSWER_LIMIT
 }
 
-/// How lost sessions come back: by this key, or by a command.
-pub fn way_back(key: Option<String>) -> String {
+/// How something comes back: by this key, or by a command.
+pub fn way_back(key: Option<String>, command: &str) -> String {
     key.map_or_else(
-        || as_typed("roster restore --all").into_owned(),
+        || as_typed(&format!("roster {command}")).into_owned(),
         |key| format!("prefix + {}", visible(&key)),
     )
 }
 
 /// What is said, in this many columns.
-fn text(lost: usize, way: &str, has_hint: bool, width: usize) -> String {
-    let were = if lost == 1 { "was" } else { "were" };
-    let lost = count(lost, "session");
+fn text(lost: &Lost, way: &str, has_hint: bool, width: usize) -> String {
+    let were = if lost.count() == 1 { "was" } else { "were" };
+    let lost = lost.what();
     let plain = format!("{lost} {were} lost with the last server: {way}");
     if !has_hint {
         return plain;
@@ -144,7 +203,8 @@ mod tests {
 
     #[test]
     fn the_hint_fits_the_usual_terminal() {
-        let text = |lost, has_hint, width| text(lost, "prefix + G", has_hint, width);
+        let text =
+            |lost, has_hint, width| text(&Lost::Sessions(lost), "prefix + G", has_hint, width);
         assert_eq!(text(1, false, 80), "1 session was lost with the last server: prefix + G");
         assert!(text(999, true, 200).starts_with("999 sessions were lost with the last server: "));
         assert!(

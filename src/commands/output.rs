@@ -49,9 +49,15 @@ pub fn warn(text: &str) {
     let _ = writeln!(io::stderr(), "roster: {}", as_typed(&visible(text)));
 }
 
-/// A name in a command that a person may paste into a shell.
-pub fn to_paste(name: &str) -> Cow<'_, str> {
-    shell_words::quote(name)
+/// A word in a command that a person may paste into a shell.
+pub fn to_paste(word: &str) -> Cow<'_, str> {
+    shell_words::quote(word)
+}
+
+/// A session's name as the last of such a command's words.
+pub fn name_to_paste(name: &str) -> String {
+    let dashes = if name.starts_with('-') { "-- " } else { "" };
+    format!("{dashes}{}", to_paste(name))
 }
 
 /// Prints a value as one line of JSON that does nothing to a terminal.

@@ -9,7 +9,7 @@ use tmux_roster::transaction::Sight;
 use tmux_roster::{Session, StoreError};
 
 use super::context::Failure;
-use super::output::to_paste;
+use super::output::{name_to_paste, to_paste};
 
 /// What names a session on the command line: its exact name, or else its UUID. Since anybody can
 /// name a session like another's UUID, keys and menus say `uuid:` before it; tmux allows no colon
@@ -62,6 +62,7 @@ pub fn not_found<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failur
 pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let mut near: Vec<&str> = known.filter(|other| is_near(word, other)).take(3).collect();
     near.sort_unstable();
+    let near: Vec<_> = near.into_iter().map(to_paste).collect();
     let (last, others) = near.split_last()?;
     let others = if others.is_empty() { String::new() } else { others.join(", ") + " or " };
     Some(format!("did you mean {others}{last}?"))
@@ -170,10 +171,10 @@ pub fn out_of_reach(world: &impl Sight, session: &Session) -> Failure {
     let servers = &world.remembered().memory.unreachable;
     let server = servers.iter().find(|server| server.uuids.contains(&session.uuid));
     let pid = server.map_or(0, |server| server.server.pid);
-    let name = to_paste(&session.name);
+    let name = name_to_paste(&session.name);
     format!(
         "session {:?} is live in a tmux server whose socket is gone (process {pid}): once this server \
-         has exited, run roster doctor --fix to reach it; or run roster restore {name} --force to \
+         has exited, run roster doctor --fix to reach it; or run roster restore --force {name} to \
          create another",
         session.name
     )

@@ -16,6 +16,7 @@ use std::time::Duration;
 use at_start::note_tried;
 
 use crate::health;
+use crate::history::{Entry, What};
 use crate::model::memory::ClosedSession;
 use crate::model::reconcile::{Event, EventKind};
 use crate::model::remembered::Remembered;
@@ -40,6 +41,8 @@ pub use windows::{PaneStart, RUN_IN_PANE, WindowPlan};
 pub struct Restored {
     /// The sessions, as recorded afterwards, with their ids.
     pub sessions: Vec<(SessionId, Session)>,
+    /// Of sessions that lived already how many windows came back, by name.
+    pub windows: Vec<(String, usize)>,
     /// For the user's scripts.
     pub events: Vec<Event>,
     /// What the user should know.
@@ -373,6 +376,44 @@ fn create_whole(
     Ok(Some(id))
 }
 
+/// Brings back the windows that did not come with a session that lives again, first those whose index is
+/// free. Which window is current stays. Tells how many came back, and what the user should know.
+///
+/// # Errors
+/// A file or tmux fails.
+pub fn bring_missing(
+    transaction: &mut Transaction<'_>,
+    uuid: &str,
+) -> Result<(usize, Vec<String>), SyncError> {
+    let windows = transaction.look_at_windows()?;
+    let id = transaction.remembered.memory.id_of(uuid);
+    let record = transaction.remembered.registry.by_uuid(uuid).cloned();
+    let (Some(id), Some(record)) = (id, record) else { return Ok((0, Vec::new())) };
+    let mut missing = windows.missing_of(uuid);
+    let here = windows.sessions.get(uuid).map_or(&[][..], |arrangement| &arrangement.windows);
+    missing.sort_by_key(|closed| {
+        let index = closed.window.index;
+        (here.iter().any(|window| window.index == index), index)
+    });
+    let (mut count, mut warnings) = (0, Vec::new());
+    for closed in &missing {
+        let Some((index, said)) = reopen_window(transaction, id, &record, closed)? else {
+            warnings.push(format!("tmux did not create window {}", closed.window.index));
+            continue;
+        };
+        count += 1;
+        warnings.extend(said);
+        let entry = Entry::of_window(What::WindowReopened, &record, &closed.window);
+        transaction.note(&[Entry { window: Some(index), ..entry }]);
+        transaction.look_at_windows()?;
+    }
+    if let Some(current) = here.iter().find(|window| window.active) {
+        let target = format!("{id}:@{}", current.id);
+        transaction.run(&[line(&[b"select-window", b"-t", target.as_bytes()])])?;
+    }
+    Ok((count, warnings))
+}
+
 /// Makes a closed window again in a session that lives, at its index if that is free, and goes to it.
 /// Returns the index, and what the user should know.
 ///
@@ -403,7 +444,7 @@ pub fn reopen_window(
     let Some(MadeWindow { index, panes, .. }) = made.filter(is_new) else { return Ok(None) };
     if taken.contains(&closed.window.index) {
         let before = closed.window.index;
-        warnings.push(format!("index {before} is taken: the window is at index {index} now"));
+        warnings.push(format!("index {before} is taken, so the window now has index {index}"));
     }
     if panes < window.panes.len() {
         let all = window.panes.len();

@@ -23,12 +23,12 @@ use crate::log::log;
 use crate::model::in_step::is_in_step;
 use crate::model::memory::{ClosedSession, Memory};
 use crate::model::policy;
-use crate::model::reconcile::{Effect, EffectKind, Event, Plan};
+use crate::model::reconcile::{Effect, EffectKind, Event, EventKind, Plan};
 use crate::model::remembered::Remembered;
 use crate::model::session::new_uuid;
 use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Spellings, Workdir};
 use crate::model::time::Timestamp;
-use crate::persist::{load, write_in_order, write_json};
+use crate::persist::{self, load, write_in_order, write_json};
 use crate::store::{Locked, Store, StoreError, Times};
 use crate::tmux::call::{self, NO_TARGET, With, incomplete};
 use crate::tmux::hooks::{self, HOOKS};
@@ -376,8 +376,9 @@ impl<'a> Transaction<'a> {
         if self.is_configured() && !self.settings.restore_at_start {
             let ignore = &self.settings.policy.ignore;
             // Once for each server.
-            is_noticed =
-                plan.next.memory.restore_due && plan.next.lost_with_last_server(server, ignore) > 0;
+            is_noticed = plan.next.memory.restore_due
+                && (plan.next.lost_with_last_server(server, ignore) > 0
+                    || self.lacks_windows(&plan.events));
             for memory in [&mut plan.next.memory, &mut plan.memory_after] {
                 memory.restore_due = false;
                 memory.to_restore.clear();
@@ -414,6 +415,17 @@ impl<'a> Transaction<'a> {
         self.note(&aside.collect::<Vec<_>>());
         told?;
         Ok(Report { events: plan.events, changed, effects, ..Report::default() })
+    }
+
+    /// Whether one of those that live again may lack windows that it had before.
+    fn lacks_windows(&self, events: &[Event]) -> bool {
+        let mut back = events.iter().filter(|event| event.kind == EventKind::Restored).peekable();
+        if back.peek().is_none() {
+            return false;
+        }
+        let windows = persist::read_windows(self.place).unwrap_or_default();
+        let server = self.answer.snapshot.server;
+        back.any(|event| windows.count_missing(&event.session.uuid, server) > 0)
     }
 
     /// Whether the server has sessions, and its configuration was read: before 3.2 a session may

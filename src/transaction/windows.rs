@@ -65,12 +65,12 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// The file cannot be read or written, or tmux cannot be told of the next look.
-    pub(crate) fn record_windows(&mut self) -> Result<(), SyncError> {
+    pub(crate) fn record_windows(&mut self) -> Result<Vec<String>, SyncError> {
         let policy = &self.settings.windows;
         // No session is without a pane: nobody told of these.
         let is_told = !self.answer.panes.is_empty() || self.answer.snapshot.sessions.is_empty();
         if !policy.records || !is_told {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let before = self.load_windows()?;
         let named = policy.named(&self.answer.hooks);
@@ -107,7 +107,14 @@ impl Transaction<'_> {
                 look::look_by_ourselves(self.place, Kind::Windows, server, delay);
             }
         }
-        Ok(())
+        let is_here = |arrangement: &&Arrangement| arrangement.here && arrangement.server == server;
+        let lacks = |(uuid, arrangement): &(&String, &Arrangement)| {
+            is_here(arrangement)
+                && !arrangement.missing.is_empty()
+                && before.sessions.get(*uuid).filter(is_here).is_none()
+        };
+        let lacking = next.sessions.iter().filter(lacks);
+        Ok(lacking.map(|(uuid, _)| uuid.clone()).collect())
     }
 
     /// Notes which windows are now known to have been closed.

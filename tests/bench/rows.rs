@@ -478,7 +478,7 @@ fn keys(subject: &Subject) -> Vec<String> {
     let mut rows = vec![
         measured("`prefix + s`, tmux's own choose-tree", "s", "n0001: 1 windows", "q"),
         measured("`prefix + A`, the menu", "A", "previous session", "Escape"),
-        measured(picker, "G", "* first", "Escape"),
+        measured(picker, "G", "*  first", "Escape"),
     ];
     if fzf {
         for n in 0..10_000 {
@@ -487,7 +487,7 @@ fn keys(subject: &Subject) -> Vec<String> {
         }
         place.tmux(&["set-option", "-g", "@roster-projects", "~/src/*"]);
         let picker = "`prefix + G`, beside 10,000 directories of `@roster-projects`";
-        rows.push(measured(picker, "G", "* first", "Escape"));
+        rows.push(measured(picker, "G", "*  first", "Escape"));
     }
     outer(&["kill-server"]);
     rows

@@ -183,6 +183,17 @@ fn what_is_known_later_is_told_in_its_place() {
 }
 
 #[test]
+fn what_is_killed_from_inside_is_told_to_the_end() {
+    let server = Server::running("");
+    server.tmux(&["send-keys", "-t", "=one:", &format!("{ROSTER} kill one"), "Enter"]);
+    server.wait_for_end();
+    wait_for(
+        || (happened(&server, "one") == ["created one", "closed one"]).then_some(()),
+        || format!("{:?}", happened(&server, "one")),
+    );
+}
+
+#[test]
 fn a_lost_session_whose_name_another_takes_is_told_to_be_set_aside() {
     let server = Server::running("");
     let uuid = format!("uuid:{}", server.uuid("one"));

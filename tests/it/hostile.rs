@@ -237,7 +237,9 @@ fn every_command_takes_hostile_names() {
         assert!(refuse(&server, &["kill", "--", name]).contains("is closed"));
         assert!(refuse(&server, &["rename", "--", name, "x"]).contains("is closed"));
         let said = refuse(&server, &["restore", "--", name]);
-        let hint = format!("run roster reopen {}\n", visible(&shell_words::quote(name)));
+        let dashes = if name.starts_with('-') { "-- " } else { "" };
+        let quoted = visible(&shell_words::quote(name));
+        let hint = format!("run roster -L s reopen {dashes}{quoted}\n");
         assert!(said.contains("was closed") && said.ends_with(&hint), "{said}");
         let said = run(&server, &["reopen", "--", name]);
         assert_eq!(said, format!("reopened {}\n", visible(name)));

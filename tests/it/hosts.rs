@@ -49,7 +49,7 @@ fn a_server_whose_socket_is_gone_is_said_to_run_and_none_is_started_beside_it() 
             let said = stderr(&output);
             assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
             assert!(said.contains(&format!("process {pid}")), "{args:?}: {said}");
-            assert!(said.contains("roster doctor --fix") && !said.contains("kill "), "{said}");
+            assert!(said.contains("roster -L s doctor --fix") && !said.contains("kill "), "{said}");
             assert!(!server.socket().exists(), "{args:?} started a server");
         }
         let listed = server.roster(&["list", "--json"]);
@@ -373,7 +373,7 @@ fn two_hosts_that_share_a_home_leave_each_other_alone() {
         assert_eq!(a.uuid("job"), work);
         let doctor = stdout(&b.try_roster(&["doctor"]));
         assert!(doctor.contains("1 session recorded for the host alpha"), "{doctor}");
-        assert!(doctor.contains("roster restore --from alpha"), "{doctor}");
+        assert!(doctor.contains("roster -L s restore --from alpha"), "{doctor}");
         // The first host has the folder that it always had.
         assert!(server.names().contains(&"job".into()), "{}", server.registry());
 

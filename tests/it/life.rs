@@ -596,14 +596,17 @@ fn a_kill_counts_by_what_tmux_did_and_not_by_its_answer() {
     for args in [&["mode", "w"][..], &["mode", "w", "yolo"], &["health", "w"]] {
         let output = server.try_roster(args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("session \"w\" is closed: run roster reopen w"), "{args:?}: {said}");
+        assert!(
+            said.contains("session \"w\" is closed: run roster -L s reopen w"),
+            "{args:?}: {said}"
+        );
     }
     // Its name may be another's by now.
     let closed: Value = serde_json::from_str(&server.roster(&["closed", "--json"])).unwrap();
     let uuid = closed[0]["uuid"].as_str().unwrap();
     server.tmux(&["new-session", "-d", "-s", "w"]);
     server.wait_until_quiet();
-    let reopen = format!("session \"w\" is closed: run roster reopen {uuid}");
+    let reopen = format!("session \"w\" is closed: run roster -L s reopen {uuid}");
     let is_told = |args: &[&str]| {
         let output = server.try_roster(args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -783,7 +786,7 @@ fn reopen_passes_over_a_session_that_is_left_alone_and_every_command_says_so() {
     assert_eq!(server.roster(&["reopen"]), "reopened w\n");
     assert_eq!(
         String::from_utf8_lossy(&server.try_roster(&["reopen"]).stderr),
-        "roster: the only closed sessions are live but not tracked: run roster closed to list them\n"
+        "roster: the only closed sessions are live but not tracked: run roster -L s closed to list them\n"
     );
     let uuid = server.tmux(&["show-options", "-v", "-t", &server.id("v"), "@roster_uuid"]);
     server.tmux(&["kill-session", "-t", &server.id("v")]);
@@ -1453,7 +1456,7 @@ fn a_damaged_registry_is_reported_by_readers_and_mended_by_the_next_change() {
     let output = server.try_roster(&["list"]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("damaged") && said.contains("roster sync"), "{said}");
+    assert!(said.contains("damaged") && said.contains("roster -L s sync"), "{said}");
     assert_eq!(std::fs::read(server.registry_path()).unwrap(), b"garbage");
     server.tmux(&["new-session", "-d", "-s", "zz"]);
     wait_for(
@@ -1476,7 +1479,8 @@ fn going_somewhere_needs_a_terminal_and_makes_nothing_without_one() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("-d"), "{output:?}");
     assert_eq!(server.names(), ["v", "w", "x", "y", "z"]);
-    for (verb, way_out) in [("pick", "roster list"), ("menu", "roster go NAME"), ("last", "inside")]
+    for (verb, way_out) in
+        [("pick", "roster -L s list"), ("menu", "roster -L s go NAME"), ("last", "inside")]
     {
         let output = server.try_roster(&[verb]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -43,13 +43,13 @@ fn the_remedy_for_a_name_that_is_taken_names_the_very_session() {
     server.roster(&["new", "-d", "dup"]);
     let [older, newer] = uuids.try_into().unwrap();
     for (called, remedy) in [
-        (format!("uuid:{older}"), format!("roster reopen uuid:{older} --as NEW")),
-        (format!("uuid:{newer}"), "roster reopen dup --as NEW".to_owned()),
+        (format!("uuid:{older}"), format!("roster -L s reopen --as NEW uuid:{older}")),
+        (format!("uuid:{newer}"), "roster -L s reopen --as NEW dup".to_owned()),
     ] {
         let said = complaint(&server, &["reopen", &called]);
         assert!(said.contains(&remedy), "{remedy}: {said}");
         let said = complaint(&server, &["rename", &called, "other"]);
-        assert!(said.contains(&format!("roster reopen {called} --as other")), "{said}");
+        assert!(said.contains(&format!("roster -L s reopen --as other {called}")), "{said}");
     }
     server.roster(&["reopen", &format!("uuid:{older}"), "--as", "old"]);
     assert_eq!(server.uuid("old"), older);
@@ -127,7 +127,7 @@ fn where_there_is_nothing_nothing_is_made() {
         (&["clear"], none, false),
         (&["restore", "x"], "session \"x\" not found", false),
         (&["restore", "--all"], "there are no lost sessions", true),
-        (&["reopen"], "there is no closed session to reopen", false),
+        (&["reopen"], "there is no closed session or window to reopen", false),
         (&["reopen", "x"], "session \"x\" not found", false),
         (&["list"], none, true),
         (&["closed"], none, true),
@@ -258,8 +258,7 @@ fn restore_all_names_what_had_to_step_aside() {
     server.wait_until_idle();
     let output = server.try_roster(&["restore", "--all"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let told =
-        "1 lost session was set aside, since its name was taken: one (roster reopen NAME --as NEW";
+    let told = "1 lost session was set aside, since its name was taken: one (roster -L s reopen NAME --as NEW";
     assert!(output.status.success() && said.contains(told), "{said}");
     server.roster(&["reopen", "one", "--as", "first"]);
     let said = server.try_roster(&["restore", "--all"]).stderr;

@@ -141,11 +141,11 @@ fn the_picker_has_directories_below_its_sessions() {
         client.wait_to_see("session>");
     };
     open();
-    client.wait_to_see("+ ~/src/web");
+    client.wait_to_see("+  ~/src/web");
     let screen = client.screen();
-    let listed: Vec<&str> = screen.lines().filter(|line| line.contains(" + ")).collect();
+    let listed: Vec<&str> = screen.lines().filter(|line| line.contains(" +  ")).collect();
     let listed: Vec<&str> =
-        listed.iter().filter_map(|line| line.split(" + ").nth(1)?.split("  ").next()).collect();
+        listed.iter().filter_map(|line| line.split(" +  ").nth(1)?.split("  ").next()).collect();
     let end = "/often";
     assert!(listed[0].ends_with(end) && listed[1] == "~/src/web", "{listed:?}\n{screen}");
     for name in ["~/src/api", "~/src/.hidden", "~/src/$(touch canary)"] {
@@ -195,8 +195,8 @@ fn a_zoxide_that_hangs_and_the_word_none_leave_the_sessions() {
     let open = || {
         client.press(&["C-b"]);
         client.press(&["G"]);
-        client.wait_to_see("* one");
-        assert!(!client.screen().contains(" + "), "{}", client.shown());
+        client.wait_to_see("*  one");
+        assert!(!client.screen().contains(" +  "), "{}", client.shown());
         client.press(&["Escape"]);
         wait_for(|| (!client.screen().contains("└")).then_some(()), || "the popup's end".into());
     };

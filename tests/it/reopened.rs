@@ -216,7 +216,7 @@ fn the_last_save_of_tmux_resurrect_is_taken_over_once_it_was_seen() {
     assert!(said.contains("(see @roster-programs): ssh\n") && !said.contains("secret"), "{said}");
     assert_eq!(server.names(), ["one"]);
     let said = server.roster(&["import", "resurrect", "--yes"]);
-    assert!(said.contains("imported 1 session: roster restore --all"), "{said}");
+    assert!(said.contains("imported 1 session: roster -L s restore --all"), "{said}");
     for args in [&["import", "resurrect"][..], &["import", "resurrect", "--yes"]] {
         let said = server.roster(args);
         assert!(said.ends_with("already: left out\nthere is nothing to import\n"), "{said}");
@@ -234,6 +234,59 @@ fn the_last_save_of_tmux_resurrect_is_taken_over_once_it_was_seen() {
     }
     let said = fails(&server, &["import", "resurrect", "/nowhere/save"]);
     assert!(said.contains("there is no file \"/nowhere/save\""), "{said}");
+}
+
+/// As many people start tmux: with the session itself, which then has one window.
+fn begun_again(config: &str) -> Server {
+    let server = with_logs(config);
+    server.tmux(&["new-window", "-d", "-t", "=api:2", "-n", "more", "-c", "/usr"]);
+    recorded(&server, "all windows", |windows| has_windows(windows, &[0, 2, 5]));
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "api"]);
+    server
+}
+
+#[test]
+fn windows_come_back_to_a_session_that_somebody_made_again() {
+    for (args, said) in [
+        (&["restore", "api"][..], "restored 2 windows of api\n"),
+        (&["restore", "--all"], "restored 2 windows of api\n"),
+        (&["reopen"], "reopened 2 windows of api\n"),
+    ] {
+        let server = begun_again("");
+        server.wait_for_name("api");
+        server.wait_until_idle();
+        assert_eq!(windows(&server).len(), 1);
+        assert_eq!(server.roster(args), said, "{args:?}");
+        let back = windows(&server);
+        assert!(back[0].starts_with("api:0 ") && back[0].ends_with(" 1"), "{back:?}");
+        assert!(back[1].starts_with("api:2 more 1 ") && back[1].ends_with(" 0"), "{back:?}");
+        assert!(back[2].starts_with("api:5 logs 2 "), "{back:?}");
+        assert_eq!(back.len(), 3);
+        let there = || (directories(&server, "=api:5") == ["/usr", "/etc"]).then_some(());
+        wait_for(there, || format!("{:?}", directories(&server, "=api:5")));
+        assert!(fails(&server, &["restore", "api"]).contains("there is nothing to restore"));
+        assert_eq!(server.roster(&["restore", "--all"]), "there are no lost sessions\n");
+        assert!(fails(&server, &["reopen"]).contains("there is no closed session or window"));
+        assert_eq!(windows(&server), back);
+    }
+}
+
+#[test]
+fn they_come_by_themselves_where_sessions_do() {
+    let server = begun_again("set -g @roster-restore on");
+    wait_for(
+        || (windows(&server).len() == 3).then_some(()),
+        || format!("three windows: {:?}", windows(&server)),
+    );
+    server.wait_until_idle();
+    let back = windows(&server);
+    assert!(back[0].ends_with(" 1") && back[2].starts_with("api:5 logs 2 "), "{back:?}");
+    // Once, and not again when somebody closes them.
+    server.tmux(&["kill-window", "-t", "=api:5"]);
+    server.tmux(&["new-window", "-d", "-t", "=api:7"]);
+    server.wait_until_idle();
+    assert_eq!(windows(&server).len(), 3);
 }
 
 /// tmux 3.4 and the head die of it by themselves.

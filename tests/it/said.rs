@@ -22,7 +22,7 @@ fn commands_that_are_told_work_where_they_are_pasted() {
     fs::create_dir(&bin).unwrap();
     let tells = |path: &str, word: &str| {
         let said = stderr(&with_path(&server, path, &["new", "-d", "one"]));
-        assert!(said.contains(&format!("run {word} go one,")), "{said}");
+        assert!(said.contains(&format!("run {word} -L s go one,")), "{said}");
         let doctor = stdout(&with_path(&server, path, &["doctor"]));
         assert!(doctor.ends_with("all is well\n"), "{doctor}");
         doctor
@@ -126,7 +126,7 @@ fn a_window_whose_index_is_taken_says_where_it_is() {
     server.tmux(&["new-window", "-d", "-t", "=one:7"]);
     let output = server.try_roster(&["reopen", "--window"]);
     assert_eq!(stdout(&output), "reopened window 8 (logs) of one\n");
-    let told = "index 7 is taken: the window is at index 8 now";
+    let told = "index 7 is taken, so the window now has index 8";
     assert!(stderr(&output).contains(told), "{}", stderr(&output));
 }
 

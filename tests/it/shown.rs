@@ -126,8 +126,8 @@ fn show_and_the_preview_list_windows_live_lost_and_closed() {
     let count = |args: &[&str], name: &str| {
         let table = server.roster(args);
         let row = table.lines().find(|line| line.starts_with(name)).unwrap();
-        assert_eq!(table.split_whitespace().nth(2), Some("WINDOWS"), "{table}");
-        row.split_whitespace().nth(2).unwrap().to_owned()
+        let at = table.split_whitespace().position(|heading| heading == "WINDOWS");
+        row.split_whitespace().nth(at.unwrap()).unwrap().to_owned()
     };
     assert_eq!(count(&["list"], "work"), "3");
     let uuid = server.uuid("work");

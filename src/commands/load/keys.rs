@@ -33,11 +33,17 @@ pub fn keys(tmux: &Tmux, deadline: Instant) -> Result<Vec<(String, KeyState)>, F
     Ok(asked.keys.iter().flatten().map(state).collect())
 }
 
-/// The key that opens the picker, if it is ours.
-pub fn picker_key(tmux: &Tmux, deadline: Instant) -> Option<String> {
+/// The words of the key that opens the picker.
+pub const PICK: &str = "pick";
+
+/// The words of the key that reopens what was closed last.
+pub const REOPEN: &str = "key reopen";
+
+/// The key that does this, if it is ours.
+pub fn key_of(words: &str, tmux: &Tmux, deadline: Instant) -> Option<String> {
     let asked = ask(tmux, deadline).ok()?;
-    let picker = KEYS.iter().position(|key| key.words == "pick")?;
-    let key = plain_key(asked.keys[picker].as_ref()?);
+    let place = KEYS.iter().position(|key| key.words == words)?;
+    let key = plain_key(asked.keys[place].as_ref()?);
     let is_ours = bound(&asked.bound).any(|(taken, ours)| ours && taken == key);
     is_ours.then_some(key)
 }
@@ -53,12 +59,12 @@ pub struct Key {
 
 /// All of them.
 pub const KEYS: [Key; 3] = [
-    Key { option: "@roster-pick-key", note: "Pick a session (tmux-roster)", words: "pick" },
+    Key { option: "@roster-pick-key", note: "Pick a session (tmux-roster)", words: PICK },
     Key { option: "@roster-menu-key", note: "Menu for this session (tmux-roster)", words: "menu" },
     Key {
         option: "@roster-reopen-key",
         note: "Reopen the last closed session (tmux-roster)",
-        words: "key reopen",
+        words: REOPEN,
     },
 ];
 

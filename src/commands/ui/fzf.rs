@@ -60,7 +60,7 @@ pub struct Fzf<'a> {
     context: &'a Context,
     place: &'a Place,
     seat: Option<&'a Seat>,
-    program: PathBuf,
+    fzf: PathBuf,
     /// It is asked for its version while we look at tmux.
     asked: Cell<Option<Child>>,
     version: OnceCell<(u32, u32)>,
@@ -68,11 +68,11 @@ pub struct Fzf<'a> {
 
 impl<'a> Fzf<'a> {
     pub fn find(context: &'a Context, place: &'a Place, seat: Option<&'a Seat>) -> Option<Fzf<'a>> {
-        let program = program()?;
-        let mut ask = Command::new(&program);
+        let fzf = program()?;
+        let mut ask = Command::new(&fzf);
         let ask = ask.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped());
         let asked = Cell::new(ask.spawn().ok());
-        Some(Fzf { context, place, seat, program, asked, version: OnceCell::new() })
+        Some(Fzf { context, place, seat, fzf, asked, version: OnceCell::new() })
     }
 
     fn version(&self) -> (u32, u32) {
@@ -111,7 +111,8 @@ impl<'a> Fzf<'a> {
             note => wrapped(&as_typed(note), room, (rows / 4).max(2)),
         };
         let recorded = Recorded::read_silently(place);
-        let listed = listed(context, &recorded, view, self.seat.map(|seat| seat.session), room);
+        let current = self.seat.map(|seat| seat.session);
+        let listed = listed(context, &recorded, view, current, room);
         if before.chosen.is_some() {
             // It may be one of them.
             projects.all();
@@ -164,8 +165,11 @@ impl<'a> Fzf<'a> {
 
     /// A call of fzf that takes our lines, matches what it shows of them, and sorts as we do.
     fn filtering(&self) -> Command {
-        let mut fzf = Command::new(&self.program);
-        fzf.args(["--ansi", "--delimiter=\t", "--with-nth=2..", "--tiebreak=index"]);
+        let mut fzf = Command::new(&self.fzf);
+        fzf.args(["--ansi", "--with-nth=2..", "--tiebreak=index"]);
+        // Behind the mark stand name and state, at the end the directory, or it and the name where
+        // one is cut: numbers and ages are not to be searched.
+        fzf.args(["--delimiter=\t| {2,}", "--nth=2,3,-1"]);
         // The user's own bindings and filters would change what its keys and its answer mean, and
         // the preview command is quoted for sh.
         fzf.env_remove("FZF_DEFAULT_OPTS")
@@ -232,7 +236,7 @@ fn lines(context: &Context, listed: &Listed) -> String {
         let session = &row.session;
         let whole = [visible(&session.name), visible(&tilde(context, &session.workdir))];
         text.push_str(&format!("{}\t{}", session.uuid, styled(style, line)));
-        if !whole.iter().all(|whole| line.contains(whole.as_str())) {
+        if whole.iter().any(|whole| !line.contains(whole.as_str()) || whole.contains("  ")) {
             text.push_str(&format!("{}{}", far(), whole.join(" ")));
         }
         text.push('\n');
@@ -245,9 +249,9 @@ fn project_lines(context: &Context, projects: &[String], room: usize) -> String 
     let mut text = String::new();
     for directory in projects {
         let shown = visible(&tilde(context, directory));
-        let line = format!("+ {}", cut_start(&shown, room.saturating_sub(2)));
+        let line = format!("+  {}", cut_start(&shown, room.saturating_sub(3)));
         text.push_str(&format!("{}\t{}", hidden(directory), styled("2", &line)));
-        if !line.contains(&shown) {
+        if !line.contains(&shown) || shown.contains("  ") {
             text.push_str(&format!("{}{shown}", far()));
         }
         text.push('\n');

@@ -16,6 +16,8 @@ use crate::cli;
 use crate::commands::called::as_typed;
 use crate::commands::client::client;
 use crate::commands::context::{Context, Failure, Outcome};
+use crate::commands::load::keys::{REOPEN, key_of};
+use crate::commands::notice::way_back;
 use crate::commands::output::visible;
 use crate::commands::target::Target;
 use crate::commands::ui::{message, terminal};
@@ -101,16 +103,20 @@ impl Seat {
         }
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let name = rest.last().map_or("", |word| *word);
+        let back = || {
+            let key = key_of(REOPEN, &place.tmux, Instant::now() + ANSWER_LIMIT);
+            way_back(key, "reopen")
+        };
         let text = match (*verb, well) {
             _ if !parts.is_empty() => parts.join("; "),
             // A clone of a session group is not closed.
             ("kill", true) => match closed_name(place, name) {
-                Some(name) => format!("killed {}: roster reopen brings it back", visible(&name)),
+                Some(name) => format!("killed {}: {} brings it back", visible(&name), back()),
                 None => "killed".to_owned(),
             },
             ("rename", true) => format!("renamed to {name}"),
             ("forget", true) => match closed_name(place, name) {
-                Some(name) => format!("forgot {}: roster reopen brings it back", visible(&name)),
+                Some(name) => format!("forgot {}: {} brings it back", visible(&name), back()),
                 None => "forgotten for good".to_owned(),
             },
             _ => String::new(),

@@ -49,20 +49,31 @@ pub struct Menu {
     /// What stands over the items of each page; empty for nothing.
     pub heading: String,
     pub items: Vec<Item>,
+    /// What stands below the items of each page.
+    pub always: Vec<Item>,
     pub more: String,
 }
 
 /// The list of arguments that all versions take (FACTS.md, "Command lines"): the newest takes the least.
 const ARGUMENT_BYTES: usize = 8_000;
 
+/// On a client with fewer lines than this there is only room for the items themselves.
+const SMALL: usize = 10;
+
 impl Menu {
     pub fn new(title: impl Into<String>, items: Vec<Item>, more: impl Into<String>) -> Menu {
-        Menu { title: title.into(), heading: String::new(), items, more: more.into() }
+        let (title, heading) = (title.into(), String::new());
+        Menu { title, heading, items, always: Vec::new(), more: more.into() }
     }
 
     /// Becomes the menu on the client: one that is too tall or too wide is silently not shown.
     pub fn show(mut self, place: &Place, seat: &Seat, version: Version, page: usize) -> Failure {
         let width = seat.width.saturating_sub(10).max(4);
+        let height = seat.height.saturating_sub(2);
+        if height < SMALL {
+            self.heading.clear();
+            self.items.append(&mut self.always);
+        }
         let title = cut(&shown(&self.title, version), width);
         if let Some(first) = self.items.first_mut() {
             // The title does not widen the menu.
@@ -72,17 +83,27 @@ impl Menu {
         let arguments = |item: &Item| -> [String; 3] {
             let text = escape(&cut(&shown(&item.text, version), width), version);
             match &item.words {
-                // `#[default]` shows nothing, and keeps a `-` from disabling the line.
-                Some(words) => [format!("#[default]{text}"), item.key.clone(), command(words)],
+                // `#[default]` shows nothing, and keeps a `-` from disabling the line; elsewhere it
+                // would count as text that is cut.
+                Some(words) => {
+                    let guard = if text.starts_with('-') { "#[default]" } else { "" };
+                    [format!("{guard}{text}"), item.key.clone(), command(words)]
+                }
                 None => [format!("-{text}"), String::new(), String::new()],
             }
         };
         let heading = Some(self.heading).filter(|heading| !heading.is_empty());
         let heading = heading.map(|heading| arguments(&Item::note(heading)));
         let all: Vec<[String; 3]> = self.items.iter().map(arguments).collect();
-        let widest = all.iter().map(|a| a.iter().map(|s| s.len() + 1).sum()).max().unwrap_or(1);
-        let room = seat.height.saturating_sub(2).min(ARGUMENT_BYTES / widest);
-        let room = room.saturating_sub(usize::from(heading.is_some())).max(2);
+        let always: Vec<[String; 3]> = self.always.iter().map(arguments).collect();
+        let widest = all
+            .iter()
+            .chain(&always)
+            .map(|a| a.iter().map(|s| s.len() + 1).sum())
+            .max()
+            .unwrap_or(1);
+        let room = height.min(ARGUMENT_BYTES / widest);
+        let room = room.saturating_sub(usize::from(heading.is_some()) + always.len()).max(2);
         let pages: Vec<&[[String; 3]]> =
             if all.len() <= room { vec![&all] } else { all.chunks(room - 1).collect() };
         let page = page.min(pages.len() - 1);
@@ -91,7 +112,7 @@ impl Menu {
         call.args(["-t", &seat.pane, "-x", centre[0], "-y", centre[1], "-T"]);
         call.arg(format!("#[align=centre] {} ", escape(&title, version)));
         call.arg("--");
-        call.args(heading.iter().chain(pages[page]).flatten().map(argument));
+        call.args(heading.iter().chain(pages[page]).chain(&always).flatten().map(argument));
         if pages.len() > 1 {
             let next = (page + 1) % pages.len();
             let text = format!("#[default]more ({} of {})", page + 1, pages.len());
@@ -320,6 +341,9 @@ pub fn what_ends(place: &Place, view: &View, row: &Row, room: usize) -> Vec<Stri
     let mut lines = vec![match (stays, is_clone) {
         (true, _) => format!("{size}, which stay in its group"),
         (false, true) => size,
+        (false, false) if view.rows.iter().filter(|row| row.live.is_some()).count() == 1 => {
+            format!("{size}, and tmux with them; it can be restored")
+        }
         (false, false) => format!("{size}; it can be reopened"),
     }];
     if !stays {

@@ -14,7 +14,7 @@ use tmux_roster::validate_name;
 use crate::cli;
 use crate::commands::context::{Context, Failure, Outcome};
 use crate::commands::inspect::{Row, State, View, view};
-use crate::commands::output::{cut, visible};
+use crate::commands::output::{count, cut, visible};
 use crate::commands::projects::{Projects, unhidden};
 use crate::commands::target::{by_uuid, not_found};
 use crate::commands::ui::fzf::{self, Fzf, Picked};
@@ -102,10 +102,12 @@ fn sessions(context: &Context, place: &Place, view: &View, seat: &Seat) -> Menu 
     }
     let new =
         if items.is_empty() { "no sessions yet: create one here" } else { "new session here" };
-    items.push(Item::new("s", new, "key new".into()));
-    items.push(Item::new("p", "projects...", "pick --projects".into()));
-    items.extend(menu::restore_all(view.lost()));
-    Menu { heading, ..Menu::new("sessions", items, "pick") }
+    let mut always = vec![
+        Item::new("s", new, "key new".into()),
+        Item::new("p", "projects...", "pick --projects".into()),
+    ];
+    always.extend(menu::restore_all(view.lost()));
+    Menu { heading, always, ..Menu::new("sessions", items, "pick") }
 }
 
 /// Asks for a new name: in a popup of our own, since the prompt of tmux 3.3a expands `%1` in
@@ -196,7 +198,10 @@ fn with_fzf(context: &Context, place: &Place, seat: Option<&Seat>) -> Outcome {
                 said.text
             }
             ("a", _) if view.lost() == 0 => "no session is lost".into(),
-            ("a", _) => run(&["restore", "--all"])?.text,
+            ("a", _) => {
+                terminal::working(&format!("restoring {}", count(view.lost(), "lost session")))?;
+                run(&["restore", "--all"])?.text
+            }
             (key, Some(row)) => act(place, &view, key, row, run)?,
             (_, None) if directory.is_some() => {
                 "this directory has no session yet: press enter to create one there".into()

@@ -98,7 +98,14 @@ pub fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
 /// What is in a directory that has no session yet.
 fn directory_preview(context: &Context, directory: &str) -> Outcome {
     let room = environment_number("FZF_PREVIEW_LINES").unwrap_or(usize::MAX).saturating_sub(3);
-    let entries = fs::read_dir(directory)?.filter_map(Result::ok).take(MOST_ENTRIES);
+    let shown = visible(&tilde(context, directory));
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries.filter_map(Result::ok).take(MOST_ENTRIES),
+        Err(error) => {
+            print(&format!("{shown}\nIt cannot be read: {error}\n"))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let mut names: Vec<String> = entries
         .map(|entry| {
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
@@ -109,7 +116,6 @@ fn directory_preview(context: &Context, directory: &str) -> Outcome {
     // What is hidden comes last.
     names.sort_by_key(|name| (name.starts_with('.'), name.clone()));
     names.truncate(room.max(1));
-    let shown = visible(&tilde(context, directory));
     print(&format!("{shown}\nEnter creates a session here.\n\n{}\n", names.join("\n")))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -47,6 +47,13 @@ pub fn size() -> (usize, usize) {
 
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
+/// Says what is being done, while nothing else is on the screen.
+pub fn working(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    write!(out, "{CLEAR}{text}...")?;
+    out.flush()
+}
+
 /// Asks, and tells whether `y` was pressed: every other key is a no.
 pub fn confirm(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();

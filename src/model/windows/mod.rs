@@ -223,15 +223,28 @@ impl Windows {
                 server: arrangement.server,
                 window: vanished.window.whole(),
             }));
-            closed.extend(arrangement.missing.iter().map(|missing| ClosedWindow {
-                session: uuid.clone(),
-                closed_at: missing.since,
-                server: missing.server,
-                window: missing.window.clone(),
-            }));
+            closed.extend(arrangement.missing_of(uuid));
         }
         closed.sort_by_key(|entry| Reverse(entry.closed_at));
         closed
+    }
+
+    /// The windows that did not come back with a session that lives again.
+    pub fn missing_of(&self, uuid: &str) -> Vec<ClosedWindow> {
+        let arrangement = self.sessions.get(uuid).filter(|arrangement| arrangement.here);
+        arrangement.map_or_else(Vec::new, |arrangement| arrangement.missing_of(uuid).collect())
+    }
+
+    /// How many windows a session that lives on this server has lost with the server before.
+    pub fn count_missing(&self, uuid: &str, server: ServerId) -> usize {
+        self.sessions.get(uuid).map_or(0, |arrangement| {
+            match arrangement.here && arrangement.server == server {
+                true => arrangement.missing.len(),
+                false if arrangement.back => 0,
+                // Nobody has looked yet at what it has instead: one, as it was made a moment ago.
+                false => arrangement.to_bring_back().len().saturating_sub(1),
+            }
+        })
     }
 }
 
@@ -249,6 +262,15 @@ impl Arrangement {
         let (vanished, missing) = (Vec::new(), Vec::new());
         let (here, back, orphan_since) = (true, false, None);
         Arrangement { server, here, windows, vanished, missing, back, orphan_since }
+    }
+
+    fn missing_of(&self, uuid: &str) -> impl Iterator<Item = ClosedWindow> {
+        self.missing.iter().map(move |missing| ClosedWindow {
+            session: uuid.to_owned(),
+            closed_at: missing.since,
+            server: missing.server,
+            window: missing.window.clone(),
+        })
     }
 
     /// The windows that come back with the session: those that it has, with all panes that were not
