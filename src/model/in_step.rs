@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use super::memory::{Known, Memory};
+use super::name::is_given_by_tmux;
 use super::policy::{Policy, is_ignored, is_sound};
 use super::reconcile::is_awaited;
 use super::remembered::Remembered;
@@ -106,6 +107,7 @@ fn is_same(live: &LiveSession, known: &Known, record: &Session) -> bool {
         && known.stamps > 0
         && !known.clone
         && !(known.spared && live.last_attached.is_some())
+        && (live.windows <= 1 || known.grown || !is_given_by_tmux(&record.name))
         && live.group.is_empty()
         && !record.created_at.is_zero()
         && live.last_attached.is_none_or(|at| at <= record.last_attached_at)

@@ -186,6 +186,10 @@ pub struct Known {
     /// we made before anybody could come to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub spared: bool,
+    /// Whether it is one that tmux numbered, and had several windows at some time: more than a start of
+    /// tmux.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grown: bool,
 }
 
 /// The names of a session that tmux had numbered.
@@ -195,6 +199,9 @@ pub struct Numbered {
     pub own: String,
     /// The name that it has instead. Renaming the session drops this.
     pub given: String,
+    /// Whether it had several windows at some time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grown: bool,
 }
 
 /// Where a session belongs that was restored elsewhere.

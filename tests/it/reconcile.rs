@@ -476,6 +476,36 @@ fn a_record_that_lost_its_uuid_has_it_back_from_the_memory_and_that_one_is_told(
 }
 
 #[test]
+fn of_two_that_tmux_numbered_the_one_with_windows_stays() {
+    let zero = |id: u32, name: &str, attached: i64, windows: u32| LiveSession {
+        workdir: Workdir::Known(b"/w".to_vec()),
+        last_attached: Some(at(attached)),
+        windows,
+        ..live(id, name)
+    };
+    let mut world = World::settled(vec![zero(0, "0", 10, 1)]);
+    let real = world.uuid("0").to_owned();
+    // A second window alone changes nothing else.
+    world.sessions[0].windows = 2;
+    world.sync(&mut fresh());
+    world.check_settled();
+    world.sessions[0].windows = 1;
+    world.restart(vec![zero(0, "0", 200, 1)]);
+    world.sync(&mut fresh());
+    assert_eq!(world.uuid("0-2"), real);
+    // It is brought back, and nobody comes to it before the next crash, but to the new one.
+    world.sessions.push(LiveSession { stamp: real.clone(), ..zero(1, "0-2", 10, 1) });
+    world.sync(&mut fresh());
+    world.restart(vec![zero(0, "0", 300, 1)]);
+    world.server = ServerId { pid: 12, start_time: 3000 };
+    world.sync(&mut fresh());
+    assert_eq!(world.names(), ["0", "0-2"]);
+    assert_eq!(world.uuid("0-2"), real);
+    assert_eq!(world.closed(), ["0"]);
+    world.check_settled();
+}
+
+#[test]
 fn a_copied_stamp_is_replaced_and_the_rightful_owner_keeps_its_uuid() {
     let mut world = World::settled(vec![live(1, "a"), live(2, "b")]);
     let (a, b) = (world.uuid("a").to_owned(), world.uuid("b").to_owned());
@@ -966,7 +996,7 @@ prop_compose! {
         for (id, uuid, name, mode, stamps, (clone, spared)) in known {
             if !uuid.is_empty() {
                 let stamped_over = String::new();
-                let known = Known { uuid, name, mode, health: String::new(), clone, stamps, stamped_over, spared };
+                let known = Known { uuid, name, mode, health: String::new(), clone, stamps, stamped_over, spared, grown: stamps % 2 == 1 };
                 remembered.memory.sessions.insert(SessionId(id), known);
             }
         }

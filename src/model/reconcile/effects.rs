@@ -2,6 +2,7 @@
 
 use super::{Effect, EffectKind, Work};
 use crate::model::memory::Known;
+use crate::model::name::is_given_by_tmux;
 use crate::model::session::Session;
 use crate::model::snapshot::LiveSession;
 
@@ -17,6 +18,8 @@ impl<'a> Work<'a> {
     ) -> Known {
         let fresh = Known::default();
         let was = known.unwrap_or(&fresh);
+        let has_number = is_given_by_tmux(&record.name)
+            || self.before.memory.numbered.contains_key(&record.uuid);
         let mut told = Known {
             uuid: record.uuid.clone(),
             name: record.name.clone(),
@@ -26,6 +29,7 @@ impl<'a> Work<'a> {
             stamps: was.stamps.max(1),
             stamped_over: was.stamped_over.clone(),
             spared: was.spared && live.last_attached.is_none(),
+            grown: was.grown || live.windows > 1 && has_number,
         };
         let mut add = |kind, name, value: &str, only_if_unset| {
             let value = value.to_owned();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::{EventKind, Work};
-use crate::model::memory::{Closed, ClosedSession, Memory, Numbered};
+use crate::model::memory::{Closed, ClosedSession, Known, Memory, Numbered};
 use crate::model::name::is_given_by_tmux;
 use crate::model::policy::is_sound;
 use crate::model::registry::Registry;
@@ -159,9 +159,17 @@ impl<'a> Work<'a> {
         (was_used && is_given_by_tmux(own)).then(|| own.clone())
     }
 
+    /// Whether a session that tmux numbered had several windows at some time.
+    fn had_windows(&self, session: &Session) -> bool {
+        let memory = &self.before.memory;
+        let is_it = |known: &Known| known.uuid == session.uuid && known.grown;
+        memory.numbered.get(&session.uuid).is_some_and(|numbered| numbered.grown)
+            || memory.sessions.values().any(is_it)
+    }
+
     /// Those that tmux numbered. Each gets its number back if that is free, and has another name until
-    /// it is. Of those without their number only the last used one of each directory stays: else each
-    /// start of tmux would add one.
+    /// it is. Of those without their number only one of each directory stays, one that had several
+    /// windows before others, and then the last used one: else each start of tmux would add one.
     fn place_numbered(
         &mut self,
         mut sessions: Vec<Session>,
@@ -170,7 +178,8 @@ impl<'a> Work<'a> {
         lost_since: &mut BTreeMap<String, Timestamp>,
     ) {
         sessions.sort_by_cached_key(|session| {
-            (Reverse((session.last_attached_at, session.created_at)), session.uuid.clone())
+            let used = (session.last_attached_at, session.created_at);
+            (Reverse((self.had_windows(session), used)), session.uuid.clone())
         });
         // One that came back under another name stands for its directory.
         let has_other = |session: &&Session| {
@@ -199,7 +208,8 @@ impl<'a> Work<'a> {
             let given = std::iter::once(session.name.clone()).chain(more).find(is_free);
             if let Some(given) = given {
                 session.name.clone_from(&given);
-                memory.numbered.insert(session.uuid.clone(), Numbered { own, given });
+                let grown = self.had_windows(&session);
+                memory.numbered.insert(session.uuid.clone(), Numbered { own, given, grown });
             }
             self.place_lost(session, registry, lost_since);
         }
