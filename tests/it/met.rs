@@ -609,3 +609,24 @@ fn without_a_server_no_mode_is_taken_for_the_default_one() {
     server.kill_server();
     assert!(row("one").contains("yolo") && row("two").contains("safe"), "{}", row("two"));
 }
+
+#[test]
+fn doctor_names_the_folder_as_the_cause_where_the_plugin_could_not_be_loaded() {
+    let server = Server::with_plugin("");
+    let state = server.path("file");
+    std::fs::write(&state, "").unwrap();
+    let run = |program: &str, args: &[&str]| {
+        let mut command = server.command(program);
+        command.env("XDG_STATE_HOME", &state).args(["-L", "s"]).args(args).output().unwrap()
+    };
+    let config = server.dir("tmux.conf");
+    let tmux = tmux_program().display().to_string();
+    assert!(run(&tmux, &["-f", &config, "new-session", "-d", "-s", "one"]).status.success());
+    let said = run(crate::env::ROSTER, &["doctor"]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains("not loaded in this server") && said.contains("cannot make"), "{said}");
+    assert!(
+        said.contains("has no folder (see below)") && !said.contains("load plugin.tmux"),
+        "{said}"
+    );
+}

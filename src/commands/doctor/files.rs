@@ -58,19 +58,25 @@ pub fn check_disk(exam: &mut Examination, place: &Place) -> bool {
 
 /// Where there is no folder yet, one can be made.
 pub fn check_parent(exam: &mut Examination, place: &Place) {
-    if files::exists(&place.dir) {
-        return;
+    if let Some(found) = cannot_be_made(&place.dir) {
+        exam.problem("folder", &found, "set XDG_STATE_HOME to a folder that you can write to");
     }
-    let Some(parent) = place.dir.ancestors().skip(1).find(|above| files::exists(above)) else {
-        return;
-    };
+}
+
+/// Why the folder is not there and cannot be made, if that is so.
+pub fn cannot_be_made(dir: &Path) -> Option<String> {
+    if files::exists(dir) {
+        return None;
+    }
+    let parent = dir.ancestors().skip(1).find(|above| files::exists(above))?;
     let trial = parent.join(files::temporary_name(OsStr::new("roster")));
     match fs::create_dir(&trial) {
-        Ok(()) => drop(fs::remove_dir(&trial)),
+        Ok(()) => {
+            let _ = fs::remove_dir(&trial);
+            None
+        }
         Err(error) => {
-            let found =
-                format!("cannot make {} in {}: {error}", place.dir.display(), parent.display());
-            exam.problem("folder", &found, "set XDG_STATE_HOME to a folder that you can write to");
+            Some(format!("cannot make {} in {}: {error}", dir.display(), parent.display()))
         }
     }
 }

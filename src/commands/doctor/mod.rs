@@ -177,7 +177,7 @@ fn examine(context: &Context) -> Examination {
     let place = check_folder(&mut exam, context, &tmux, settings.as_ref());
     if let (Some(answer), Some(settings)) = (&asked, &settings) {
         check_directory(&mut exam, answer);
-        check_plugin(&mut exam, answer, settings);
+        check_plugin(&mut exam, answer, settings, place.as_ref());
         check_hooks(&mut exam, &tmux, answer, settings);
         check_status(&mut exam, answer, settings);
         check_options(&mut exam, context, &tmux, answer, settings);

@@ -16,6 +16,7 @@ use tmux_roster::tmux::{ANSWER_LIMIT, Running, Tmux, TmuxError, Version, call, p
 use tmux_roster::{Store, Timestamp, host, persist, transaction};
 
 use crate::commands::context::{Context, Failure};
+use crate::commands::doctor::files::cannot_be_made;
 use crate::commands::doctor::{Examination, FIX, Level, Repair, options, scratch};
 use crate::commands::load::keys::{self, KeyState};
 use crate::commands::output::{age, count, to_paste};
@@ -253,9 +254,18 @@ pub fn check_folder(
 }
 
 /// Whether the plugin is loaded, with a program that is there, runs, and is of our version.
-pub fn check_plugin(exam: &mut Examination, answer: &Answer, settings: &Settings) {
+pub fn check_plugin(
+    exam: &mut Examination,
+    answer: &Answer,
+    settings: &Settings,
+    place: Option<&Place>,
+) {
     if !settings.plugin_is_loaded {
         let found = "not loaded in this server: nothing is recorded";
+        if place.is_some_and(|place| cannot_be_made(&place.dir).is_some()) {
+            let remedy = "it has no folder (see below): once it can have one, reload tmux.conf";
+            return exam.problem("plugin", found, remedy);
+        }
         let remedy = "load plugin.tmux in tmux.conf (TPM, or run-shell); for now: ";
         exam.problem("plugin", found, &format!("{remedy}{FIX}"));
         exam.repair(Repair::Load);
