@@ -2,7 +2,7 @@
 
 use crate::config::Place;
 use crate::files;
-use crate::restore::at_start::{bring_into_step_and_restore, bring_windows_at_start};
+use crate::restore::at_start::bring_into_step_and_restore;
 use crate::store::Store;
 use crate::tmux::TmuxError;
 use crate::tmux::server::JobServer;
@@ -64,8 +64,7 @@ pub fn sync(place: &Place, trigger: Trigger) -> Result<Report, SyncError> {
     let answer = &transaction.answer;
     let has_panes = !answer.panes.is_empty() || answer.snapshot.sessions.is_empty();
     if at_windows && has_panes && transaction.settings.plugin_is_loaded {
-        let lacking = transaction.record_windows()?;
-        bring_windows_at_start(&mut transaction, &lacking)?;
+        transaction.record_windows()?;
     }
     report.mended = transaction.mended.take();
     if matches!(trigger, Trigger::Hook { .. }) && !report.unfinished {

@@ -11,7 +11,7 @@ use tmux_roster::model::memory::{ClosedSession, Exact, Memory};
 use tmux_roster::model::reconcile;
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
-use tmux_roster::model::windows::ClosedWindow;
+use tmux_roster::model::windows::{ClosedWindow, Windows};
 use tmux_roster::restore::{self, Restored, Wanted};
 use tmux_roster::tmux::TmuxError;
 use tmux_roster::transaction::{Offline, SyncError, Transaction};
@@ -59,7 +59,11 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
             let name = &found.name().to_owned();
             match found {
                 Found::Lost(session) => records.push(session),
-                Found::Live(_, session) if !args.bare && lacks_windows(transaction, &session) => {
+                Found::Live(_, session)
+                    if !args.bare
+                        && args.new_name.is_none()
+                        && lacks_windows(transaction, &session)? =>
+                {
                     lacking.push(session);
                 }
                 Found::Live(..) => {
@@ -128,14 +132,6 @@ fn restore_some(
     transaction.tell_events(&done.events);
     let is_last = tried.len() % restore::AT_A_TIME != 0 || done.sessions.is_empty();
     if is_last {
-        if !bare {
-            // Those that live again without us.
-            let _ = transaction.look_at_windows();
-            let Remembered { registry, memory, closed: _ } = &transaction.remembered;
-            let live = memory.sessions.values().filter(|known| !tried.contains(&known.uuid));
-            let live = live.filter_map(|known| registry.by_uuid(&known.uuid).cloned());
-            bring_windows(transaction, &live.collect::<Vec<_>>(), &mut done)?;
-        }
         done.warnings.extend(set_aside(transaction));
         let memory = &transaction.remembered.memory;
         done.warnings.extend(not_here(transaction.place(), memory));
@@ -144,9 +140,8 @@ fn restore_some(
 }
 
 /// Whether windows of a session that lives again did not come with it.
-fn lacks_windows(transaction: &mut Transaction<'_>, session: &Session) -> bool {
-    let windows = transaction.look_at_windows();
-    windows.is_ok_and(|windows| !windows.missing_of(&session.uuid).is_empty())
+fn lacks_windows(transaction: &mut Transaction<'_>, session: &Session) -> Result<bool, Failure> {
+    Ok(!transaction.look_at_windows()?.missing_of(&session.uuid).is_empty())
 }
 
 /// Brings back those windows of these sessions.
@@ -155,11 +150,7 @@ fn bring_windows(
     sessions: &[Session],
     done: &mut Restored,
 ) -> Result<(), Failure> {
-    let windows = persist::read_windows(transaction.place()).unwrap_or_default();
     for session in sessions {
-        if windows.missing_of(&session.uuid).is_empty() {
-            continue;
-        }
         let (count, warnings) = restore::bring_missing(transaction, &session.uuid)?;
         done.warnings.extend(warnings);
         done.windows.extend((count > 0).then(|| (session.name.clone(), count)));
@@ -317,15 +308,15 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
     let back = with_any_server(&place, need, args.force, |transaction| {
         if args.window || args.name.is_none() {
             let windows = match transaction.look_at_windows() {
-                Ok(windows) => windows.all_closed(),
+                Ok(windows) => windows,
                 // A file of another version keeps no session from coming back.
                 Err(error) if args.window => return Err(error.into()),
-                Err(_) => Vec::new(),
+                Err(_) => Windows::default(),
             };
-            let has_closed = !windows.is_empty();
-            if let Some(closed) = closed_window(transaction, args, windows)? {
+            let has_closed = !windows.all_closed().is_empty();
+            if let Some(closed) = closed_window(transaction, args, &windows)? {
                 let of = transaction.remembered.registry.by_uuid(&closed.session).cloned();
-                let is_lost = closed.server != transaction.answer.snapshot.server;
+                let is_lost = windows.missing_of(&closed.session).contains(&closed);
                 if let Some(of) = of.filter(|_| !args.window && is_lost) {
                     // Those that were lost together come back together.
                     let mut done = Restored::default();
@@ -440,21 +431,22 @@ fn lost_instead(transaction: &Transaction<'_>, by_key: bool) -> Option<String> {
 fn closed_window(
     transaction: &Transaction<'_>,
     args: &cli::Reopen,
-    windows: Vec<ClosedWindow>,
+    windows: &Windows,
 ) -> Result<Option<ClosedWindow>, Failure> {
     let wanted = match &args.name {
         Some(name) => Some(find(transaction, name)?.session().uuid.clone()),
         None => None,
     };
-    let mut windows = windows.into_iter();
+    let mut closed = windows.all_closed().into_iter();
     if args.window {
-        return Ok(windows.find(|w| wanted.as_ref().is_none_or(|uuid| *uuid == w.session)));
+        return Ok(closed.find(|w| wanted.as_ref().is_none_or(|uuid| *uuid == w.session)));
     }
     let memory = &transaction.remembered.memory;
-    // What was lost with another server nobody closed.
-    let server = transaction.answer.snapshot.server;
-    let is_missed = |window: &ClosedWindow| window.server != server || window.is_missed();
-    let last = windows.find(|w| is_missed(w) && memory.id_of(&w.session).is_some());
+    // What did not come back with its session nobody closed.
+    let is_missed = |window: &ClosedWindow| {
+        window.is_missed() || windows.missing_of(&window.session).contains(window)
+    };
+    let last = closed.find(|w| is_missed(w) && memory.id_of(&w.session).is_some());
     let sessions = transaction.remembered.closed.closed.iter();
     let session = sessions.filter(|entry| !entry.is_passing()).map(|entry| entry.closed_at).max();
     Ok(last.filter(|window| session.is_none_or(|session| session < window.closed_at)))
@@ -482,13 +474,9 @@ fn reopen_window(
     let (Some(id), Some(record)) = (id, record) else {
         return Err("its session could not be brought back".into());
     };
-    let made = restore::reopen_window(transaction, id, &record, closed)?;
+    let made = restore::reopen_window(transaction, id, &record, closed, true)?;
     let (index, warnings) = made.ok_or("tmux did not create the window")?;
     done.warnings.extend(warnings);
-    let entry = Entry::of_window(What::WindowReopened, &record, &closed.window);
-    transaction.note(&[Entry { window: Some(index), ..entry }]);
-    // The picker shows it at once; the late look would do so as well.
-    let _ = transaction.look_at_windows();
     let name = closed.window.name.as_ref().map(|name| String::from_utf8_lossy(&name.0));
     let name = name.map_or_else(String::new, |name| format!(" ({})", visible(&name)));
     let window = format!("window {index}{name} of {}", visible(&record.name));

@@ -23,9 +23,19 @@ const NAME: &str = "roster";
 /// named, unless it was typed in there, as every key is.
 pub fn name_server(context: &Context) {
     if !context.is_inside() {
-        let words = context.server_words().into_iter().map(|word| format!(" {}", to_paste(word)));
-        let _ = SERVER.set(words.collect());
+        let words = context.server_words();
+        let words = match words.as_slice() {
+            // Pasted elsewhere it is to lead there as well.
+            ["-S", path] => vec!["-S".to_owned(), absolute(path)],
+            words => words.iter().map(|word| (*word).to_owned()).collect(),
+        };
+        let _ = SERVER.set(words.iter().map(|word| format!(" {}", to_paste(word))).collect());
     }
+}
+
+fn absolute(path: &str) -> String {
+    let absolute = std::path::absolute(path).ok();
+    absolute.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| path.to_owned())
 }
 
 static SERVER: OnceLock<String> = OnceLock::new();

@@ -49,15 +49,15 @@ pub fn notice(context: &Context) -> Outcome {
     };
     let server = answer.snapshot.server;
     let remembered = persist::peek(place)?;
-    let lost = match remembered.lost_with_last_server(server, &settings.policy.ignore) {
-        0 => lost_windows(place, &remembered, server),
-        lost => Some(Lost::Sessions(lost)),
+    let lost_windows = |remembered: &Remembered| {
+        lost_windows(place, remembered, server).filter(|_| settings.windows.records)
     };
-    if lost.is_none()
-        || is_value("@roster-notice", "off")
-        || settings.restore_at_start
-        || is_value("@continuum-restore", "on")
-    {
+    // Sessions come back by themselves where that is wanted, windows of one that somebody made do not.
+    let lost = match remembered.lost_with_last_server(server, &settings.policy.ignore) {
+        lost if lost > 0 && !settings.restore_at_start => Some(Lost::Sessions(lost)),
+        _ => lost_windows(&remembered),
+    };
+    if lost.is_none() || is_value("@roster-notice", "off") || is_value("@continuum-restore", "on") {
         place.tmux.run(&["set-hook", "-gu", &notice_hook()], deadline())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -71,13 +71,13 @@ pub fn notice(context: &Context) -> Outcome {
     }
     // Others may have brought some back meanwhile.
     let lost = match lost {
-        Some(Lost::Windows(..)) => lost_windows(place, &persist::peek(place)?, server),
+        Some(Lost::Windows(..)) => lost_windows(&persist::peek(place)?),
         lost => lost,
     };
     let Some(lost) = lost else { return Ok(ExitCode::SUCCESS) };
     let (key, command) = lost.way();
     let way = key_of(key, &place.tmux, deadline());
-    let has_hint = take_hint(place);
+    let has_hint = matches!(lost, Lost::Sessions(_)) && take_hint(place);
     let text = text(&lost, &way_back(way, &command), has_hint, client.width);
     let stands = if has_hint { STANDS.1 } else { STANDS.0 };
     // Whoever has messages stay for longer, or until a key is pressed, has it so.
@@ -116,10 +116,11 @@ impl Lost {
     /// The key that brings it back, and the command.
     fn way(&self) -> (&'static str, String) {
         match self {
-            Lost::Windows(of) if of.len() == 1 => {
-                (REOPEN, format!("restore {}", name_to_paste(&of[0].0)))
+            Lost::Sessions(_) => (PICK, "restore --all".to_owned()),
+            Lost::Windows(of) => {
+                let name = of.first().map_or("", |(name, _)| name);
+                (REOPEN, format!("restore {}", name_to_paste(name)))
             }
-            _ => (PICK, "restore --all".to_owned()),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! Restoring by itself when a server starts: what was lost with the one before, each once.
 
-use super::{Blueprint, Restored, Wanted, bring_missing, make};
+use super::{Blueprint, Restored, Wanted, make};
 use crate::log::log;
 use crate::model::memory::Memory;
-use crate::model::time::Timestamp;
 use crate::transaction::{Report, SyncError, Transaction};
 
 /// Brings registry and tmux into step, and restores what was lost, if that is due.
@@ -34,32 +33,6 @@ pub fn bring_into_step_and_restore(transaction: &mut Transaction<'_>) -> Result<
         report.unfinished = !transaction.remembered.memory.to_restore.is_empty();
     }
     Ok(report)
-}
-
-/// How long after its start a server's sessions get their windows by themselves, in seconds.
-const START: f64 = 60.0;
-
-/// Brings the windows back of sessions that live again and lack some, as where somebody starts tmux with
-/// a session that was lost (`tmux new -A -s name`).
-///
-/// # Errors
-/// A file or tmux fails.
-pub fn bring_windows_at_start(
-    transaction: &mut Transaction<'_>,
-    lacking: &[String],
-) -> Result<(), SyncError> {
-    let start = Timestamp::from_unix(transaction.answer.snapshot.server.start_time);
-    let is_start = start.is_some_and(|start| Timestamp::now().seconds_since(start) < START);
-    if !is_start || !transaction.settings.restore_at_start {
-        return Ok(());
-    }
-    for uuid in lacking {
-        let (_, warnings) = bring_missing(transaction, uuid)?;
-        for warning in &warnings {
-            log(transaction.place(), warning);
-        }
-    }
-    Ok(())
 }
 
 /// Notes what is to be restored by itself: all that is lost now, and nothing that is later.

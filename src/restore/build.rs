@@ -107,16 +107,18 @@ pub(super) fn build(
                 lines.push(line(&[b"link-window", b"-d", b"-s", &source, b"-t", &target]));
             }
             None => {
-                if let Some(layout) = lone_pane(window, version) {
+                let lone = lone_pane(window, version);
+                if let Some(layout) = lone {
                     let size = format!("{}x{}", layout.width(), layout.height());
                     lines.push(line(&[b"set-option", b"-t", &all, DEFAULT_SIZE, size.as_bytes()]));
                 }
                 lines.extend(build_window(window, called, version, conditions));
+                if lone.is_some() {
+                    // The next may have many panes, for which that is too small.
+                    lines.push(line(&[b"set-option", b"-u", b"-t", &all, DEFAULT_SIZE]));
+                }
             }
         }
-    }
-    if blueprint.windows.iter().any(|window| lone_pane(window, version).is_some()) {
-        lines.push(line(&[b"set-option", b"-u", b"-t", &all, DEFAULT_SIZE]));
     }
     for window in blueprint.windows.iter().filter(|window| window.last) {
         lines.push(line(&[b"select-window", b"-t", &called.target(&window.index.to_string())]));
@@ -152,12 +154,13 @@ pub(super) fn show_hook(id: SessionId) -> Vec<u8> {
     line(&[b"set-hook", b"-u", b"-t", id.to_string().as_bytes(), HIDDEN[0].as_bytes()])
 }
 
-/// The commands that make a window in a session that lives, go to it, and print [`made_window`].
+/// The commands that make a window in a session that lives, go to it if wanted, and print [`made_window`].
 /// `hides` says whether hooks of the user's can be hidden from it: the session has none of its own.
 pub(super) fn build_in(
     id: SessionId,
     window: &WindowPlan,
     hides: bool,
+    goes: bool,
     version: Version,
     conditions: &Conditions,
 ) -> Group {
@@ -173,7 +176,9 @@ pub(super) fn build_in(
     for hook in hidden {
         lines.push(line(&[b"set-hook", b"-u", b"-t", &all, hook.as_bytes()]));
     }
-    lines.push(line(&[b"select-window", b"-t", &target]));
+    if goes {
+        lines.push(line(&[b"select-window", b"-t", &target]));
+    }
     let print = b"made #{window_index} #{window_panes} #{window_id}";
     lines.push(line(&[b"display-message", b"-p", b"-t", &target, print]));
     lines

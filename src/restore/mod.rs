@@ -23,7 +23,7 @@ use crate::model::remembered::Remembered;
 use crate::model::session::{Session, new_uuid};
 use crate::model::snapshot::SessionId;
 use crate::model::time::Timestamp;
-use crate::model::windows::ClosedWindow;
+use crate::model::windows::{ClosedWindow, Window};
 use crate::tmux::text::line;
 use crate::transaction::{SyncError, Transaction};
 
@@ -377,7 +377,8 @@ fn create_whole(
 }
 
 /// Brings back the windows that did not come with a session that lives again, first those whose index is
-/// free. Which window is current stays. Tells how many came back, and what the user should know.
+/// free. Tells how many came back, and what the user should know. A window that is in another session as
+/// well is left: it would be two.
 ///
 /// # Errors
 /// A file or tmux fails.
@@ -397,37 +398,44 @@ pub fn bring_missing(
     });
     let (mut count, mut warnings) = (0, Vec::new());
     for closed in &missing {
-        let Some((index, said)) = reopen_window(transaction, id, &record, closed)? else {
-            warnings.push(format!("tmux did not create window {}", closed.window.index));
+        let index = closed.window.index;
+        if windows.is_linked(closed) {
+            warnings.push(format!(
+                "window {index} is linked to another session, and was left: roster reopen --window \
+                 brings it back as one of its own"
+            ));
             continue;
-        };
-        count += 1;
-        warnings.extend(said);
-        let entry = Entry::of_window(What::WindowReopened, &record, &closed.window);
-        transaction.note(&[Entry { window: Some(index), ..entry }]);
-        transaction.look_at_windows()?;
-    }
-    if let Some(current) = here.iter().find(|window| window.active) {
-        let target = format!("{id}:@{}", current.id);
-        transaction.run(&[line(&[b"select-window", b"-t", target.as_bytes()])])?;
+        }
+        match reopen_window(transaction, id, &record, closed, false)? {
+            Some((_, said)) => {
+                count += 1;
+                warnings.extend(said);
+            }
+            None => warnings.push(format!("tmux did not create window {index}")),
+        }
     }
     Ok((count, warnings))
 }
 
-/// Makes a closed window again in a session that lives, at its index if that is free, and goes to it.
-/// Returns the index, and what the user should know.
+/// Makes a closed window again in a session that lives, at its index if that is free, and, if wanted,
+/// goes to it. Returns the index, and what the user should know.
 ///
 /// # Errors
 /// A file or tmux fails, or tmux does not make it: then nothing is returned.
 pub fn reopen_window(
-    transaction: &Transaction<'_>,
+    transaction: &mut Transaction<'_>,
     id: SessionId,
     record: &Session,
     closed: &ClosedWindow,
+    goes: bool,
 ) -> Result<Option<(u32, Vec<String>)>, SyncError> {
     let conditions = Conditions::ask(transaction)?;
     let rows = || transaction.answer.panes.iter();
     let taken: HashSet<u32> = rows().filter(|row| row.session == id).map(|row| row.index).collect();
+    if taken.is_empty() {
+        // A session has windows: nobody told of them, and what is made might hit them.
+        return Ok(None);
+    }
     let is_free = |index: &u32| !taken.contains(index);
     let index = (closed.window.index..=MAX_INDEX).chain(0..).find(is_free).unwrap_or_default();
     let mut warnings = Vec::new();
@@ -436,7 +444,7 @@ pub fn reopen_window(
     let shown =
         transaction.run_groups(vec![vec![line(&[b"show-hooks", b"-t", target.as_bytes()])]])?;
     let hides = can_hide(&shown);
-    let group = build_in(id, &window, hides, transaction.version(), &conditions);
+    let group = build_in(id, &window, hides, goes, transaction.version(), &conditions);
     let printed = transaction.run_groups(vec![group])?;
     let made = printed.lines().find_map(made_window);
     // What stood there before is not what was to be made.
@@ -451,8 +459,11 @@ pub fn reopen_window(
         warnings.push(format!(
             "not all of it came back: {panes} of {all} panes; it is still among the closed windows"
         ));
+        transaction.look_at_windows()?;
     } else {
-        transaction.forget_closed_window(closed)?;
+        transaction.look_after_return(closed)?;
     }
+    let made = Window { index, ..closed.window.clone() };
+    transaction.note(&[Entry::of_window(What::WindowReopened, record, &made)]);
     Ok(Some((index, warnings)))
 }

@@ -373,15 +373,17 @@ impl<'a> Transaction<'a> {
             }
         }
         let mut is_noticed = false;
-        if self.is_configured() && !self.settings.restore_at_start {
-            let ignore = &self.settings.policy.ignore;
+        if self.is_configured() {
             // Once for each server.
-            is_noticed = plan.next.memory.restore_due
-                && (plan.next.lost_with_last_server(server, ignore) > 0
-                    || self.lacks_windows(&plan.events));
-            for memory in [&mut plan.next.memory, &mut plan.memory_after] {
-                memory.restore_due = false;
-                memory.to_restore.clear();
+            let is_due = plan.next.memory.restore_due;
+            is_noticed = is_due && self.lacks_windows(&plan.events);
+            if !self.settings.restore_at_start {
+                let ignore = &self.settings.policy.ignore;
+                is_noticed |= is_due && plan.next.lost_with_last_server(server, ignore) > 0;
+                for memory in [&mut plan.next.memory, &mut plan.memory_after] {
+                    memory.restore_due = false;
+                    memory.to_restore.clear();
+                }
             }
         }
         let changed = plan.next.registry != self.remembered.registry;
@@ -420,7 +422,7 @@ impl<'a> Transaction<'a> {
     /// Whether one of those that live again may lack windows that it had before.
     fn lacks_windows(&self, events: &[Event]) -> bool {
         let mut back = events.iter().filter(|event| event.kind == EventKind::Restored).peekable();
-        if back.peek().is_none() {
+        if back.peek().is_none() || !self.settings.windows.records {
             return false;
         }
         let windows = persist::read_windows(self.place).unwrap_or_default();

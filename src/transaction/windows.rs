@@ -65,14 +65,24 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// The file cannot be read or written, or tmux cannot be told of the next look.
-    pub(crate) fn record_windows(&mut self) -> Result<Vec<String>, SyncError> {
+    pub(crate) fn record_windows(&mut self) -> Result<(), SyncError> {
+        self.record_windows_but(None)
+    }
+
+    /// The same, and one that came back is closed no more: in one write, so that it stands in the file
+    /// wherever we are cut off.
+    fn record_windows_but(&mut self, back: Option<&ClosedWindow>) -> Result<(), SyncError> {
         let policy = &self.settings.windows;
         // No session is without a pane: nobody told of these.
         let is_told = !self.answer.panes.is_empty() || self.answer.snapshot.sessions.is_empty();
         if !policy.records || !is_told {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let before = self.load_windows()?;
+        let mut known = before.clone();
+        if let Some(back) = back {
+            known.forget_closed(back);
+        }
         let named = policy.named(&self.answer.hooks);
         let memory = &self.remembered.memory;
         let recorded: BTreeMap<SessionId, String> = (memory.sessions.iter())
@@ -91,7 +101,7 @@ impl Transaction<'_> {
         let kept: HashSet<&str> = kept.map(|session| session.uuid.as_str()).collect();
         let now = Timestamp::now();
         let (mut next, look) =
-            note(&before, seen, |uuid| kept.contains(uuid), policy.keeps_closed, now);
+            note(&known, seen, |uuid| kept.contains(uuid), policy.keeps_closed, now);
         for window in refused.iter().filter(|window| !before.refused.contains(window)) {
             log(self.place, &format!("the layout of window @{window} is not understood"));
         }
@@ -107,14 +117,7 @@ impl Transaction<'_> {
                 look::look_by_ourselves(self.place, Kind::Windows, server, delay);
             }
         }
-        let is_here = |arrangement: &&Arrangement| arrangement.here && arrangement.server == server;
-        let lacks = |(uuid, arrangement): &(&String, &Arrangement)| {
-            is_here(arrangement)
-                && !arrangement.missing.is_empty()
-                && before.sessions.get(*uuid).filter(is_here).is_none()
-        };
-        let lacking = next.sessions.iter().filter(lacks);
-        Ok(lacking.map(|(uuid, _)| uuid.clone()).collect())
+        Ok(())
     }
 
     /// Notes which windows are now known to have been closed.
@@ -180,22 +183,13 @@ impl Transaction<'_> {
         Ok(persist::write_windows(self.place, &windows)?)
     }
 
-    /// Takes a window out of those that are closed, or about to be believed to be: it is back.
+    /// Looks once more, after a closed window came back.
     ///
     /// # Errors
-    /// The file cannot be read or written.
-    pub fn forget_closed_window(&self, back: &ClosedWindow) -> Result<(), SyncError> {
-        let mut windows = self.load_windows()?;
-        let id = back.window.id;
-        windows.closed.retain(|entry| (entry.server, entry.window.id) != (back.server, id));
-        for arrangement in windows.sessions.values_mut().filter(|a| a.server == back.server) {
-            arrangement.vanished.retain(|vanished| vanished.window.id != id);
-        }
-        for arrangement in windows.sessions.values_mut() {
-            let missing = &mut arrangement.missing;
-            missing.retain(|missing| (missing.server, missing.window.id) != (back.server, id));
-        }
-        Ok(persist::write_windows(self.place, &windows)?)
+    /// tmux fails, or the file cannot be read or written.
+    pub fn look_after_return(&mut self, back: &ClosedWindow) -> Result<(), SyncError> {
+        self.ask_for_panes()?;
+        self.record_windows_but(Some(back))
     }
 
     /// Notes that these sessions are gone, which nobody may have seen since they closed: else a look

@@ -573,6 +573,15 @@ fn what_was_seen_on_a_small_terminal_fills_a_larger_one() {
     server.tmux(&["new-window", "-d", "-t", "=one:5"]);
     settle(&server, &["one"]);
     client.close();
+    // One of many panes that was seen on a large one, beside it.
+    let large = Client::attach_sized(&server, "=one", (200, 50));
+    server.tmux(&["new-window", "-t", "=one:7"]);
+    for _ in 0..7 {
+        server.tmux(&["split-window", "-d", "-t", "=one:7"]);
+        server.tmux(&["select-layout", "-t", "=one:7", "tiled"]);
+    }
+    settle(&server, &["one"]);
+    large.close();
     server.crash();
     server.tmux(&["new-session", "-d", "-s", "two"]);
     server.wait_until_idle();
@@ -584,6 +593,7 @@ fn what_was_seen_on_a_small_terminal_fills_a_larger_one() {
     let sizes = || server.tmux(&["display-message", "-p", "-t", "=one:5", format]);
     wait_for(|| (sizes() == "150 150 39 39").then_some(()), sizes);
     assert_eq!(server.tmux(&["show-options", "-t", "=one:", "default-size"]), "");
+    assert_eq!(server.tmux(&["list-panes", "-t", "=one:7"]).lines().count(), 8);
 }
 
 /// What the user's hooks make is not part of what is rebuilt, however often, and they work after.

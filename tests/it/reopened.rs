@@ -250,7 +250,6 @@ fn begun_again(config: &str) -> Server {
 fn windows_come_back_to_a_session_that_somebody_made_again() {
     for (args, said) in [
         (&["restore", "api"][..], "restored 2 windows of api\n"),
-        (&["restore", "--all"], "restored 2 windows of api\n"),
         (&["reopen"], "reopened 2 windows of api\n"),
     ] {
         let server = begun_again("");
@@ -266,27 +265,60 @@ fn windows_come_back_to_a_session_that_somebody_made_again() {
         let there = || (directories(&server, "=api:5") == ["/usr", "/etc"]).then_some(());
         wait_for(there, || format!("{:?}", directories(&server, "=api:5")));
         assert!(fails(&server, &["restore", "api"]).contains("there is nothing to restore"));
-        assert_eq!(server.roster(&["restore", "--all"]), "there are no lost sessions\n");
         assert!(fails(&server, &["reopen"]).contains("there is no closed session or window"));
         assert_eq!(windows(&server), back);
     }
 }
 
+/// The first window is another by then, in another directory and with another pane.
 #[test]
-fn they_come_by_themselves_where_sessions_do() {
-    let server = begun_again("set -g @roster-restore on");
-    wait_for(
-        || (windows(&server).len() == 3).then_some(()),
-        || format!("three windows: {:?}", windows(&server)),
-    );
+fn what_stands_at_an_index_is_not_touched_by_what_comes_back_to_it() {
+    for config in ["", "set -g @roster-restore on"] {
+        let server = Server::with_plugin(config);
+        server.tmux(&["new-session", "-d", "-s", "api", "-n", "zero", "-c", "/usr"]);
+        server.tmux(&["split-window", "-d", "-t", "=api:0", "-c", "/etc"]);
+        server.tmux(&["new-window", "-d", "-t", "=api:1", "-n", "one", "-c", "/etc"]);
+        server.wait_for_names(&["api"]);
+        recorded(&server, "both windows", |windows| has_windows(windows, &[0, 1]));
+        server.crash();
+        server.tmux(&["new-session", "-d", "-s", "api", "-n", "new", "-c", "/usr"]);
+        server.wait_for_names(&["api"]);
+        server.wait_until_idle();
+        assert_eq!(windows(&server).len(), 1, "{config}");
+        let output = server.try_roster(&["restore", "api"]);
+        assert_eq!(output.stdout, b"restored 2 windows of api\n", "{output:?}");
+        let told = "index 0 is taken, so the window now has index 2";
+        assert!(String::from_utf8_lossy(&output.stderr).contains(told), "{output:?}");
+        let all: Vec<String> = windows(&server)
+            .iter()
+            .map(|line| line.split(' ').take(3).collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(all, ["api:0 new 1", "api:1 one 1", "api:2 zero 2"]);
+        assert!(windows(&server)[0].ends_with(" 1"), "the user's window is the current one");
+        server.crash();
+        server.roster(&["restore", "--all"]);
+        assert_eq!(windows(&server).len(), 3, "each once");
+    }
+}
+
+#[test]
+fn a_window_of_two_sessions_does_not_become_two() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "api", "-c", "/usr"]);
+    server.tmux(&["new-session", "-d", "-s", "other", "-c", "/usr"]);
+    server.tmux(&["new-window", "-d", "-t", "=api:3", "-n", "both", "-c", "/etc"]);
+    server.tmux(&["link-window", "-d", "-s", "=api:3", "-t", "=other:5"]);
+    recorded(&server, "both sessions", |windows| {
+        has_windows(windows, &[0, 3]) && has_windows(windows, &[0, 5])
+    });
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "api", "-c", "/usr"]);
+    server.wait_for_name("api");
     server.wait_until_idle();
-    let back = windows(&server);
-    assert!(back[0].ends_with(" 1") && back[2].starts_with("api:5 logs 2 "), "{back:?}");
-    // Once, and not again when somebody closes them.
-    server.tmux(&["kill-window", "-t", "=api:5"]);
-    server.tmux(&["new-window", "-d", "-t", "=api:7"]);
-    server.wait_until_idle();
-    assert_eq!(windows(&server).len(), 3);
+    let output = server.try_roster(&["restore", "api"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("window 3 is linked to another session"), "{output:?}");
+    assert_eq!(windows(&server).len(), 1);
 }
 
 /// tmux 3.4 and the head die of it by themselves.

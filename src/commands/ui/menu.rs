@@ -342,7 +342,7 @@ pub fn what_ends(place: &Place, view: &View, row: &Row, room: usize) -> Vec<Stri
         (true, _) => format!("{size}, which stay in its group"),
         (false, true) => size,
         (false, false) if view.rows.iter().filter(|row| row.live.is_some()).count() == 1 => {
-            format!("{size}, and tmux with them; it can be restored")
+            format!("{size}; it can be reopened; tmux ends with it")
         }
         (false, false) => format!("{size}; it can be reopened"),
     }];

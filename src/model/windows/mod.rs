@@ -229,6 +229,30 @@ impl Windows {
         closed
     }
 
+    /// Takes out a closed window that came back.
+    pub fn forget_closed(&mut self, back: &ClosedWindow) {
+        let id = back.window.id;
+        self.closed.retain(|entry| (entry.server, entry.window.id) != (back.server, id));
+        for arrangement in self.sessions.values_mut() {
+            if arrangement.server == back.server {
+                arrangement.vanished.retain(|vanished| vanished.window.id != id);
+            }
+            let missing = &mut arrangement.missing;
+            missing.retain(|missing| (missing.server, missing.window.id) != (back.server, id));
+        }
+    }
+
+    /// Whether a window of one session stands in another as well, by the ids of that server.
+    pub fn is_linked(&self, closed: &ClosedWindow) -> bool {
+        let (server, id) = (closed.server, closed.window.id);
+        let others = self.sessions.iter().filter(|(uuid, _)| **uuid != closed.session);
+        others.into_iter().any(|(_, arrangement)| {
+            let has = |of: ServerId, window: &Window| (of, window.id) == (server, id);
+            arrangement.windows.iter().any(|window| has(arrangement.server, window))
+                || arrangement.missing.iter().any(|missing| has(missing.server, &missing.window))
+        })
+    }
+
     /// The windows that did not come back with a session that lives again.
     pub fn missing_of(&self, uuid: &str) -> Vec<ClosedWindow> {
         let arrangement = self.sessions.get(uuid).filter(|arrangement| arrangement.here);
