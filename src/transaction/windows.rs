@@ -79,10 +79,12 @@ impl Transaction<'_> {
             return Ok(());
         }
         let before = self.load_windows()?;
-        let mut known = before.clone();
-        if let Some(back) = back {
+        // A look of a hook has nothing to take out, and no room for another megabyte.
+        let known = back.map(|back| {
+            let mut known = before.clone();
             known.forget_closed(back);
-        }
+            known
+        });
         let named = policy.named(&self.answer.hooks);
         let memory = &self.remembered.memory;
         let recorded: BTreeMap<SessionId, String> = (memory.sessions.iter())
@@ -100,8 +102,13 @@ impl Transaction<'_> {
         let kept = self.remembered.registry.sessions.values().chain(closed);
         let kept: HashSet<&str> = kept.map(|session| session.uuid.as_str()).collect();
         let now = Timestamp::now();
-        let (mut next, look) =
-            note(&known, seen, |uuid| kept.contains(uuid), policy.keeps_closed, now);
+        let (mut next, look) = note(
+            known.as_ref().unwrap_or(&before),
+            seen,
+            |uuid| kept.contains(uuid),
+            policy.keeps_closed,
+            now,
+        );
         for window in refused.iter().filter(|window| !before.refused.contains(window)) {
             log(self.place, &format!("the layout of window @{window} is not understood"));
         }
