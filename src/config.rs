@@ -96,7 +96,7 @@ impl Place {
         self.dir.join("history.1.jsonl")
     }
 
-    /// What is there while the user wants no history, for commands that no server tells so.
+    /// There while the user wants no history: commands that run without a server go by it.
     pub fn no_history(&self) -> PathBuf {
         self.dir.join("history.off")
     }

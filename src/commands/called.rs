@@ -25,7 +25,7 @@ pub fn name_server(context: &Context) {
     if !context.is_inside() {
         let words = context.server_words();
         let words = match words.as_slice() {
-            // Pasted elsewhere it is to lead there as well.
+            // A relative path would lead elsewhere once pasted in another directory.
             ["-S", path] => vec!["-S".to_owned(), absolute(path)],
             words => words.iter().map(|word| (*word).to_owned()).collect(),
         };

@@ -85,7 +85,7 @@ fn without_session(tmux: &Tmux, taken: Vec<String>, deadline: Instant, send: &dy
     let option = match call::options(tmux, &["@roster-projects"], deadline) {
         Ok(values) => values.concat(),
         Err(TmuxError::NoServer { .. }) => Vec::new(),
-        // They may be unwanted.
+        // The user may want none.
         Err(_) => return,
     };
     let option = String::from_utf8_lossy(&option);
@@ -193,7 +193,7 @@ fn below(home: &str, path: &str) -> Option<String> {
     }
 }
 
-/// Whether it is an absolute path, and not that of everything.
+/// Whether it is an absolute path other than `/`.
 fn is_plain(path: &str) -> bool {
     path.starts_with('/') && path != "/"
 }

@@ -401,8 +401,8 @@ pub fn bring_missing(
         let index = closed.window.index;
         if windows.is_linked(closed) {
             warnings.push(format!(
-                "window {index} is linked to another session, and was left: roster reopen --window \
-                 brings it back as one of its own"
+                "window {index} is linked to another session and was not brought back: roster \
+                 reopen --window brings it back as a separate window"
             ));
             continue;
         }

@@ -590,10 +590,13 @@ impl<'a> Transaction<'a> {
     /// Notes what happened, and starts the user's scripts for it.
     pub fn tell_events(&self, events: &[Event]) {
         let mut entries: Vec<Entry> = events.iter().map(Entry::from).collect();
-        for entry in entries.iter_mut().filter(|entry| entry.event == What::Closed) {
-            let mut closed = self.remembered.closed.closed.iter();
-            let closed = closed.find(|closed| closed.session.uuid == entry.uuid);
-            entry.at = closed.map_or(entry.at, |closed| closed.closed_at);
+        if entries.iter().any(|entry| entry.event == What::Closed) {
+            let closed = self.remembered.closed.closed.iter();
+            let times: HashMap<&str, Timestamp> =
+                closed.map(|closed| (closed.session.uuid.as_str(), closed.closed_at)).collect();
+            for entry in entries.iter_mut().filter(|entry| entry.event == What::Closed) {
+                entry.at = times.get(entry.uuid.as_str()).copied().unwrap_or(entry.at);
+            }
         }
         self.note(&entries);
         self.run_scripts(events);

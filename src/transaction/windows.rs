@@ -75,7 +75,8 @@ impl Transaction<'_> {
         let policy = &self.settings.windows;
         // No session is without a pane: nobody told of these.
         let is_told = !self.answer.panes.is_empty() || self.answer.snapshot.sessions.is_empty();
-        if !policy.records || !is_told {
+        let is_recorded = policy.records && is_told;
+        if !is_recorded && back.is_none() {
             return Ok(());
         }
         let before = self.load_windows()?;
@@ -85,6 +86,10 @@ impl Transaction<'_> {
             known.forget_closed(back);
             known
         });
+        if let Some(known) = known.as_ref().filter(|_| !is_recorded) {
+            // It must not come back once more.
+            return Ok(persist::write_windows(self.place, known)?);
+        }
         let named = policy.named(&self.answer.hooks);
         let memory = &self.remembered.memory;
         let recorded: BTreeMap<SessionId, String> = (memory.sessions.iter())

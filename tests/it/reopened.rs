@@ -302,6 +302,18 @@ fn what_stands_at_an_index_is_not_touched_by_what_comes_back_to_it() {
 }
 
 #[test]
+fn a_window_comes_back_once_where_none_are_recorded_any_more() {
+    let server = with_logs("");
+    server.tmux(&["kill-window", "-t", "=api:5"]);
+    recorded(&server, "the closed window", |windows| !windows.all_closed().is_empty());
+    server.tmux(&["set-option", "-g", "@roster-windows", "off"]);
+    server.roster(&["reopen", "--window", "api"]);
+    assert_eq!(windows(&server).len(), 2);
+    assert!(fails(&server, &["reopen", "--window", "api"]).contains("no window"));
+    assert_eq!(windows(&server).len(), 2);
+}
+
+#[test]
 fn a_window_of_two_sessions_does_not_become_two() {
     let server = Server::with_plugin("");
     server.tmux(&["new-session", "-d", "-s", "api", "-c", "/usr"]);

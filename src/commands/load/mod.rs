@@ -99,7 +99,7 @@ pub fn load_into(
         lines.extend(placeholders(&asked, version));
         lines
     } else {
-        // Commands that no server tells so find it there; none needs it to be.
+        // For commands that run without a server. That it cannot be written stops nothing.
         let _ = match asked.has_no_history {
             true => files::create_new(&place.no_history(), files::PRIVATE).map(drop),
             false => fs::remove_file(place.no_history()),

@@ -245,8 +245,8 @@ impl Windows {
     /// Whether a window of one session stands in another as well, by the ids of that server.
     pub fn is_linked(&self, closed: &ClosedWindow) -> bool {
         let (server, id) = (closed.server, closed.window.id);
-        let others = self.sessions.iter().filter(|(uuid, _)| **uuid != closed.session);
-        others.into_iter().any(|(_, arrangement)| {
+        let mut others = self.sessions.iter().filter(|(uuid, _)| **uuid != closed.session);
+        others.any(|(_, arrangement)| {
             let has = |of: ServerId, window: &Window| (of, window.id) == (server, id);
             arrangement.windows.iter().any(|window| has(arrangement.server, window))
                 || arrangement.missing.iter().any(|missing| has(missing.server, &missing.window))
