@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use tmux_roster::tmux::text::argument;
 use tmux_roster::tmux::text::escape_name;
 
-use crate::env::{Client, ROSTER, Server, tmux_version, version, wait_for};
+use crate::env::{Client, ROSTER, Server, script, tmux_version, version, wait_for};
 
 /// Names that would do something if a shell, a format or a style ever got them. The sixth says
 /// what a command line would take for an option.
@@ -416,6 +416,34 @@ fn the_cursor_of_fzf_stays_on_its_session() {
     client.wait_to_see("zzz: safe");
     is_on("zzz");
     assert!(client.screen().contains("session> z"), "{}", client.screen());
+    client.press(&["Escape"]);
+    assert_undisturbed(&server);
+}
+
+#[test]
+fn a_key_that_comes_before_fzf_has_read_its_list_is_meant_for_the_session_under_the_cursor() {
+    if !pickers().contains(&With::Fzf) || !fzf_has_pos() {
+        return;
+    }
+    let server = started(With::Fzf, "");
+    // The picker's second fzf gets such a key: it answers with no line.
+    let fzf = server.path("bin/fzf");
+    let real = fs::read_link(&fzf).unwrap();
+    fs::remove_file(&fzf).unwrap();
+    let mark = server.path("early");
+    script(
+        &fzf,
+        &format!(
+            "case $* in *load:pos*) [ -e {mark} ] || {{ : >{mark}; printf 'two\nalt-h\n'; exit; }} ;; esac\nexec {real} \"$@\"",
+            mark = mark.display(),
+            real = real.display(),
+        ),
+    );
+    let client = server.attach("one");
+    client.choose(With::Fzf, "two");
+    client.press(&["C-t"]);
+    client.wait_to_see("ok: two");
+    assert!(mark.exists());
     client.press(&["Escape"]);
     assert_undisturbed(&server);
 }

@@ -120,9 +120,9 @@ impl<'a> Fzf<'a> {
         let lines = lines(context, &listed) + &project_lines(context, projects.found(), room);
         let mut query = before.query;
         let mut at = None;
-        if let Some(chosen) = before.chosen.filter(|_| self.version() >= POS) {
+        if let Some(chosen) = before.chosen.as_ref().filter(|_| self.version() >= POS) {
             let position = |shown: &str| {
-                let is_it = |line: &str| line.split('\t').next() == Some(&chosen);
+                let is_it = |line: &str| line.split('\t').next() == Some(chosen);
                 shown.lines().position(is_it)
             };
             if !query.is_empty() {
@@ -157,7 +157,14 @@ impl<'a> Fzf<'a> {
         let more = || Some(project_lines(context, projects.more(LULL)?, room));
         let output = feed(fzf, &format!("\t{}\n{lines}", listed.heading), more)?;
         match output.status.code() {
-            Some(0 | 1) => Ok(Some(read_picked(&String::from_utf8_lossy(&output.stdout)))),
+            Some(0 | 1) => {
+                let mut picked = read_picked(&String::from_utf8_lossy(&output.stdout));
+                if picked.chosen.is_none() && picked.query == query && at.is_some() {
+                    // The key was pressed before fzf had read the line on which its cursor is put.
+                    picked.chosen = before.chosen;
+                }
+                Ok(Some(picked))
+            }
             Some(130) => Ok(None),
             _ => Err("fzf failed: use roster list and roster go instead".into()),
         }
