@@ -9,6 +9,7 @@ use super::blueprint::{Blueprint, SPARE, SPARING};
 use super::conditions::Conditions;
 use super::windows::WindowPlan;
 use crate::model::layout::Layout;
+use crate::model::session::new_uuid;
 use crate::model::snapshot::SessionId;
 use crate::model::windows::Was;
 use crate::tmux::Version;
@@ -29,7 +30,20 @@ pub(super) enum Called {
     Id(SessionId),
 }
 
+/// How such a name begins. 32 hexadecimal digits follow.
+const MADE_UNDER: &str = "roster-";
+
+/// Whether it is a name that sessions have while they are made.
+pub(super) fn is_made_under(name: &str) -> bool {
+    let digits = name.strip_prefix(MADE_UNDER).unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 impl Called {
+    pub(super) fn new() -> Called {
+        Called::Name(format!("{MADE_UNDER}{}", new_uuid().replace('-', "")))
+    }
+
     fn target(&self, rest: &str) -> Vec<u8> {
         match self {
             Called::Name(name) => format!("={name}:{rest}"),
@@ -134,9 +148,14 @@ pub(super) fn build(
     }
     let print = format!("{} whole #{{W:#{{window_index}}:#{{window_panes}}.}}", record.uuid);
     lines.push(line(&[b"display-message", b"-p", b"-t", &all, print.as_bytes()]));
-    let name = escape_name(&unstored_name(&blueprint.name, version), version);
-    lines.push(line(&[b"rename-session", b"-t", &all, b"--", &name]));
+    lines.push(rename(&all, blueprint, version));
     lines
+}
+
+/// Gives a session the name of its blueprint.
+pub(super) fn rename(target: &[u8], blueprint: &Blueprint, version: Version) -> Vec<u8> {
+    let name = escape_name(&unstored_name(&blueprint.name, version), version);
+    line(&[b"rename-session", b"-t", target, b"--", &name])
 }
 
 /// What gives a window its size where no client looks at its session.

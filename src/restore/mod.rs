@@ -20,8 +20,8 @@ use crate::history::{Entry, What};
 use crate::model::memory::ClosedSession;
 use crate::model::reconcile::{Event, EventKind};
 use crate::model::remembered::Remembered;
-use crate::model::session::{Session, new_uuid};
-use crate::model::snapshot::SessionId;
+use crate::model::session::Session;
+use crate::model::snapshot::{LiveSession, SessionId};
 use crate::model::time::Timestamp;
 use crate::model::windows::{ClosedWindow, Window};
 use crate::tmux::text::line;
@@ -29,7 +29,9 @@ use crate::transaction::{SyncError, Transaction};
 
 pub use blueprint::Blueprint;
 use blueprint::{blueprint, made, new_session};
-use build::{Called, MadeWindow, build, build_in, can_hide, made_window, show_hook, whole};
+use build::{
+    Called, MadeWindow, build, build_in, can_hide, is_made_under, made_window, rename, show_hook, whole,
+};
 use conditions::Conditions;
 pub use conditions::START_IN;
 use launch::profiles;
@@ -193,6 +195,7 @@ fn carry_out(
         std::thread::sleep(START);
     }
     transaction.look_again()?;
+    name_otherwise(transaction, &mut blueprints, &made, &mut done.warnings)?;
     let sessions = &transaction.answer.snapshot.sessions;
     made.retain(|(_, id)| sessions.iter().any(|session| session.id == *id));
     let now = Timestamp::now();
@@ -261,6 +264,48 @@ fn carry_out(
         done.warnings.push(format!("the rest may not have been created: {error}"));
     }
     Ok(())
+}
+
+/// Finds other names for sessions whose names somebody took while they were made, so that they still
+/// have the one that they were made under.
+///
+/// # Errors
+/// tmux does not answer.
+fn name_otherwise(
+    transaction: &mut Transaction<'_>,
+    blueprints: &mut [Blueprint],
+    made: &[(String, SessionId)],
+    warnings: &mut Vec<String>,
+) -> Result<(), SyncError> {
+    let live = &transaction.answer.snapshot.sessions;
+    let name_of = |session: &LiveSession| String::from_utf8_lossy(&session.name).into_owned();
+    let mut taken: HashSet<String> = live.iter().map(name_of).collect();
+    let mut lines = Vec::new();
+    for blueprint in blueprints {
+        let Some((_, id)) = made.iter().find(|(uuid, _)| *uuid == blueprint.record.uuid) else {
+            continue;
+        };
+        let name = live.iter().find(|session| session.id == *id).map(name_of);
+        if !name.is_some_and(|name| name != blueprint.record.name && is_made_under(&name)) {
+            continue;
+        }
+        let before = blueprint.record.name.clone();
+        let is_free = |number: &u32| !taken.contains(&format!("{before}-{number}"));
+        let Some(number) = (2..).find(is_free) else { continue };
+        blueprint.record.name = format!("{before}-{number}");
+        blueprint.name.extend_from_slice(format!("-{number}").as_bytes());
+        taken.insert(blueprint.record.name.clone());
+        lines.push(rename(id.to_string().as_bytes(), blueprint, transaction.version()));
+        warnings.push(format!(
+            "a session named {before:?} was started meanwhile, so the one that came back is named {:?}",
+            blueprint.record.name
+        ));
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    transaction.run(&lines)?;
+    transaction.look_again()
 }
 
 /// Notes which sessions are spared until a client has been there.
@@ -340,8 +385,7 @@ fn create_whole(
         let group = build(blueprint, called, version, with.conditions, standing);
         transaction.run_long(&group, A_PANE * panes)
     };
-    let token = new_uuid().replace('-', "");
-    let printed = run(&Called::Name(format!("roster-{token}")), with)?;
+    let printed = run(&Called::new(), with)?;
     let Some(id) = printed.lines().find_map(made).map(|(_, id)| id) else { return Ok(None) };
     let mut there = printed.lines().find_map(whole);
     let again;

@@ -567,6 +567,29 @@ fn a_session_seen_on_another_terminal_comes_back_with_all_panes() {
 }
 
 #[test]
+fn a_session_whose_name_is_taken_while_it_is_made_gets_another() {
+    let server = Server::running("");
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.tmux(&["new-window", "-d", "-t", "=two:"]);
+    settle(&server, &["two"]);
+    let uuid = server.uuid("two");
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_until_idle();
+    // It runs among the commands that make the session, after those that made its windows.
+    server.tmux(&["set-hook", "-g", "after-select-window", "new-session -d -s two"]);
+    let restored = server.try_roster(&["restore", "two"]);
+    let said = stderr(&restored);
+    assert!(said.contains("so the one that came back is named \"two-2\""), "{said}");
+    server.tmux(&["set-hook", "-gu", "after-select-window"]);
+    server.wait_for_names(&["one", "two", "two-2"]);
+    server.wait_until_idle();
+    assert_eq!(server.uuid("two-2"), uuid);
+    assert_ne!(server.uuid("two"), uuid);
+    assert_eq!(server.tmux(&["list-windows", "-t", "=two-2:"]).lines().count(), 2);
+}
+
+#[test]
 fn what_was_seen_on_a_small_terminal_fills_a_larger_one() {
     let server = Server::running("");
     let client = Client::attach_sized(&server, "=one", (60, 15));
