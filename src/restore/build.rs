@@ -7,7 +7,7 @@
 
 use super::blueprint::{Blueprint, SPARE, SPARING};
 use super::conditions::Conditions;
-use super::windows::WindowPlan;
+use super::windows::{PaneStart, WindowPlan};
 use crate::model::layout::Layout;
 use crate::model::session::new_uuid;
 use crate::model::snapshot::SessionId;
@@ -126,7 +126,9 @@ pub(super) fn build(
                     let size = format!("{}x{}", layout.width(), layout.height());
                     lines.push(line(&[b"set-option", b"-t", &all, DEFAULT_SIZE, size.as_bytes()]));
                 }
-                lines.extend(build_window(window, called, version, conditions));
+                lines.push(new_window(window, &[], &target, version, conditions));
+                let target = String::from_utf8_lossy(&target);
+                lines.extend(fill_window(window, &target, version, conditions));
                 if lone.is_some() {
                     // The next may have many panes, for which that is too small.
                     lines.push(line(&[b"set-option", b"-u", b"-t", &all, DEFAULT_SIZE]));
@@ -173,34 +175,60 @@ pub(super) fn show_hook(id: SessionId) -> Vec<u8> {
     line(&[b"set-hook", b"-u", b"-t", id.to_string().as_bytes(), HIDDEN[0].as_bytes()])
 }
 
-/// The commands that make a window in a session that lives, go to it if wanted, and print [`made_window`].
+/// The commands that make the first pane of a window in a session that lives, and print [`new_window_of`].
 /// `hides` says whether hooks of the user's can be hidden from it: the session has none of its own.
-pub(super) fn build_in(
+pub(super) fn begin_in(
     id: SessionId,
     window: &WindowPlan,
     hides: bool,
-    goes: bool,
     version: Version,
     conditions: &Conditions,
 ) -> Group {
-    let called = Called::Id(id);
-    let all = called.target("");
-    let target = called.target(&window.index.to_string());
-    let mut lines = Vec::new();
-    let hidden = if hides { &HIDDEN[1..] } else { &[] };
-    for hook in hidden {
-        lines.push(line(&[b"set-hook", b"-t", &all, hook.as_bytes(), b""]));
-    }
-    lines.extend(build_window(window, &called, version, conditions));
-    for hook in hidden {
-        lines.push(line(&[b"set-hook", b"-u", b"-t", &all, hook.as_bytes()]));
-    }
-    if goes {
-        lines.push(line(&[b"select-window", b"-t", &target]));
-    }
-    let print = b"made #{window_index} #{window_panes} #{window_id}";
-    lines.push(line(&[b"display-message", b"-p", b"-t", &target, print]));
+    let target = Called::Id(id).target(&window.index.to_string());
+    let mut lines = hiding(id, hides, true);
+    lines.push(new_window(window, &[b"-P", b"-F", NEW.as_bytes()], &target, version, conditions));
+    lines.extend(hiding(id, hides, false));
     lines
+}
+
+/// What [`begin_in`] has tmux print.
+const NEW: &str = "new #{window_id}";
+
+/// Reads what [`begin_in`] prints: the new window's id.
+pub(super) fn new_window_of(line: &str) -> Option<&str> {
+    line.strip_prefix("new ").filter(|id| id.starts_with('@'))
+}
+
+/// The commands that make the rest of the window with this id, go to it if wanted, and print
+/// [`made_window`].
+pub(super) fn finish_in(
+    id: SessionId,
+    window_id: &str,
+    window: &WindowPlan,
+    (hides, goes): (bool, bool),
+    version: Version,
+    conditions: &Conditions,
+) -> Group {
+    let mut lines = hiding(id, hides, true);
+    lines.extend(fill_window(window, window_id, version, conditions));
+    lines.extend(hiding(id, hides, false));
+    if goes {
+        lines.push(line(&[b"select-window", b"-t", window_id.as_bytes()]));
+    }
+    let print = b"made #{window_index} #{window_panes}";
+    lines.push(line(&[b"display-message", b"-p", b"-t", window_id.as_bytes(), print]));
+    lines
+}
+
+/// Hides the user's hooks from what is made in a session that lives, or shows them again.
+fn hiding(id: SessionId, hides: bool, now: bool) -> Group {
+    let id = id.to_string();
+    let hidden = if hides { &HIDDEN[1..] } else { &[] };
+    let hook = |hook: &&str| match now {
+        true => line(&[b"set-hook", b"-t", id.as_bytes(), hook.as_bytes(), b""]),
+        false => line(&[b"set-hook", b"-u", b"-t", id.as_bytes(), hook.as_bytes()]),
+    };
+    hidden.iter().map(hook).collect()
 }
 
 /// Whether these hooks of a session, as `show-hooks` prints them, are others than we hide.
@@ -208,20 +236,10 @@ pub(super) fn can_hide(shown: &str) -> bool {
     !HIDDEN[1..].iter().any(|hook| shown.lines().any(|line| line.starts_with(hook)))
 }
 
-/// What stands at an index.
-pub(super) struct MadeWindow {
-    pub(super) index: u32,
-    pub(super) panes: usize,
-    /// The number of its id.
-    pub(super) id: u32,
-}
-
-/// Reads what [`build_in`] prints.
-pub(super) fn made_window(line: &str) -> Option<MadeWindow> {
-    let mut words = line.strip_prefix("made ")?.split(' ');
-    let mut number = || words.next()?.trim_start_matches('@').parse::<u32>().ok();
-    let (index, panes, id) = (number()?, number()?, number()?);
-    Some(MadeWindow { index, panes: panes as usize, id })
+/// Reads what [`finish_in`] prints: the index of the window, and how many panes it has.
+pub(super) fn made_window(line: &str) -> Option<(u32, usize)> {
+    let (index, panes) = line.strip_prefix("made ")?.split_once(' ')?;
+    Some((index.parse().ok()?, panes.parse().ok()?))
 }
 
 /// Reads what [`build`] prints at the end: the indexes of the windows, and how many panes each has.
@@ -244,58 +262,78 @@ fn tie(name: &str, conditions: &Conditions) -> Vec<u8> {
     line(&[b"set-hook", b"-g", SPARING, then.as_bytes()])
 }
 
-fn build_window(
+/// The command that makes a window with the first pane that is to be made.
+fn new_window(
     window: &WindowPlan,
-    called: &Called,
+    print: &[&[u8]],
+    target: &[u8],
+    version: Version,
+    conditions: &Conditions,
+) -> Vec<u8> {
+    let name = window.name.as_deref().map(|name| window_name(name, version));
+    let mut words: Vec<&[u8]> = vec![b"new-window", b"-d"];
+    words.extend(print);
+    words.extend([&b"-t"[..], target]);
+    if let Some(name) = &name {
+        words.extend([&b"-n"[..], name]);
+    }
+    make_pane(words, &window.panes[window.first()], version, conditions)
+}
+
+/// One of tmux's commands that make a pane, with the directory and the words of this one.
+fn make_pane<'a>(
+    command: Vec<&'a [u8]>,
+    pane: &'a PaneStart,
+    version: Version,
+    conditions: &'a Conditions,
+) -> Vec<u8> {
+    let directory = escape_name(&pane.directory, version);
+    let start = conditions.start_in(&pane.directory);
+    let mut words: Vec<&[u8]> = command;
+    words.extend([&b"-c"[..], &directory]);
+    if !start.is_empty() || !pane.words.is_empty() {
+        words.push(b"--");
+        words.extend(start);
+        words.extend(pane.words.iter().map(Vec::as_slice));
+    }
+    line(&words)
+}
+
+/// The commands that make the other panes of a window, and everything else of it.
+fn fill_window(
+    window: &WindowPlan,
+    target: &str,
     version: Version,
     conditions: &Conditions,
 ) -> Group {
-    let target = called.target(&window.index.to_string());
-    let on_from_active = |far: usize| called.target(&format!("{}.+{far}", window.index));
+    let on_from_active = |far: usize| format!("{target}.+{far}");
+    let target = target.as_bytes();
     let count = window.panes.len();
-    let first = window.oldest.unwrap_or(0);
+    let first = window.first();
     let mut lines = Vec::new();
     // Each splits the one before, which is the active one: so the order is kept.
-    let behind = (first..count).map(|at| (at, target.clone(), None));
+    let behind = (first..count).map(|at| (at, None));
     // And so those before the first one, from the last, which is the active one then.
-    let before = (0..first).rev().map(|at| {
-        let is_next = at + 1 == first;
-        (at, if is_next { on_from_active(1) } else { target.clone() }, Some(b"-b"))
-    });
-    for (at, from, way) in behind.chain(before) {
+    let before = (0..first).rev().map(|at| (at, Some(b"-b")));
+    for (at, way) in behind.chain(before) {
         let pane = &window.panes[at];
-        let directory = escape_name(&pane.directory, version);
-        let name = window.name.as_deref().map(|name| window_name(name, version));
-        let mut words: Vec<&[u8]> = Vec::new();
-        if at == first {
-            words.extend([&b"new-window"[..], b"-d", b"-t", &target]);
-            if let Some(name) = &name {
-                words.extend([&b"-n"[..], name]);
-            }
-        } else {
-            words.extend([&b"split-window"[..], b"-t", &from]);
-            words.extend(way.iter().map(|way| &way[..]));
-        }
-        words.extend([&b"-c"[..], &directory]);
-        let start = conditions.start_in(&pane.directory);
-        if !start.is_empty() || !pane.words.is_empty() {
-            words.push(b"--");
-            words.extend(start);
-            words.extend(pane.words.iter().map(Vec::as_slice));
-        }
-        lines.push(line(&words));
         if at != first {
+            let next = on_from_active(1);
+            let from = if at + 1 == first { next.as_bytes() } else { target };
+            let mut words: Vec<&[u8]> = vec![b"split-window", b"-t", from];
+            words.extend(way.iter().map(|way| &way[..]));
+            lines.push(make_pane(words, pane, version, conditions));
             // Makes space for the next.
-            lines.push(line(&[b"select-layout", b"-t", &target, b"tiled"]));
+            lines.push(line(&[b"select-layout", b"-t", target, b"tiled"]));
         }
         if let Some(title) = &pane.title {
             let title = escape_name(&stored_title(title, version), version);
-            lines.push(line(&[b"select-pane", b"-t", &target, b"-T", &title]));
+            lines.push(line(&[b"select-pane", b"-t", target, b"-T", &title]));
         }
     }
     if let Some(layout) = window.layout.as_ref().filter(|_| lone_pane(window, version).is_none()) {
         let layout = layout.to_string();
-        lines.push(line(&[b"select-layout", b"-t", &target, layout.as_bytes()]));
+        lines.push(line(&[b"select-layout", b"-t", target, layout.as_bytes()]));
     }
     let active = window.panes.iter().position(|pane| pane.active);
     if let Some(active) = active.filter(|_| count > 1) {
@@ -303,14 +341,14 @@ fn build_window(
         let now = if first > 0 { 0 } else { count - 1 };
         let far = (active + count - now) % count;
         if far > 0 {
-            lines.push(line(&[b"select-pane", b"-t", &on_from_active(far)]));
+            lines.push(line(&[b"select-pane", b"-t", on_from_active(far).as_bytes()]));
         }
     }
     if window.zoomed {
-        lines.push(line(&[b"resize-pane", b"-Z", b"-t", &target]));
+        lines.push(line(&[b"resize-pane", b"-Z", b"-t", target]));
     }
     if window.synchronized {
-        lines.push(line(&[b"set-option", b"-w", b"-t", &target, b"synchronize-panes", b"on"]));
+        lines.push(line(&[b"set-option", b"-w", b"-t", target, b"synchronize-panes", b"on"]));
     }
     lines
 }

@@ -30,7 +30,8 @@ use crate::transaction::{SyncError, Transaction};
 pub use blueprint::Blueprint;
 use blueprint::{blueprint, made, new_session};
 use build::{
-    Called, MadeWindow, build, build_in, can_hide, is_made_under, made_window, rename, show_hook, whole,
+    Called, begin_in, build, can_hide, finish_in, is_made_under, made_window, new_window_of, rename,
+    show_hook, whole,
 };
 use conditions::Conditions;
 pub use conditions::START_IN;
@@ -488,12 +489,15 @@ pub fn reopen_window(
     let shown =
         transaction.run_groups(vec![vec![line(&[b"show-hooks", b"-t", target.as_bytes()])]])?;
     let hides = can_hide(&shown);
-    let group = build_in(id, &window, hides, goes, transaction.version(), &conditions);
+    let version = transaction.version();
+    let group = begin_in(id, &window, hides, version, &conditions);
+    let printed = transaction.run_groups(vec![group])?;
+    // Whoever took the index meanwhile has another id.
+    let Some(window_id) = printed.lines().find_map(new_window_of) else { return Ok(None) };
+    let group = finish_in(id, window_id, &window, (hides, goes), version, &conditions);
     let printed = transaction.run_groups(vec![group])?;
     let made = printed.lines().find_map(made_window);
-    // What stood there before is not what was to be made.
-    let is_new = |made: &MadeWindow| rows().all(|row| row.window != made.id);
-    let Some(MadeWindow { index, panes, .. }) = made.filter(is_new) else { return Ok(None) };
+    let Some((index, panes)) = made else { return Ok(None) };
     if taken.contains(&closed.window.index) {
         let before = closed.window.index;
         warnings.push(format!("index {before} is taken, so the window now has index {index}"));

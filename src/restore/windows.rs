@@ -46,6 +46,13 @@ pub struct WindowPlan {
     pub oldest: Option<usize>,
 }
 
+impl WindowPlan {
+    /// Which pane is made first.
+    pub(super) fn first(&self) -> usize {
+        self.oldest.unwrap_or(0)
+    }
+}
+
 /// A pane to be made.
 #[derive(Debug, Clone)]
 pub struct PaneStart {

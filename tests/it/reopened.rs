@@ -302,6 +302,24 @@ fn what_stands_at_an_index_is_not_touched_by_what_comes_back_to_it() {
 }
 
 #[test]
+fn who_takes_an_index_at_that_moment_keeps_the_window_as_it_is() {
+    let server = with_logs("");
+    server.tmux(&["kill-window", "-t", "=api:5"]);
+    recorded(&server, "the closed window", |windows| !windows.all_closed().is_empty());
+    // It runs behind the commands that hide the user's hooks, and so before the window is made.
+    let theirs = "if-shell -F '#{@now}' 'new-window -d -t =api:5 -n theirs'";
+    server.tmux(&["set-hook", "-g", "after-set-hook", theirs]);
+    server.tmux(&["set-option", "-g", "@now", "1"]);
+    assert!(fails(&server, &["reopen", "--window", "api"]).contains("did not create"));
+    let all = windows(&server);
+    assert!(all.iter().any(|line| line.starts_with("api:5 theirs 1 ")), "{all:?}");
+    server.tmux(&["set-option", "-g", "@now", ""]);
+    server.roster(&["reopen", "--window", "api"]);
+    let all = windows(&server);
+    assert!(all.iter().any(|line| line.starts_with("api:6 logs 2 ")), "{all:?}");
+}
+
+#[test]
 fn a_window_comes_back_once_where_none_are_recorded_any_more() {
     let server = with_logs("");
     server.tmux(&["kill-window", "-t", "=api:5"]);
