@@ -133,6 +133,7 @@ fn a_program_that_changes_sessions_all_the_time_starts_no_crowd() {
     program.say("display-message -p last");
     wait_for(|| program.said().contains("\nlast\n").then_some(()), || program.said());
     let seconds = began.elapsed().as_secs() as usize;
+    wait_for(|| server.path("notices").exists().then_some(()), || "the first notice".into());
     server.wait_for_end_of("roster notice");
     let started = std::fs::read_to_string(notes).unwrap().lines().count();
     assert!(started <= seconds + 2, "{started} in {seconds} s");
