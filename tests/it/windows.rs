@@ -1360,6 +1360,24 @@ fn while_a_border_is_dragged_tmux_is_asked_once_a_second() {
     }
 }
 
+#[test]
+fn where_no_windows_are_recorded_their_events_start_one_job_a_minute() {
+    let server = started("", &["one"]);
+    let log = watch_jobs(&server);
+    server.tmux(&["set-option", "-g", "@roster-windows", "off"]);
+    server.wait_until_idle();
+    let started = Instant::now();
+    for n in 0..10 {
+        server.tmux(&["rename-window", "-t", "=one:0", &format!("w{n}")]);
+        wait_until_past(started, Duration::from_millis(500) * (n + 1));
+    }
+    server.wait_until_idle();
+    let text = fs::read_to_string(log).unwrap_or_default();
+    // The minute may end meanwhile, and a job have been on its way.
+    let jobs = text.lines().filter(|line| *line == "job").count();
+    assert!((1..=3).contains(&jobs), "{jobs} jobs");
+}
+
 /// What is recorded of a window of the session `one`.
 fn window_at(server: &Server, index: u32) -> Option<Window> {
     arrangement(server, "one")?.windows.into_iter().find(|window| window.index == index)
