@@ -81,8 +81,8 @@ pub fn table(subject: &Subject) -> String {
     section("Start of tmux", "without, ms | with the plugin, ms | ratio", &|| vec![start(subject)]);
     section("The program", "what | figure | at most", &|| program(subject));
     section(
-        "Recording windows, sessions of three panes, one window renamed 25 times a second",
-        "sessions | tmux's CPU without the plugin, % | with it, % | more, % | at most | looks in 20 s | peak memory of a look, kB | at most",
+        "Recording windows, sessions of three panes, one window renamed without end",
+        "sessions | renames a second | tmux's CPU without the plugin, % | with it, % | more, % | at most | looks in 20 s | peak memory of a look, kB | at most",
         &|| windows::share(subject),
     );
     section(
