@@ -14,6 +14,7 @@ use crate::model::remembered::Remembered;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
 use crate::model::windows::{Bytes, Window};
+use crate::sorted::sort_by_key;
 
 /// The version of a line.
 const VERSION: u32 = 1;
@@ -205,7 +206,7 @@ pub fn read(place: &Place) -> Result<Vec<Entry>, FileError> {
         entries.extend(read_file(&path)?);
     }
     // What is known to be a close only a while later is noted then.
-    entries.sort_by_key(|entry| entry.at);
+    sort_by_key(&mut entries, |entry| entry.at);
     Ok(entries)
 }
 

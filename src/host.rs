@@ -16,6 +16,7 @@ use crate::files;
 use crate::model::host::{Host, Whereabouts, differs, whereabouts};
 use crate::model::memory::Memory;
 use crate::model::snapshot::ServerId;
+use crate::sorted::sort_by;
 
 /// In which of a second the kernel counts the start of a process: the same on every Linux.
 const TICKS: u64 = 100;
@@ -259,7 +260,7 @@ pub fn siblings(dir: &Path) -> Vec<Sibling> {
         .filter(|other| other != dir && other.file_name().is_some_and(|o| server_of(o) == server))
         .filter_map(|dir| Some(Sibling { node: brief(&dir).host?.node, dir }))
         .collect();
-    found.sort_unstable_by(|a, b| a.dir.cmp(&b.dir));
+    sort_by(&mut found, |a, b| a.dir.cmp(&b.dir));
     found
 }
 

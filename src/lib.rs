@@ -47,6 +47,7 @@ Each imports only those above it (`tests/it/tidy.rs`, `ORDER`); the program impo
 
 | part | what it is |
 |---|---|
+| [`sorted`] | what is kept in order |
 | [`files`] | private files: atomic replace, ownership, limits |
 | [`options`] | the user's options, in one table |
 | [`model`] | what is remembered, and what should change: values and pure functions |
@@ -187,6 +188,8 @@ pub mod panes;
 pub mod persist;
 #[cfg_attr(not(internals), doc(hidden))]
 pub mod restore;
+#[cfg_attr(not(internals), doc(hidden))]
+pub mod sorted;
 #[cfg_attr(not(internals), doc(hidden))]
 pub mod store;
 #[cfg_attr(not(internals), doc(hidden))]

@@ -13,6 +13,7 @@ use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId};
 use tmux_roster::model::windows::{Bytes, Window};
+use tmux_roster::sorted::{sort, sort_by, sort_by_key};
 use tmux_roster::tmux::program::is_our_proc;
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, Version};
@@ -363,7 +364,7 @@ pub fn list(context: &Context, args: &cli::List) -> Outcome {
     }
     let place = context.place()?;
     let mut view = view_in(&place, wanted)?;
-    view.rows.sort_by(|a, b| order(&a.session, &b.session));
+    sort_by(&mut view.rows, |a, b| order(&a.session, &b.session));
     print_rows(context, &place, &view, "ATTACHED", args.json)
 }
 
@@ -404,7 +405,7 @@ fn print_rows(context: &Context, place: &Place, view: &View, last: &str, as_json
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows: Vec<&Row> = rows.iter().filter(|row| !row.is_older).collect();
-    rows.sort_by_key(|row| row.is_passing);
+    sort_by_key(&mut rows, |row| row.is_passing);
     let now = Timestamp::now();
     let last = if rows.iter().any(|row| row.closed_at.is_some()) { "CLOSED" } else { last };
     let header = ["NAME", "STATE", "MODE", "WINDOWS", "WORKDIR", "CREATED", last];
@@ -528,7 +529,7 @@ fn names_quickly(context: &Context) -> Result<Vec<String>, Failure> {
     let rows = without_server(persist::peek(&place)?).rows;
     let rows = rows.into_iter().filter(|row| row.state != State::Closed);
     let mut names: Vec<String> = rows.map(|row| row.session.name).collect();
-    names.sort_unstable();
+    sort(&mut names);
     Ok(names)
 }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tmux_roster::config::{Place, socket_of};
 use tmux_roster::model::host::Host;
 use tmux_roster::model::snapshot::ServerId;
+use tmux_roster::sorted::{sort, sort_by};
 use tmux_roster::tmux::Tmux;
 use tmux_roster::tmux::program::is_our_proc;
 use tmux_roster::{Session, StoreError, Timestamp, host, persist};
@@ -67,7 +68,7 @@ pub fn list(
                 Some(state) => row.state == state && server.is_told(row),
                 None => row.state != State::Closed,
             });
-            rows.sort_by(|a, b| order(&a.session, &b.session));
+            sort_by(&mut rows, |a, b| order(&a.session, &b.session));
             let recorded = Recorded::read(&server.place);
             found.push((server, rows, id, recorded));
         }
@@ -150,7 +151,7 @@ fn servers(context: &Context) -> Result<Vec<Server>, Failure> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|dir| dir.is_dir() && dir.file_name().is_some_and(|name| !is_hidden(name)))
         .collect();
-    dirs.sort_unstable();
+    sort(&mut dirs);
     Ok(dirs.into_iter().filter_map(|dir| server(context, dir)).collect())
 }
 

@@ -5,6 +5,7 @@ use tmux_roster::model::memory::ClosedSession;
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::is_uuid;
 use tmux_roster::model::snapshot::{LiveSession, SessionId};
+use tmux_roster::sorted::sort;
 use tmux_roster::transaction::Sight;
 use tmux_roster::{Session, StoreError};
 
@@ -61,7 +62,7 @@ pub fn not_found<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failur
 /// A question for what was mistyped, with at most three words that come near to it.
 pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let mut near: Vec<&str> = known.filter(|other| is_near(word, other)).take(3).collect();
-    near.sort_unstable();
+    sort(&mut near);
     let near: Vec<_> = near.into_iter().map(to_paste).collect();
     let (last, others) = near.split_last()?;
     let others = if others.is_empty() { String::new() } else { others.join(", ") + " or " };

@@ -24,6 +24,7 @@ use crate::model::session::Session;
 use crate::model::snapshot::{LiveSession, SessionId};
 use crate::model::time::Timestamp;
 use crate::model::windows::{ClosedWindow, Window};
+use crate::sorted::sort_by_key;
 use crate::tmux::text::line;
 use crate::transaction::{SyncError, Transaction};
 
@@ -437,7 +438,7 @@ pub fn bring_missing(
     let (Some(id), Some(record)) = (id, record) else { return Ok((0, Vec::new())) };
     let mut missing = windows.missing_of(uuid);
     let here = windows.sessions.get(uuid).map_or(&[][..], |arrangement| &arrangement.windows);
-    missing.sort_by_key(|closed| {
+    sort_by_key(&mut missing, |closed| {
         let index = closed.window.index;
         (here.iter().any(|window| window.index == index), index)
     });

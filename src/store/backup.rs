@@ -9,6 +9,7 @@ use super::{StoreError, parse};
 use crate::files::{self, PRIVATE, create_new, io_error, with_suffix};
 use crate::model::registry::Registry;
 use crate::model::time::Timestamp;
+use crate::sorted::sort_by_key;
 
 /// How many backups are kept in any case.
 pub const KEPT_BACKUPS: usize = 20;
@@ -73,7 +74,7 @@ pub(super) fn list(path: &Path, kind: &str) -> Result<Vec<Backup>, StoreError> {
             Some(Backup { path: entry.path(), nanos, bytes })
         })
         .collect();
-    found.sort_unstable_by_key(|backup| std::cmp::Reverse(backup.nanos));
+    sort_by_key(&mut found, |backup| std::cmp::Reverse(backup.nanos));
     Ok(found)
 }
 
@@ -150,7 +151,7 @@ pub(super) fn newest_readable(path: &Path) -> (Registry, Option<PathBuf>) {
     }
     // A time to come is that of a clock that ran ahead, and says nothing about which is newer.
     let now = Timestamp::now().unix_nanos();
-    copies.sort_unstable_by_key(|(nanos, _)| std::cmp::Reverse((*nanos <= now, *nanos)));
+    sort_by_key(&mut copies, |(nanos, _)| std::cmp::Reverse((*nanos <= now, *nanos)));
     for (_, copy) in copies {
         let Ok(Some(bytes)) = files::read(&copy) else { continue };
         if let Ok(registry) = parse(&copy, &bytes) {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 use tmux_roster::config::{self, Place, Settings};
+use tmux_roster::sorted::{sort, sort_by};
 use tmux_roster::tmux::call;
 use tmux_roster::tmux::text::quote_sh;
 use tmux_roster::{Store, persist};
@@ -250,7 +251,7 @@ fn names(context: &Context, states: &[State]) -> Vec<(String, &'static str)> {
     };
     rows.retain(|row| states.contains(&row.state));
     let order = |state| states.iter().position(|other| *other == state);
-    rows.sort_unstable_by(|a, b| {
+    sort_by(&mut rows, |a, b| {
         (order(a.state), &a.session.name).cmp(&(order(b.state), &b.session.name))
     });
     let mut seen = std::collections::HashSet::new();
@@ -282,7 +283,7 @@ fn servers() -> Offer {
     let sockets = entries.into_iter().flatten().flatten().filter(is_socket);
     let mut names: Vec<String> =
         sockets.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort_unstable();
+    sort(&mut names);
     Offer::Words(names.into_iter().map(|name| (name, String::new())).collect())
 }
 

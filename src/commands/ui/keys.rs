@@ -1,5 +1,7 @@
 //! The keys of the picker: what fzf and menus take, what the help says, and the README's table.
 
+use tmux_roster::sorted::sort;
+
 /// A key of the picker.
 pub struct Key {
     /// What it is in fzf: `ctrl-` and the letter, or `alt-` where fzf edits its query with that.
@@ -65,7 +67,7 @@ pub fn header(room: usize, lost: usize) -> String {
             shown.push((place, text));
         }
     }
-    shown.sort_unstable();
+    sort(&mut shown);
     shown.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", ")
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use tmux_roster::config::Place;
+use tmux_roster::sorted::sort_by;
 use tmux_roster::tmux::source::only_on;
 use tmux_roster::tmux::text::line;
 use tmux_roster::tmux::{ANSWER_LIMIT, call};
@@ -114,7 +115,7 @@ fn directory_preview(context: &Context, directory: &str) -> Outcome {
         })
         .collect();
     // What is hidden comes last.
-    names.sort_by_key(|name| (name.starts_with('.'), name.clone()));
+    sort_by(&mut names, |a, b| (a.starts_with('.'), a).cmp(&(b.starts_with('.'), b)));
     names.truncate(room.max(1));
     print(&format!("{shown}\nEnter creates a session here.\n\n{}\n", names.join("\n")))?;
     Ok(ExitCode::SUCCESS)

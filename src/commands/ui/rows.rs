@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use tmux_roster::model::session::is_uuid;
 use tmux_roster::model::snapshot::SessionId;
+use tmux_roster::sorted::sort_by_key;
 use tmux_roster::{Timestamp, health};
 use unicode_width::UnicodeWidthStr;
 
@@ -70,7 +71,7 @@ pub fn listed<'a>(
 fn sorted(view: &View) -> Vec<&Row> {
     let is_shown = |row: &&Row| is_uuid(&row.session.uuid) && !row.is_older;
     let mut rows: Vec<&Row> = view.rows.iter().filter(is_shown).collect();
-    rows.sort_unstable_by_key(|row| {
+    sort_by_key(&mut rows, |row| {
         let session = &row.session;
         let used = Reverse(used(row));
         (row.state as u8, row.is_passing, used, Reverse(session.created_at), &session.name)

@@ -9,6 +9,7 @@ use crate::model::policy::{Policy, is_ignored};
 use crate::model::remembered::Remembered;
 use crate::model::session::{Session, is_uuid};
 use crate::model::snapshot::{LiveSession, SessionId, Snapshot, Spellings, Workdir};
+use crate::sorted::sort_by_key;
 
 impl<'a> Work<'a> {
     /// Every record by UUID. Of several records with one UUID the one keeps it whose name the
@@ -59,7 +60,7 @@ impl<'a> Work<'a> {
         let mut tracked: Vec<&'a LiveSession> = (self.snapshot.sessions.iter())
             .filter(|live| is_tracked(self.before, self.snapshot, self.policy, live))
             .collect();
-        tracked.sort_unstable_by_key(|live| live.id);
+        sort_by_key(&mut tracked, |live| live.id);
         tracked
     }
 
@@ -92,7 +93,7 @@ impl<'a> Work<'a> {
             .filter(|live| is_uuid(&live.stamp))
             .collect();
         // Of two with one stamp, the one that bears the recorded name, else the older one.
-        stamped.sort_unstable_by_key(|live| {
+        sort_by_key(&mut stamped, |live| {
             let named = self.pool.get(&live.stamp).is_some_and(|s| s.name == text(&live.name));
             (!named, live.id)
         });

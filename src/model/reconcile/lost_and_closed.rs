@@ -13,6 +13,7 @@ use crate::model::remembered::Remembered;
 use crate::model::session::Session;
 use crate::model::snapshot::{ServerId, SessionId};
 use crate::model::time::Timestamp;
+use crate::sorted::sort_by;
 
 /// Seconds from the last loss of a burst to the second look at it, by which it is believed. At a
 /// shutdown sessions die one by one, for seconds or minutes, before the server does: each that
@@ -172,15 +173,17 @@ impl<'a> Work<'a> {
     /// windows before others, and then the last used one: else each start of tmux would add one.
     fn place_numbered(
         &mut self,
-        mut sessions: Vec<Session>,
+        sessions: Vec<Session>,
         registry: &mut Registry,
         memory: &mut Memory,
         lost_since: &mut BTreeMap<String, Timestamp>,
     ) {
-        sessions.sort_by_cached_key(|session| {
+        let ranked = sessions.into_iter().map(|session| {
             let used = (session.last_attached_at, session.created_at);
-            (Reverse((self.had_windows(session), used)), session.uuid.clone())
+            (Reverse((self.had_windows(&session), used)), session)
         });
+        let mut ranked: Vec<(_, Session)> = ranked.collect();
+        sort_by(&mut ranked, |(a, one), (b, other)| (a, &one.uuid).cmp(&(b, &other.uuid)));
         // One that came back under another name stands for its directory.
         let has_other = |session: &&Session| {
             memory.numbered.get(&session.uuid).is_some_and(|n| n.given == session.name)
@@ -188,7 +191,7 @@ impl<'a> Work<'a> {
         let others = registry.sessions.values().filter(has_other);
         let mut directories: HashSet<String> = others.map(|s| s.workdir.clone()).collect();
         let (mut named, mut nameless) = (Vec::new(), Vec::new());
-        for mut session in sessions {
+        for (_, mut session) in ranked {
             let own = self.number_of(&session).unwrap_or_else(|| session.name.clone());
             let is_taken = registry.sessions.contains_key(&own);
             if !is_taken || !directories.insert(session.workdir.clone()) {

@@ -12,6 +12,7 @@ use super::layout::Layout;
 use super::memory::to_hex;
 use super::snapshot::{PaneId, ServerId};
 use super::time::Timestamp;
+use crate::sorted::sort_by_key;
 
 pub use note::{Seen, SeenWindow, note};
 
@@ -225,7 +226,7 @@ impl Windows {
             }));
             closed.extend(arrangement.missing_of(uuid));
         }
-        closed.sort_by_key(|entry| Reverse(entry.closed_at));
+        sort_by_key(&mut closed, |entry| Reverse(entry.closed_at));
         closed
     }
 
@@ -328,7 +329,7 @@ impl Arrangement {
             }
             windows.push((server, window));
         }
-        windows.sort_by_key(|(_, window)| window.index);
+        sort_by_key(&mut windows, |(_, window)| window.index);
         windows
     }
 

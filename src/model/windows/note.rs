@@ -13,6 +13,7 @@ use super::{Arrangement, ClosedWindow, Fuller, Missing, Pane, Vanished, Window, 
 use crate::model::reconcile::{CLOSE_GRACE, LONGEST_SHUTDOWN, LOOK_AFTER, TIMER_SLACK, is_awaited};
 use crate::model::snapshot::{PaneId, ServerId};
 use crate::model::time::Timestamp;
+use crate::sorted::sort_by_key;
 
 /// How many closed windows of one session are kept.
 const CLOSED_OF_ONE: usize = 10;
@@ -88,7 +89,7 @@ pub fn note(
     let mut arrangements: Vec<&Arrangement> =
         before.sessions.values().filter(|a| a.server == server).collect();
     // A session that is gone may have had a window that lives in another: this one knows better.
-    arrangements.sort_by_key(|arrangement| arrangement.here);
+    sort_by_key(&mut arrangements, |arrangement| arrangement.here);
     for arrangement in arrangements {
         for window in
             arrangement.windows.iter().chain(arrangement.vanished.iter().map(|v| &v.window))
@@ -382,7 +383,7 @@ impl Fuller {
 /// Keeps the newest: of those that somebody closed on this server the last ones, of those before,
 /// which nobody may have closed, more.
 fn trim(closed: &mut Vec<ClosedWindow>, server: ServerId) {
-    closed.sort_by_key(|entry| Reverse(entry.closed_at));
+    sort_by_key(closed, |entry| Reverse(entry.closed_at));
     let (mut here, mut before) = (0, 0);
     let mut counts: HashMap<String, usize> = HashMap::new();
     closed.retain(|entry| {
