@@ -1,7 +1,6 @@
 //! What tmux says of the directories of sessions, and what the file system says of that: relative
 //! ones made absolute, and two spellings of one directory known as such. The heart asks nobody.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -14,6 +13,7 @@ use crate::model::reconcile::{Plan, is_tracked, reconcile};
 use crate::model::remembered::Remembered;
 use crate::model::snapshot::{LiveSession, SessionId, Snapshot, Spellings, Workdir};
 use crate::model::time::Timestamp;
+use crate::sorted::Map;
 use crate::tmux::query::{self, Pane};
 use crate::tmux::{ANSWER_LIMIT, Tmux};
 
@@ -62,7 +62,7 @@ pub fn settle(
         matches!(&live.workdir, Workdir::Known(path) if !path.starts_with(b"/"))
             && is_tracked(remembered, snapshot, policy, live)
     };
-    let unsettled: BTreeMap<SessionId, bool> = (snapshot.sessions.iter().filter(is_unsettled))
+    let unsettled: Map<SessionId, bool> = (snapshot.sessions.iter().filter(is_unsettled))
         .map(|live| (live.id, is_settled(remembered, snapshot, live)))
         .collect();
     if unsettled.is_empty() {
@@ -71,7 +71,7 @@ pub fn settle(
     let unknown: Vec<SessionId> =
         unsettled.iter().filter(|(_, settled)| !**settled).map(|(id, _)| *id).collect();
     let panes = match unknown.is_empty() {
-        true => BTreeMap::new(),
+        true => Map::new(),
         false => panes_of(tmux, snapshot, &unknown, deadline),
     };
     let until = Instant::now() + HEALTH_LIMIT;
@@ -143,7 +143,7 @@ fn panes_of(
     snapshot: &Snapshot,
     sessions: &[SessionId],
     deadline: Instant,
-) -> BTreeMap<SessionId, Pane> {
+) -> Map<SessionId, Pane> {
     let deadline = deadline.min(Instant::now() + ANSWER_LIMIT);
     let one = match sessions {
         [one] => Some(*one),
@@ -155,7 +155,7 @@ fn panes_of(
         query::oldest_panes(&mark, snapshot.server, &output.stdout)
     };
     let is_nowhere = |pane: &Pane| pane.start.is_empty() && pane.current.is_empty();
-    let mut panes = BTreeMap::new();
+    let mut panes = Map::new();
     for _ in 0..5 {
         let Some(answer) = ask() else { break };
         panes = answer;

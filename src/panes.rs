@@ -4,7 +4,7 @@
 //! Of a program that the user's options do not name, nothing but its existence is kept: neither its
 //! words, nor a title or a window's name that it may have chosen.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 
@@ -12,6 +12,7 @@ use crate::model::layout::LiveLayout;
 use crate::model::snapshot::{PaneId, ServerId, SessionId};
 use crate::model::time::Timestamp;
 use crate::model::windows::{Bytes, Pane, Seen, SeenWindow, Window};
+use crate::sorted::Map;
 use crate::tmux::program::is_our_proc;
 use crate::tmux::query::{PaneRow, Panes};
 
@@ -25,18 +26,18 @@ pub fn to_ask() -> Panes {
 pub fn look(
     rows: &[PaneRow],
     server: ServerId,
-    recorded: &BTreeMap<SessionId, String>,
+    recorded: &Map<SessionId, String>,
     named: &HashSet<String>,
 ) -> (Seen, Vec<u32>) {
     let mut fronts: HashMap<PaneId, Front> = HashMap::new();
-    let (mut sessions, mut refused) = (BTreeMap::new(), Vec::new());
+    let (mut sessions, mut refused) = (Map::new(), Vec::new());
     for links in rows.chunk_by(|a, b| (a.session, a.index) == (b.session, b.index)) {
         let Some(uuid) = recorded.get(&links[0].session) else { continue };
         for row in links {
             fronts.entry(row.pane).or_insert_with(|| Front::of(row, named));
         }
         let windows: &mut Vec<SeenWindow> =
-            sessions.entry(uuid.clone()).or_insert_with(|| Vec::with_capacity(1));
+            sessions.get_or_insert_with(uuid.clone(), || Vec::with_capacity(1));
         let window = window(links, &fronts);
         if window.window.layout.is_none() {
             refused.push(window.window.id);

@@ -1,7 +1,7 @@
 //! `roster import resurrect`: takes the sessions of tmux-resurrect's last save as lost ones, with their
 //! windows, so that who moves here starts with what there is.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -11,6 +11,7 @@ use tmux_roster::model::layout::LiveLayout;
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{PaneId, ServerId};
 use tmux_roster::model::windows::{Arrangement, Bytes, Pane, Window};
+use tmux_roster::sorted::{Map, Set};
 use tmux_roster::tmux::{ANSWER_LIMIT, call};
 use tmux_roster::transaction::Sight;
 use tmux_roster::{Session, Timestamp, files, persist};
@@ -26,7 +27,7 @@ struct Saved {
     name: String,
     windows: Vec<Window>,
     /// The programs that no option names.
-    programs: BTreeSet<String>,
+    programs: Set<String>,
     /// The indexes of the windows whose layout was not understood.
     layouts: Vec<u32>,
 }
@@ -115,7 +116,7 @@ pub fn import(context: &Context, args: &cli::Import) -> Outcome {
 
 /// What of a save is not taken.
 fn left_out(new: &[Saved], grouped: &[String], unread: usize) -> String {
-    let programs: BTreeSet<&str> =
+    let programs: Set<&str> =
         new.iter().flat_map(|saved| &saved.programs).map(String::as_str).collect();
     let programs: Vec<&str> = programs.into_iter().collect();
     let layouts = new
@@ -180,8 +181,8 @@ fn workdir(saved: &Saved) -> String {
 /// The sessions of a save, in the order of their names.
 fn parse(bytes: &[u8], named: &HashSet<String>) -> Save {
     let mut save = Save::default();
-    let (mut programs, mut layouts) = (BTreeMap::new(), BTreeMap::new());
-    let mut sessions: BTreeMap<String, BTreeMap<u32, Window>> = BTreeMap::new();
+    let (mut programs, mut layouts) = (Map::new(), Map::new());
+    let mut sessions: Map<String, Map<u32, Window>> = Map::new();
     let mut next_id = 0;
     let lines = bytes.split(|byte| *byte == b'\n');
     let rows: Vec<Vec<&[u8]>> =
@@ -207,11 +208,11 @@ fn parse(bytes: &[u8], named: &HashSet<String>) -> Save {
         let command = command.strip_prefix(b":").unwrap_or(command);
         let program = program(command, named);
         if let Some(name) = first_word(command).filter(|_| program.is_empty()) {
-            let left: &mut BTreeSet<String> = programs.entry(session.clone()).or_default();
+            let left = programs.get_or_insert_with(session.clone(), Set::new);
             left.insert(name);
         }
-        let windows = sessions.entry(session).or_default();
-        let window = windows.entry(index).or_insert_with(|| empty(next_id, index));
+        let windows = sessions.get_or_insert_with(session, Map::new);
+        let window = windows.get_or_insert_with(index, || empty(next_id, index));
         next_id += 1;
         let flags = flags.strip_prefix(b":").unwrap_or(flags);
         window.active |= flags.contains(&b'*');
@@ -243,7 +244,7 @@ fn parse(bytes: &[u8], named: &HashSet<String>) -> Save {
         let layout = live.map(|live| live.normalised());
         window.layout = layout.filter(|layout| layout.cells() == window.panes.len());
         if window.layout.is_none() {
-            let left: &mut Vec<u32> = layouts.entry(session).or_default();
+            let left = layouts.get_or_insert_with(session, Vec::new);
             left.push(window.index);
         }
     }
@@ -323,7 +324,7 @@ mod tests {
             panic!("one session")
         };
         assert_eq!(name, "a b");
-        assert_eq!(*programs, BTreeSet::from(["ssh".to_owned()]));
+        assert_eq!(*programs, ["ssh".to_owned()].into_iter().collect());
         assert_eq!(*layouts, [1, 3]);
         assert_eq!((save.grouped, save.unread), (vec!["clone".to_owned()], 1));
         let [first, second] = &windows[..] else { panic!("two windows") };

@@ -2,13 +2,13 @@
 //!
 //! A text is a layout or an error, never guessed at: some tmux dies of what is none.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::snapshot::PaneId;
+use crate::sorted::Set;
 
 /// The most bytes that a layout has: tmux has as many for it.
 pub const MAX_LAYOUT_BYTES: usize = 8192;
@@ -91,7 +91,7 @@ impl FromStr for LiveLayout {
         let root = reader.cell(0)?;
         let floating = if reader.take('<') { reader.cells('>', 0)? } else { Vec::new() };
         let leaves = root.leaves();
-        let ids: BTreeSet<_> = leaves.iter().map(|leaf| leaf.pane()).collect();
+        let ids: Set<_> = leaves.iter().map(|leaf| leaf.pane()).collect();
         let are_known = floating.iter().all(|cell| leaves.contains(&cell));
         if !reader.rest.is_empty() || ids.len() < leaves.len() || !are_known {
             return Err(LayoutError::Malformed);

@@ -2,7 +2,7 @@
 //! sessions that were closed. Losing either costs convenience, never a record of the registry
 //! (FORMAT.md, "Files beside it").
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ use super::policy::Policy;
 use super::session::Session;
 use super::snapshot::{ServerId, SessionId};
 use super::time::Timestamp;
+use crate::sorted::{Map, Set};
 
 /// The version of both files.
 pub const MEMORY_VERSION: u32 = 1;
@@ -38,7 +39,7 @@ pub struct Memory {
     pub unreachable: Vec<Unreachable>,
     /// The sessions that it was last seen to have.
     #[serde(default)]
-    pub sessions: BTreeMap<SessionId, Known>,
+    pub sessions: Map<SessionId, Known>,
     /// When it was last seen, to a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Timestamp>,
@@ -47,21 +48,21 @@ pub struct Memory {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leapt: bool,
     /// Since when each lost record is lost, by UUID.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub lost_since: BTreeMap<String, Timestamp>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub lost_since: Map<String, Timestamp>,
     /// Names and directories that are not UTF-8, by UUID.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub exact: BTreeMap<String, Exact>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub exact: Map<String, Exact>,
     /// Those that were restored elsewhere since their directory was gone, by UUID: it may only have
     /// been a disk that was not there.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub displaced: BTreeMap<String, Displaced>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub displaced: Map<String, Displaced>,
     /// Those that tmux had numbered, and whose number was taken while they were lost, by UUID.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub numbered: BTreeMap<String, Numbered>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub numbered: Map<String, Numbered>,
     /// Sessions that the user told us to forget while they live, with the name at that time.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub untracked: BTreeMap<SessionId, String>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub untracked: Map<SessionId, String>,
     /// When the second look at a close is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look_at: Option<Timestamp>,
@@ -84,14 +85,14 @@ impl Default for Memory {
             started: None,
             sockets: None,
             unreachable: Vec::new(),
-            sessions: BTreeMap::new(),
+            sessions: Map::new(),
             seen: None,
             leapt: false,
-            lost_since: BTreeMap::new(),
-            exact: BTreeMap::new(),
-            displaced: BTreeMap::new(),
-            numbered: BTreeMap::new(),
-            untracked: BTreeMap::new(),
+            lost_since: Map::new(),
+            exact: Map::new(),
+            displaced: Map::new(),
+            numbered: Map::new(),
+            untracked: Map::new(),
             look_at: None,
             restore_due: false,
             to_restore: Vec::new(),
@@ -156,7 +157,7 @@ pub struct Unreachable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<u64>,
     /// The UUIDs of its sessions, which live: they are neither lost, nor to be made again.
-    pub uuids: BTreeSet<String>,
+    pub uuids: Set<String>,
 }
 
 /// A session as last seen, and what tmux was last told of it.

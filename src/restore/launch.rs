@@ -1,12 +1,13 @@
 //! The command that a session's mode starts in it: its words, with our variables in them where no
 //! shell can read them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::windows::RUN_IN_PANE;
 
 use crate::model::session::Session;
+use crate::sorted::Set;
 use crate::tmux::call;
 use crate::tmux::program;
 use crate::transaction::{SyncError, Transaction};
@@ -51,7 +52,7 @@ pub(super) fn profiles(
         (1..=100).contains(&mode.len())
             && mode.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_@".contains(&b))
     };
-    let modes: BTreeSet<&str> =
+    let modes: Set<&str> =
         records.iter().map(|record| record.mode.as_str()).filter(is_option).collect();
     let of_mode = |mode: &&str| [format!("{COMMAND}{mode}"), format!("{AGAIN}{mode}")];
     let options: Vec<String> = modes.iter().flat_map(of_mode).collect();

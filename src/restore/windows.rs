@@ -1,7 +1,7 @@
 //! What a session's windows are to be, of what is recorded of them: where each pane starts, and with
 //! which program.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::blueprint::{Blueprint, nearest_directory};
@@ -13,6 +13,7 @@ use crate::model::session::Session;
 use crate::model::snapshot::{PaneId, ServerId, SessionId};
 use crate::model::windows::{Arrangement, ClosedWindow, Pane, Was, Window, Windows, was};
 use crate::persist;
+use crate::sorted::Set;
 use crate::store::StoreError;
 use crate::tmux::call;
 use crate::tmux::program;
@@ -149,7 +150,7 @@ impl Recorded {
         let first = first.map(|first| (first, blueprint.launch.in_pane(&blueprint.record)));
         // That the session's own is gone was told already.
         let own = blueprint.displaced.as_ref().map(|displaced| displaced.from.as_bytes().to_vec());
-        let mut missing = BTreeSet::new();
+        let mut missing = Set::new();
         let (record, workdir) = (&blueprint.record, &blueprint.workdir);
         let plans = servers.into_iter().zip(windows).map(|(server, window)| {
             let position = window.panes.iter().position(|pane| Some(pane.id) == oldest);
@@ -171,7 +172,7 @@ impl Recorded {
     }
 }
 
-fn tell_missing(missing: &BTreeSet<Vec<u8>>, name: &str) -> Vec<String> {
+fn tell_missing(missing: &Set<Vec<u8>>, name: &str) -> Vec<String> {
     let tell = |path: &Vec<u8>| {
         let path = String::from_utf8_lossy(path);
         format!("the directory {path} of a pane of {name:?} is gone: started nearby")
@@ -200,7 +201,7 @@ impl Programs {
         warnings: &mut Vec<String>,
     ) -> Result<Option<Programs>, SyncError> {
         let panes = windows.iter().flat_map(|window| &window.panes);
-        let names: BTreeSet<String> =
+        let names: Set<String> =
             panes.filter_map(Pane::called).filter(|name| is_in_options(name)).collect();
         let resumes: Vec<String> = names.iter().map(|name| format!("{RESUME}{name}")).collect();
         let options = ["@roster-windows", "@roster-programs", "default-command"];
@@ -237,7 +238,7 @@ impl Programs {
         record: &Session,
         workdir: &[u8],
         first: &Option<(PaneId, Vec<Vec<u8>>)>,
-        missing: &mut BTreeSet<Vec<u8>>,
+        missing: &mut Set<Vec<u8>>,
     ) -> WindowPlan {
         let panes = window.panes.iter().map(|pane| PaneStart {
             directory: directory(pane, workdir, missing),
@@ -307,7 +308,7 @@ pub(super) fn plan_closed(
     let window = Window { index, ..closed.window.clone() };
     let programs = Programs::ask(transaction, std::slice::from_ref(&window), warnings)?;
     let programs = programs.unwrap_or_default();
-    let (mut missing, workdir) = (BTreeSet::new(), record.workdir.as_bytes());
+    let (mut missing, workdir) = (Set::new(), record.workdir.as_bytes());
     let plan = programs.plan(window, closed.server, record, workdir, &None, &mut missing);
     warnings.extend(tell_missing(&missing, &record.name));
     Ok(plan)
@@ -352,7 +353,7 @@ fn give_indexes(windows: &mut [Window]) {
 }
 
 /// Where a pane is to start: its directory, or the nearest one above that is there.
-fn directory(pane: &Pane, workdir: &[u8], missing: &mut BTreeSet<Vec<u8>>) -> Vec<u8> {
+fn directory(pane: &Pane, workdir: &[u8], missing: &mut Set<Vec<u8>>) -> Vec<u8> {
     let Some(directory) = &pane.directory else { return workdir.to_vec() };
     match health::is_directory(directory.0.clone()) {
         Some(false) => {

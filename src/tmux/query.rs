@@ -7,14 +7,13 @@
 //! answer. Anything else between the records was printed by the user's own hooks
 //! (`after-set-environment`, `after-list-sessions`), and is skipped.
 
-use std::collections::BTreeMap;
-
 use super::hooks::arm;
 use super::status::STATUS;
 use super::text::exact;
 use crate::model::session::random_uuid;
 use crate::model::snapshot::{LiveSession, PaneId, ServerId, SessionId, Snapshot, Workdir};
 use crate::model::time::Timestamp;
+use crate::sorted::Map;
 
 /// How a mark stands in tmux that a hook has asked for a sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -556,13 +555,9 @@ pub fn pane_args(mark: &str, session: Option<SessionId>) -> Vec<String> {
 }
 
 /// Reads the answer to [`pane_args`], if it is whole and of this server: each session's oldest pane.
-pub fn oldest_panes(
-    mark: &str,
-    server: ServerId,
-    output: &[u8],
-) -> Option<BTreeMap<SessionId, Pane>> {
+pub fn oldest_panes(mark: &str, server: ServerId, output: &[u8]) -> Option<Map<SessionId, Pane>> {
     let number = |field: &[u8]| -> Option<i64> { std::str::from_utf8(field).ok()?.parse().ok() };
-    let mut oldest: BTreeMap<SessionId, Pane> = BTreeMap::new();
+    let mut oldest: Map<SessionId, Pane> = Map::new();
     let mut records = Records::new(mark, &[PANES], 2, output);
     let mut listed = 0;
     loop {

@@ -520,7 +520,7 @@ impl<'a> Transaction<'a> {
         }
         let mut memory = self.remembered.memory.clone();
         for (id, known) in &next.sessions {
-            memory.sessions.entry(*id).or_insert_with(|| known.clone());
+            memory.sessions.get_or_insert_with(*id, || known.clone());
         }
         self.remember(memory)
     }

@@ -1,6 +1,6 @@
 //! Recording windows: the late look, which asks for all panes, and what it says of them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use crate::model::time::Timestamp;
 use crate::model::windows::{Arrangement, ClosedWindow, Missing, Was, Window, Windows, note, was};
 use crate::panes;
 use crate::persist;
+use crate::sorted::Map;
 use crate::tmux::call::{self, With};
 use crate::tmux::server::{job_server, time_on_cpu};
 
@@ -92,7 +93,7 @@ impl Transaction<'_> {
         }
         let named = policy.named(&self.answer.hooks);
         let memory = &self.remembered.memory;
-        let recorded: BTreeMap<SessionId, String> = (memory.sessions.iter())
+        let recorded: Map<SessionId, String> = (memory.sessions.iter())
             // Clones leave nothing.
             .filter(|(_, known)| !known.clone)
             .map(|(id, known)| (*id, known.uuid.clone()))

@@ -1,12 +1,11 @@
 //! What doctor says of sessions that popups show: made by other plugins, by scripts and by hand, and
 //! nothing that anybody wants to have brought back.
 
-use std::collections::BTreeSet;
-
 use tmux_roster::config::{Place, Settings};
 use tmux_roster::model::glob::Glob;
 use tmux_roster::model::policy::is_ignored;
 use tmux_roster::persist;
+use tmux_roster::sorted::Set;
 use tmux_roster::tmux::query::Answer;
 
 use crate::commands::doctor::Examination;
@@ -85,7 +84,7 @@ pub fn check_scratch(exam: &mut Examination, place: &Place, answer: &Answer, set
     let live = answer.snapshot.sessions.iter();
     let live = live.map(|session| String::from_utf8_lossy(&session.name).into_owned());
     let ignore = &settings.policy.ignore;
-    let names: BTreeSet<String> = recorded.sessions.into_keys().chain(live).collect();
+    let names: Set<String> = recorded.sessions.into_keys().chain(live).collect();
     let mut names: Vec<String> =
         names.into_iter().filter(|name| !is_ignored(ignore, name)).collect();
     let (mut globs, mut found) = (Vec::new(), Vec::new());

@@ -1,11 +1,12 @@
 //! Whether the record of windows can be read, and keeps up with what tmux has.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use tmux_roster::config::{Place, Settings};
 use tmux_roster::model::snapshot::{PaneId, ServerId, SessionId};
 use tmux_roster::model::windows::{Seen, SeenWindow, Window, Windows};
+use tmux_roster::sorted::{Map, Set};
 use tmux_roster::tmux::call::With;
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, call};
@@ -131,7 +132,7 @@ fn behind(place: &Place, server: ServerId, recorded: &Windows) -> Result<usize, 
     if answer.snapshot.server != server || remembered.memory.server != Some(server) {
         return Ok(0);
     }
-    let sessions: BTreeMap<SessionId, String> = (remembered.memory.sessions.iter())
+    let sessions: Map<SessionId, String> = (remembered.memory.sessions.iter())
         .filter(|(_, known)| !known.clone)
         .map(|(id, known)| (*id, known.uuid.clone()))
         .collect();
@@ -147,8 +148,8 @@ fn behind(place: &Place, server: ServerId, recorded: &Windows) -> Result<usize, 
 /// a window leaves its record as it was.
 fn is_same(recorded: &[Window], seen: &[SeenWindow]) -> bool {
     let panes =
-        |window: &Window| -> BTreeSet<PaneId> { window.panes.iter().map(|pane| pane.id).collect() };
-    let known: BTreeMap<u32, &Window> = recorded.iter().map(|window| (window.id, window)).collect();
+        |window: &Window| -> Set<PaneId> { window.panes.iter().map(|pane| pane.id).collect() };
+    let known: Map<u32, &Window> = recorded.iter().map(|window| (window.id, window)).collect();
     let is_known = |SeenWindow { window, .. }: &SeenWindow| {
         let known = known.get(&window.id);
         known.is_some_and(|known| window.layout.is_none() || panes(known) == panes(window))

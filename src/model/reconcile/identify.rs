@@ -1,6 +1,6 @@
 //! Who each live session is: by the memory of its server, by its stamp, by name and directory.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::{Work, text};
 use crate::model::memory::{Exact, Known};
@@ -9,7 +9,7 @@ use crate::model::policy::{Policy, is_ignored};
 use crate::model::remembered::Remembered;
 use crate::model::session::{Session, is_uuid};
 use crate::model::snapshot::{LiveSession, SessionId, Snapshot, Spellings, Workdir};
-use crate::sorted::sort_by_key;
+use crate::sorted::{Map, sort_by_key};
 
 impl<'a> Work<'a> {
     /// Every record by UUID. Of several records with one UUID the one keeps it whose name the
@@ -74,8 +74,8 @@ impl<'a> Work<'a> {
         &self,
         tracked: &[&'a LiveSession],
         new_uuid: &mut dyn FnMut() -> String,
-    ) -> (BTreeMap<SessionId, String>, Vec<Spellings>) {
-        let mut found: BTreeMap<SessionId, String> = BTreeMap::new();
+    ) -> (Map<SessionId, String>, Vec<Spellings>) {
+        let mut found: Map<SessionId, String> = Map::new();
         let mut doubts = Vec::new();
         let mut taken: HashSet<String> = HashSet::new();
         let remembered = &self.before.memory.sessions;
@@ -218,9 +218,9 @@ pub fn is_tracked(
 
 /// The name each session is recorded under: its own, and where two become equal because they
 /// are not UTF-8, a suffix for the younger ones.
-pub(super) fn display_names(tracked: &[&LiveSession]) -> BTreeMap<SessionId, String> {
+pub(super) fn display_names(tracked: &[&LiveSession]) -> Map<SessionId, String> {
     let exact = |live: &LiveSession| std::str::from_utf8(&live.name).ok().map(str::to_owned);
-    let mut names = BTreeMap::new();
+    let mut names = Map::new();
     names.extend(tracked.iter().filter_map(|live| Some((live.id, exact(live)?))));
     if names.len() == tracked.len() {
         return names;

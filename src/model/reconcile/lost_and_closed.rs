@@ -1,7 +1,7 @@
 //! What lives no more: closed, and believed to be once the server has outlived it; or lost.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{EventKind, Work};
@@ -13,7 +13,7 @@ use crate::model::remembered::Remembered;
 use crate::model::session::Session;
 use crate::model::snapshot::{ServerId, SessionId};
 use crate::model::time::Timestamp;
-use crate::sorted::sort_by;
+use crate::sorted::{Map, sort_by};
 
 /// Seconds from the last loss of a burst to the second look at it, by which it is believed. At a
 /// shutdown sessions die one by one, for seconds or minutes, before the server does: each that
@@ -62,7 +62,7 @@ impl<'a> Work<'a> {
     }
 
     /// Closes that their server has outlived are believed.
-    pub(super) fn believe_closes(&mut self, live: &BTreeMap<SessionId, String>) {
+    pub(super) fn believe_closes(&mut self, live: &Map<SessionId, String>) {
         let here: HashSet<&String> = live.values().collect();
         let server = Some(self.snapshot.server);
         let is_loss = |e: &ClosedSession| e.unproven == server && !here.contains(&e.session.uuid);
@@ -87,7 +87,7 @@ impl<'a> Work<'a> {
     /// that ended everything is lost, and nothing needs to be done. Clones leave no record.
     pub(super) fn close_the_gone(
         &mut self,
-        live: &BTreeMap<SessionId, String>,
+        live: &Map<SessionId, String>,
         present: &HashSet<SessionId>,
         memory: &mut Memory,
     ) -> Option<Duration> {
@@ -129,12 +129,12 @@ impl<'a> Work<'a> {
     /// Records without a session stay, unless their name is taken or they are too old.
     pub(super) fn keep_the_lost(
         &mut self,
-        live: &BTreeMap<SessionId, String>,
+        live: &Map<SessionId, String>,
         registry: &mut Registry,
         memory: &mut Memory,
     ) {
         let here: HashSet<&String> = live.values().collect();
-        let mut lost_since = BTreeMap::new();
+        let mut lost_since = Map::new();
         // Of several of one name the first has it: the one that lived last.
         let mut pool = std::mem::take(&mut self.pool);
         let returned: Vec<Session> =
@@ -176,7 +176,7 @@ impl<'a> Work<'a> {
         sessions: Vec<Session>,
         registry: &mut Registry,
         memory: &mut Memory,
-        lost_since: &mut BTreeMap<String, Timestamp>,
+        lost_since: &mut Map<String, Timestamp>,
     ) {
         let ranked = sessions.into_iter().map(|session| {
             let used = (session.last_attached_at, session.created_at);
@@ -222,7 +222,7 @@ impl<'a> Work<'a> {
         &mut self,
         session: Session,
         registry: &mut Registry,
-        lost_since: &mut BTreeMap<String, Timestamp>,
+        lost_since: &mut Map<String, Timestamp>,
     ) {
         let since = *self.before.memory.lost_since.get(&session.uuid).unwrap_or(&self.now);
         let since = if is_sound(since, &session, self.now) { since } else { self.now };

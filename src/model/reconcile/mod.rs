@@ -19,6 +19,7 @@ use crate::model::remembered::Remembered;
 use crate::model::session::Session;
 use crate::model::snapshot::{LiveSession, SessionId, Snapshot, Spellings};
 use crate::model::time::Timestamp;
+use crate::sorted::Map;
 
 pub use identify::is_tracked;
 pub(super) use lost_and_closed::{CLOSE_GRACE, LONGEST_SHUTDOWN, TIMER_SLACK, is_awaited};
@@ -128,7 +129,7 @@ pub struct Plan {
     /// For the log.
     pub notes: Vec<String>,
     /// The UUID of each live session that is recorded.
-    pub live: BTreeMap<SessionId, String>,
+    pub live: Map<SessionId, String>,
     /// Live sessions that were not taken for the lost ones of their names, only because the
     /// directories are not spelled alike.
     pub doubts: Vec<Spellings>,
@@ -197,12 +198,12 @@ impl<'a> Work<'a> {
     fn record(
         mut self,
         tracked: &[&LiveSession],
-        live: &BTreeMap<SessionId, String>,
-        names: &BTreeMap<SessionId, String>,
+        live: &Map<SessionId, String>,
+        names: &Map<SessionId, String>,
     ) -> Plan {
         let mut memory = Memory {
             server: Some(self.snapshot.server),
-            sessions: BTreeMap::new(),
+            sessions: Map::new(),
             ..self.before.memory.clone()
         };
         memory.note_seen(!self.same_server, self.policy, self.now);
@@ -221,7 +222,7 @@ impl<'a> Work<'a> {
         let tracked_ids: HashSet<SessionId> = tracked.iter().map(|l| l.id).collect();
         memory.untracked.retain(|id, _| present.contains(id) && !tracked_ids.contains(id));
 
-        let mut told_after = BTreeMap::new();
+        let mut told_after = Map::new();
         let mut registry =
             Registry { extra: self.before.registry.extra.clone(), ..Registry::default() };
         let (mut effects, mut health_due) = (Vec::new(), Vec::new());
@@ -257,7 +258,7 @@ impl<'a> Work<'a> {
             registry.by_uuid(uuid).is_some()
                 || self.closed.closed.iter().any(|entry| entry.session.uuid == *uuid)
         });
-        for (uuid, displaced) in &mut memory.displaced {
+        for (uuid, displaced) in memory.displaced.iter_mut() {
             let Some(session) = registry.by_uuid(uuid) else { continue };
             let (path, to) = (session.workdir.as_bytes(), displaced.to.as_bytes());
             if self.snapshot.is_one_directory(path, to) {

@@ -4,7 +4,6 @@
 mod note;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -12,7 +11,7 @@ use super::layout::Layout;
 use super::memory::to_hex;
 use super::snapshot::{PaneId, ServerId};
 use super::time::Timestamp;
-use crate::sorted::sort_by_key;
+use crate::sorted::{Map, sort_by_key};
 
 pub use note::{Seen, SeenWindow, note};
 
@@ -29,7 +28,7 @@ pub struct Windows {
     pub server: Option<ServerId>,
     /// By UUID, what each session is made of.
     #[serde(default)]
-    pub sessions: BTreeMap<String, Arrangement>,
+    pub sessions: Map<String, Arrangement>,
     /// When a pane, a window or a session of that server last vanished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_loss: Option<Timestamp>,
@@ -49,7 +48,7 @@ impl Default for Windows {
         Windows {
             version: WINDOWS_VERSION,
             server: None,
-            sessions: BTreeMap::new(),
+            sessions: Map::new(),
             last_loss: None,
             look_at: None,
             refused: Vec::new(),

@@ -6,14 +6,14 @@
 //! minutes after this one.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::{Arrangement, ClosedWindow, Fuller, Missing, Pane, Vanished, Window, Windows};
 use crate::model::reconcile::{CLOSE_GRACE, LONGEST_SHUTDOWN, LOOK_AFTER, TIMER_SLACK, is_awaited};
 use crate::model::snapshot::{PaneId, ServerId};
 use crate::model::time::Timestamp;
-use crate::sorted::sort_by_key;
+use crate::sorted::{Map, sort_by_key};
 
 /// How many closed windows of one session are kept.
 const CLOSED_OF_ONE: usize = 10;
@@ -35,7 +35,7 @@ pub struct Seen {
     pub server: ServerId,
     /// The windows of each session that is recorded, by UUID. What is not known of a window is left
     /// as it was: see [`SeenWindow`].
-    pub sessions: BTreeMap<String, Vec<SeenWindow>>,
+    pub sessions: Map<String, Vec<SeenWindow>>,
     /// All windows that live, in whatever session.
     pub windows: HashSet<u32>,
     /// All panes that live.
@@ -98,7 +98,7 @@ pub fn note(
             work.titles.extend(window.panes.iter().map(|pane| (pane.id, pane)));
         }
     }
-    let mut sessions = BTreeMap::new();
+    let mut sessions = Map::new();
     for (uuid, arrangement) in &before.sessions {
         if !is_kept(uuid) {
             let since = arrangement.orphan_since.filter(|since| *since <= now).unwrap_or(now);
