@@ -1,6 +1,5 @@
 //! Environment, arguments and tmux options in, typed values out.
 
-use std::collections::HashSet;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -14,6 +13,7 @@ use crate::model::policy::Policy;
 use crate::model::reconcile::EventKind;
 use crate::model::snapshot::ServerId;
 use crate::options::default;
+use crate::sorted::Set;
 use crate::tmux::query::Answer;
 use crate::tmux::source::{self, SourceError};
 use crate::tmux::{Tmux, TmuxError, call, program, socket_folder, socket_folder_name};
@@ -461,7 +461,7 @@ impl WindowPolicy {
     }
 
     /// The programs that the options name, of which these are all as `show-options` lists them.
-    pub fn named(&self, listed: &str) -> HashSet<String> {
+    pub fn named(&self, listed: &str) -> Set<String> {
         let resumed =
             listed.lines().filter_map(|line| line.strip_prefix(RESUME)?.split(' ').next());
         self.programs.iter().cloned().chain(resumed.map(str::to_owned)).collect()

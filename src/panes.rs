@@ -4,7 +4,6 @@
 //! Of a program that the user's options do not name, nothing but its existence is kept: neither its
 //! words, nor a title or a window's name that it may have chosen.
 
-use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 
@@ -12,7 +11,7 @@ use crate::model::layout::LiveLayout;
 use crate::model::snapshot::{PaneId, ServerId, SessionId};
 use crate::model::time::Timestamp;
 use crate::model::windows::{Bytes, Pane, Seen, SeenWindow, Window};
-use crate::sorted::Map;
+use crate::sorted::{Map, Set};
 use crate::tmux::program::is_our_proc;
 use crate::tmux::query::{PaneRow, Panes};
 
@@ -27,15 +26,15 @@ pub fn look(
     rows: &[PaneRow],
     server: ServerId,
     recorded: &Map<SessionId, String>,
-    named: &HashSet<String>,
+    named: &Set<String>,
 ) -> (Seen, Vec<u32>) {
-    let mut fronts: HashMap<PaneId, Front> = HashMap::new();
+    let wanted = rows.iter().filter(|row| recorded.contains_key(&row.session));
+    let wanted: Map<PaneId, &PaneRow> = wanted.map(|row| (row.pane, row)).collect();
+    let fronts: Map<PaneId, Front> =
+        wanted.into_iter().map(|(pane, row)| (pane, Front::of(row, named))).collect();
     let (mut sessions, mut refused) = (Map::new(), Vec::new());
     for links in rows.chunk_by(|a, b| (a.session, a.index) == (b.session, b.index)) {
         let Some(uuid) = recorded.get(&links[0].session) else { continue };
-        for row in links {
-            fronts.entry(row.pane).or_insert_with(|| Front::of(row, named));
-        }
         let windows: &mut Vec<SeenWindow> =
             sessions.get_or_insert_with(uuid.clone(), || Vec::with_capacity(1));
         let window = window(links, &fronts);
@@ -50,11 +49,11 @@ pub fn look(
 }
 
 /// A window, of the rows of its panes.
-fn window(rows: &[PaneRow], fronts: &HashMap<PaneId, Front>) -> SeenWindow {
+fn window(rows: &[PaneRow], fronts: &Map<PaneId, Front>) -> SeenWindow {
     let active = rows.iter().find(|row| row.flags.pane_active);
     let text = active.and_then(|row| row.window_text.as_ref());
     let live: Option<LiveLayout> = text.and_then(|(layout, _)| layout.parse().ok());
-    let by_id: HashMap<PaneId, &PaneRow> = rows.iter().map(|row| (row.pane, row)).collect();
+    let by_id: Map<PaneId, &PaneRow> = rows.iter().map(|row| (row.pane, row)).collect();
     let is_there = |live: &LiveLayout| live.panes().iter().all(|pane| by_id.contains_key(pane));
     let live = live.filter(is_there);
     // tmux lists panes in another order than the cells, and floating ones among them.
@@ -111,7 +110,7 @@ struct Front {
 }
 
 impl Front {
-    fn of(row: &PaneRow, named: &HashSet<String>) -> Front {
+    fn of(row: &PaneRow, named: &Set<String>) -> Front {
         if row.flags.pane_dead || row.pid == 0 {
             return Front { is_known: false, directory: None, words: Vec::new(), called: None };
         }
@@ -122,7 +121,7 @@ impl Front {
     }
 
     /// As tmux tells it: the program's name, without its words.
-    fn as_told(directory: &[u8], command: &[u8], named: &HashSet<String>) -> Front {
+    fn as_told(directory: &[u8], command: &[u8], named: &Set<String>) -> Front {
         let name = String::from_utf8_lossy(command).into_owned();
         let is_shell = is_shell(&[name.as_bytes()]);
         let is_named = named.contains(&name);
@@ -135,7 +134,7 @@ impl Front {
     }
 
     /// As /proc tells it of the process that tmux started in the pane.
-    fn of_process(pid: u32, named: &HashSet<String>) -> Front {
+    fn of_process(pid: u32, named: &Set<String>) -> Front {
         let front = foreground(pid).unwrap_or(pid);
         let words = words_of(front);
         let borrowed: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
@@ -167,7 +166,7 @@ fn has_terminal(pid: u32, fd: u32) -> bool {
 
 /// Which of `named` a program is: by the name that it was started by, of a script that its
 /// interpreter runs by the script's, or by the name that the process gave itself.
-fn called(named: &HashSet<String>, words: &[&[u8]], pid: u32) -> Option<String> {
+fn called(named: &Set<String>, words: &[&[u8]], pid: u32) -> Option<String> {
     let name = base(words.first()?);
     let find = |name: &[u8]| named.get(std::str::from_utf8(name).ok()?).cloned();
     if let Some(found) = find(name) {

@@ -1,7 +1,6 @@
 //! All that is remembered, as files: read together, written in the order that loses nothing if we
 //! are cut off, and what is done about damage (FORMAT.md, "Damage" and "Files beside it").
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +16,7 @@ use crate::model::registry::{FileVersion, Registry};
 use crate::model::remembered::Remembered;
 use crate::model::time::Timestamp;
 use crate::model::windows::{Arrangement, WINDOWS_VERSION, Windows};
+use crate::sorted::Map;
 use crate::store::{Locked, Store, StoreError};
 
 /// Reads the three files. A damaged registry is mended, damage in the others forgotten.
@@ -83,7 +83,7 @@ pub(crate) fn load(
 /// A copy knows nothing of a mode that somebody edited in the file since we last wrote it; what
 /// registry and tmux then agreed on stands in the memory.
 fn restore_modes(registry: &mut Registry, memory: &Memory) {
-    let modes: HashMap<&str, &str> = (memory.sessions.values())
+    let modes: Map<&str, &str> = (memory.sessions.values())
         .filter(|known| !known.mode.is_empty())
         .map(|known| (known.uuid.as_str(), known.mode.as_str()))
         .collect();

@@ -195,9 +195,9 @@ impl<K, V> Default for Map<K, V> {
     }
 }
 
-impl<K: Ord, V> Index<&K> for Map<K, V> {
+impl<Q: Ord + ?Sized, K: Ord + Borrow<Q>, V> Index<&Q> for Map<K, V> {
     type Output = V;
-    fn index(&self, key: &K) -> &V {
+    fn index(&self, key: &Q) -> &V {
         self.get(key).expect("a key that is there")
     }
 }
@@ -304,7 +304,16 @@ impl<K: Ord> Set<K> {
     where
         K: Borrow<Q>,
     {
-        self.0.binary_search_by(|known| known.borrow().cmp(key)).is_ok()
+        self.get(key).is_some()
+    }
+
+    /// The one that it has which is equal.
+    pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&K>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.0.binary_search_by(|known| known.borrow().cmp(key));
+        at.ok().map(|at| &self.0[at])
     }
 
     /// Puts one in, and says whether it is new.

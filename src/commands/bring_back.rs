@@ -1,6 +1,5 @@
 //! Bringing back what was lost or closed: restore, reopen.
 
-use std::collections::HashSet;
 use std::process::ExitCode;
 
 use tmux_roster::Store;
@@ -13,6 +12,7 @@ use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::windows::{ClosedWindow, Windows};
 use tmux_roster::restore::{self, Restored, Wanted};
+use tmux_roster::sorted::Set;
 use tmux_roster::tmux::TmuxError;
 use tmux_roster::transaction::{Offline, SyncError, Transaction};
 use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
@@ -44,7 +44,7 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         true => Ok(args.force || !there.registry.sessions.is_empty()),
         false => need_names(there, &args.names),
     };
-    let mut tried = HashSet::new();
+    let mut tried = Set::new();
     let done = with_any_server(&place, need, args.force, |transaction| {
         if args.force {
             let names = (!args.all).then_some(args.names.as_slice());
@@ -126,7 +126,7 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
 fn restore_some(
     transaction: &mut Transaction<'_>,
     bare: bool,
-    tried: &mut HashSet<String>,
+    tried: &mut Set<String>,
 ) -> Result<Restored, Failure> {
     let mut done = restore::restore_all(transaction, bare, tried)?;
     transaction.tell_events(&done.events);
@@ -562,7 +562,7 @@ pub fn bring_back(
         next.registry.sessions.insert(record.name.clone(), record.clone());
         closed.extend(next.closed.take(&record.uuid));
     }
-    let reopened: HashSet<String> = closed.iter().map(|entry| entry.session.uuid.clone()).collect();
+    let reopened: Set<String> = closed.iter().map(|entry| entry.session.uuid.clone()).collect();
     let memory = next.memory.clone();
     transaction.commit(next, Some(&memory))?;
     let names: Vec<String> = records.iter().map(|record| record.name.clone()).collect();

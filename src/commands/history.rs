@@ -7,6 +7,7 @@ use std::time::Instant;
 use tmux_roster::config::{Place, Settings};
 use tmux_roster::history::{self, Entry};
 use tmux_roster::model::time::Local;
+use tmux_roster::sorted::Set;
 use tmux_roster::tmux::ANSWER_LIMIT;
 
 use super::context::{Context, Outcome};
@@ -46,7 +47,7 @@ pub fn history(context: &Context, args: &cli::History) -> Outcome {
 }
 
 /// The UUIDs of all sessions that are called so now or ever were; else the UUID that was given.
-fn called(word: &str, entries: &[Entry], view: &View) -> HashSet<String> {
+fn called(word: &str, entries: &[Entry], view: &View) -> Set<String> {
     let rows = view.rows.iter().map(|row| &row.session);
     let now = rows.map(|session| (session.name.as_str(), session.uuid.as_str()));
     let ever = entries.iter().flat_map(|entry| {
@@ -55,7 +56,7 @@ fn called(word: &str, entries: &[Entry], view: &View) -> HashSet<String> {
     });
     let (known, target) = (now.chain(ever), Target::parse(word));
     let named = known.clone().filter(|(name, _)| Some(*name) == target.name);
-    let named: HashSet<String> = named.map(|(_, uuid)| uuid.to_owned()).collect();
+    let named: Set<String> = named.map(|(_, uuid)| uuid.to_owned()).collect();
     if !named.is_empty() {
         return named;
     }

@@ -1,7 +1,6 @@
 //! `roster import resurrect`: takes the sessions of tmux-resurrect's last save as lost ones, with their
 //! windows, so that who moves here starts with what there is.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -64,9 +63,9 @@ pub fn import(context: &Context, args: &cli::Import) -> Outcome {
         return Err(format!("{path} holds no sessions, or is no save of tmux-resurrect").into());
     }
     let taken = change(&place, |next, world| {
-        let known: HashSet<String> = next.registry.sessions.keys().cloned().collect();
+        let known: Set<String> = next.registry.sessions.keys().cloned().collect();
         let live = world.sessions().iter();
-        let live: HashSet<String> =
+        let live: Set<String> =
             live.map(|live| String::from_utf8_lossy(&live.name).into_owned()).collect();
         let is_free = |saved: &Saved| !known.contains(&saved.name) && !live.contains(&saved.name);
         let (new, others): (Vec<Saved>, Vec<Saved>) = saved.into_iter().partition(is_free);
@@ -163,7 +162,7 @@ fn last_save(context: &Context, place: &Place) -> Result<PathBuf, Failure> {
 }
 
 /// The programs that the user's options name.
-fn named(place: &Place) -> HashSet<String> {
+fn named(place: &Place) -> Set<String> {
     let deadline = Instant::now() + ANSWER_LIMIT;
     let programs = call::options(&place.tmux, &["@roster-programs"], deadline);
     let programs = programs.ok().and_then(|mut values| String::from_utf8(values.pop()?).ok());
@@ -179,7 +178,7 @@ fn workdir(saved: &Saved) -> String {
 }
 
 /// The sessions of a save, in the order of their names.
-fn parse(bytes: &[u8], named: &HashSet<String>) -> Save {
+fn parse(bytes: &[u8], named: &Set<String>) -> Save {
     let mut save = Save::default();
     let (mut programs, mut layouts) = (Map::new(), Map::new());
     let mut sessions: Map<String, Map<u32, Window>> = Map::new();
@@ -299,7 +298,7 @@ fn first_word(line: &[u8]) -> Option<String> {
 }
 
 /// The words of a program that the options name. The save has them joined by spaces.
-fn program(line: &[u8], named: &HashSet<String>) -> Vec<Bytes> {
+fn program(line: &[u8], named: &Set<String>) -> Vec<Bytes> {
     let words: Vec<&[u8]> =
         line.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).collect();
     let is_named = first_word(line).is_some_and(|name| named.contains(&name));
@@ -318,7 +317,7 @@ mod tests {
                     window\ta b\t1\t:code\t1\t:*Z\t48b3,150x40,0,0{75x40,0,0,0,74x40,76,0,1}\toff\n\
                     window\ta b\t3\t:x\t0\t:-\tgarbage\t:\n\
                     state\ta b\t\ngrouped_session\tclone\ta b\t:1\t:0\ngarbage\n";
-        let named = HashSet::from(["vim".to_owned()]);
+        let named = ["vim".to_owned()].into_iter().collect();
         let save = parse(save.as_bytes(), &named);
         let [Saved { name, windows, programs, layouts }] = &save.sessions[..] else {
             panic!("one session")

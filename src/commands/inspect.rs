@@ -1,7 +1,7 @@
 //! What there is: list, show, names, path, closed.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId};
 use tmux_roster::model::windows::{Bytes, Window};
-use tmux_roster::sorted::{Set, sort, sort_by, sort_by_key};
+use tmux_roster::sorted::{Map, Set, sort, sort_by, sort_by_key};
 use tmux_roster::tmux::program::is_our_proc;
 use tmux_roster::tmux::query::Answer;
 use tmux_roster::tmux::{ANSWER_LIMIT, TmuxError, Version};
@@ -213,8 +213,8 @@ fn plan(
     remembered: &Remembered,
     answer: &mut Answer,
     settings: &Settings,
-) -> (Plan, HashSet<String>) {
-    let mut given = HashSet::new();
+) -> (Plan, Set<String>) {
+    let mut given = Set::new();
     let mut give = || {
         let uuid = new_uuid();
         given.insert(uuid.clone());
@@ -228,9 +228,8 @@ fn plan(
     (plan, given)
 }
 
-fn rows((planned, given): (Plan, HashSet<String>), answer: &Answer) -> Vec<Row> {
-    let ids: HashMap<&String, &SessionId> =
-        planned.live.iter().map(|(id, uuid)| (uuid, id)).collect();
+fn rows((planned, given): (Plan, Set<String>), answer: &Answer) -> Vec<Row> {
+    let ids: Map<&String, &SessionId> = planned.live.iter().map(|(id, uuid)| (uuid, id)).collect();
     let mut rows = rows_with(planned.next, |session| {
         let id = ids.get(&session.uuid)?;
         answer.snapshot.sessions.iter().find(|live| live.id == **id).cloned()

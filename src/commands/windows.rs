@@ -1,7 +1,6 @@
 //! What sessions are made of, as people and scripts see it: `roster windows`, and what list, show
 //! and the picker tell of windows.
 
-use std::collections::HashMap;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -9,6 +8,7 @@ use tmux_roster::config::Place;
 use tmux_roster::model::layout::Layout;
 use tmux_roster::model::snapshot::ServerId;
 use tmux_roster::model::windows::{Bytes, ClosedWindow, Pane, Window, Windows};
+use tmux_roster::sorted::Map;
 use tmux_roster::{Timestamp, persist};
 use unicode_width::UnicodeWidthStr;
 
@@ -143,7 +143,7 @@ pub fn print_closed(context: &Context, place: &Place, args: &cli::Closed) -> Out
     let remembered = persist::peek(place)?;
     let recorded = remembered.registry.sessions.values();
     let sessions = recorded.chain(remembered.closed.closed.iter().map(|entry| &entry.session));
-    let names: HashMap<&str, &str> =
+    let names: Map<&str, &str> =
         sessions.map(|session| (session.uuid.as_str(), session.name.as_str())).collect();
     let mut closed = windows.all_closed();
     closed.retain(|entry| names.contains_key(entry.session.as_str()));

@@ -12,10 +12,10 @@ use crate::model::layout::Layout;
 use crate::model::session::new_uuid;
 use crate::model::snapshot::SessionId;
 use crate::model::windows::Was;
+use crate::sorted::Map;
 use crate::tmux::Version;
 use crate::tmux::source::Group;
 use crate::tmux::text::{escape_name, line, stored_text, stored_title, unstored_name};
-use std::collections::HashMap;
 
 /// The user's hooks that may make or rename something in what is being made. The first one runs only
 /// after all of it.
@@ -60,7 +60,7 @@ pub(super) fn build(
     called: &Called,
     version: Version,
     conditions: &Conditions,
-    standing: &HashMap<Was, String>,
+    standing: &Map<Was, String>,
 ) -> Group {
     let record = &blueprint.record;
     let mut lines = Vec::new();
@@ -103,7 +103,7 @@ pub(super) fn build(
     let aside = called.target(&aside.to_string());
     lines.push(line(&[b"move-window", b"-d", b"-s", &all, b"-t", &aside]));
     lines.push(line(&[b"kill-window", b"-a", b"-t", &aside]));
-    let mut here: HashMap<Was, u32> = HashMap::new();
+    let mut here: Map<Was, u32> = Map::new();
     // The session's oldest pane stays that: it is the one with the launch command, the next time too.
     let (first, others): (Vec<&WindowPlan>, Vec<&WindowPlan>) =
         blueprint.windows.iter().partition(|window| window.oldest.is_some());
@@ -114,7 +114,7 @@ pub(super) fn build(
             (None, Some(target)) => Some(target.clone().into_bytes()),
             (None, None) => None,
         };
-        here.entry(window.was).or_insert(window.index);
+        here.get_or_insert_with(window.was, || window.index);
         let target = called.target(&window.index.to_string());
         match source {
             Some(source) => {
@@ -243,7 +243,7 @@ pub(super) fn made_window(line: &str) -> Option<(u32, usize)> {
 }
 
 /// Reads what [`build`] prints at the end: the indexes of the windows, and how many panes each has.
-pub(super) fn whole(line: &str) -> Option<HashMap<u32, usize>> {
+pub(super) fn whole(line: &str) -> Option<Map<u32, usize>> {
     let (_, windows) = line.split_once(" whole ")?;
     let windows = windows.split_terminator('.').map(|window| {
         let (index, panes) = window.split_once(':')?;

@@ -1,13 +1,12 @@
 //! The command that a session's mode starts in it: its words, with our variables in them where no
 //! shell can read them.
 
-use std::collections::HashMap;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::windows::RUN_IN_PANE;
 
 use crate::model::session::Session;
-use crate::sorted::Set;
+use crate::sorted::{Map, Set};
 use crate::tmux::call;
 use crate::tmux::program;
 use crate::transaction::{SyncError, Transaction};
@@ -16,7 +15,7 @@ use crate::transaction::{SyncError, Transaction};
 #[derive(Debug, Default)]
 pub(super) struct Profiles {
     /// The words of the launch commands, by the names of the options.
-    commands: HashMap<String, Vec<String>>,
+    commands: Map<String, Vec<String>>,
     /// tmux's own option, for the shell that comes after a command that fails.
     default_command: Vec<u8>,
 }
@@ -62,7 +61,7 @@ pub(super) fn profiles(
         values.extend(call::options(&transaction.place().tmux, some, transaction.deadline())?);
     }
     let default_command = values.pop().unwrap_or_default();
-    let mut commands = HashMap::new();
+    let mut commands = Map::new();
     for (option, value) in options.into_iter().zip(values) {
         match shell_words::split(&String::from_utf8_lossy(&value)) {
             Ok(words) => drop(commands.insert(option, words)),

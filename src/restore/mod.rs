@@ -24,7 +24,7 @@ use crate::model::session::Session;
 use crate::model::snapshot::{LiveSession, SessionId};
 use crate::model::time::Timestamp;
 use crate::model::windows::{ClosedWindow, Window};
-use crate::sorted::sort_by_key;
+use crate::sorted::{Set, sort_by_key};
 use crate::tmux::text::line;
 use crate::transaction::{SyncError, Transaction};
 
@@ -77,7 +77,7 @@ const AT_ONCE: usize = 10;
 pub fn restore_all(
     transaction: &mut Transaction<'_>,
     bare: bool,
-    tried: &mut HashSet<String>,
+    tried: &mut Set<String>,
 ) -> Result<Restored, SyncError> {
     // Those would be made, and not be known as what came back.
     let lost = transaction.remembered.lost().into_iter();
@@ -235,22 +235,24 @@ fn carry_out(
         transaction.note_back(&recorded.back)?;
     }
     transaction.bring_into_step()?;
-    let made: HashSet<&String> = made.iter().map(|(uuid, _)| uuid).collect();
+    let made: HashSet<&str> = made.iter().map(|(uuid, _)| uuid.as_str()).collect();
     let mut lives = HashSet::new();
     if conditions.spares() {
         spare(transaction, &made)?;
     }
     let Remembered { registry, memory, closed: _ } = &transaction.remembered;
-    for (id, known) in memory.sessions.iter().filter(|(_, known)| made.contains(&known.uuid)) {
+    for (id, known) in
+        memory.sessions.iter().filter(|(_, known)| made.contains(known.uuid.as_str()))
+    {
         if let Some(session) = registry.by_uuid(&known.uuid) {
-            lives.insert(&known.uuid);
+            lives.insert(known.uuid.as_str());
             done.sessions.push((*id, session.clone()));
         }
     }
     if !lives.is_empty() {
         done.notes.extend(conditions.notes());
     }
-    for blueprint in blueprints.iter().filter(|b| !lives.contains(&b.record.uuid)) {
+    for blueprint in blueprints.iter().filter(|b| !lives.contains(b.record.uuid.as_str())) {
         let what = match blueprint.launch.words.as_slice() {
             [] => "its shell".to_owned(),
             words => format!("its command {:?}", shell_words::join(words)),
@@ -314,9 +316,9 @@ fn name_otherwise(
 ///
 /// # Errors
 /// The memory cannot be written.
-fn spare(transaction: &mut Transaction<'_>, made: &HashSet<&String>) -> Result<(), SyncError> {
+fn spare(transaction: &mut Transaction<'_>, made: &HashSet<&str>) -> Result<(), SyncError> {
     let mut memory = transaction.remembered.memory.clone();
-    for known in memory.sessions.values_mut().filter(|known| made.contains(&known.uuid)) {
+    for known in memory.sessions.values_mut().filter(|known| made.contains(known.uuid.as_str())) {
         known.spared = true;
     }
     transaction.remember(memory)
@@ -477,7 +479,7 @@ pub fn reopen_window(
 ) -> Result<Option<(u32, Vec<String>)>, SyncError> {
     let conditions = Conditions::ask(transaction)?;
     let rows = || transaction.answer.panes.iter();
-    let taken: HashSet<u32> = rows().filter(|row| row.session == id).map(|row| row.index).collect();
+    let taken: Set<u32> = rows().filter(|row| row.session == id).map(|row| row.index).collect();
     if taken.is_empty() {
         // A session has windows: nobody told of them, and what is made might hit them.
         return Ok(None);

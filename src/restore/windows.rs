@@ -1,7 +1,6 @@
 //! What a session's windows are to be, of what is recorded of them: where each pane starts, and with
 //! which program.
 
-use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::blueprint::{Blueprint, nearest_directory};
@@ -13,7 +12,7 @@ use crate::model::session::Session;
 use crate::model::snapshot::{PaneId, ServerId, SessionId};
 use crate::model::windows::{Arrangement, ClosedWindow, Pane, Was, Window, Windows, was};
 use crate::persist;
-use crate::sorted::Set;
+use crate::sorted::{Map, Set};
 use crate::store::StoreError;
 use crate::tmux::call;
 use crate::tmux::program;
@@ -74,7 +73,7 @@ pub(super) struct Recorded {
     programs: Programs,
     /// The targets of windows that stand: those that were made, which another session may have had,
     /// too, and those of a closed session that live on in another one.
-    pub(super) standing: HashMap<Was, String>,
+    pub(super) standing: Map<Was, String>,
     /// The UUIDs of the sessions that were made, and which windows of each were not.
     pub(super) back: Vec<(String, Vec<Was>)>,
 }
@@ -166,8 +165,8 @@ impl Recorded {
     /// Notes where the windows of a session stand now.
     pub(super) fn note_made(&mut self, windows: &[WindowPlan], id: SessionId) {
         for window in windows {
-            let standing = self.standing.entry(window.was);
-            standing.or_insert_with(|| format!("{id}:{}", window.index));
+            let target = || format!("{id}:{}", window.index);
+            self.standing.get_or_insert_with(window.was, target);
         }
     }
 }
@@ -183,9 +182,9 @@ fn tell_missing(missing: &Set<Vec<u8>>, name: &str) -> Vec<String> {
 /// What may be started in panes.
 #[derive(Debug, Default)]
 pub(super) struct Programs {
-    named: HashSet<String>,
+    named: Set<String>,
     /// What starts a program again, by its name.
-    resume: HashMap<String, Vec<String>>,
+    resume: Map<String, Vec<String>>,
     /// The user's default-command.
     default_command: Vec<u8>,
 }
@@ -216,7 +215,7 @@ impl Programs {
         if !policy.records {
             return Ok(None);
         }
-        let mut resume = HashMap::new();
+        let mut resume = Map::new();
         for (option, value) in resumes.iter().zip(&values[options.len()..]) {
             match shell_words::split(&String::from_utf8_lossy(value)) {
                 Ok(words) if words.is_empty() => {}
@@ -324,13 +323,10 @@ fn is_in_options(name: &str) -> bool {
 ///
 /// # Errors
 /// tmux does not tell them.
-fn living(
-    transaction: &Transaction<'_>,
-    windows: &Windows,
-) -> Result<HashMap<Was, String>, SyncError> {
+fn living(transaction: &Transaction<'_>, windows: &Windows) -> Result<Map<Was, String>, SyncError> {
     let server = transaction.answer.snapshot.server;
     if windows.sessions.values().all(|arrangement| arrangement.server != server) {
-        return Ok(HashMap::new());
+        return Ok(Map::new());
     }
     let list = ["list-windows", "-a", "-F", "#{window_id}"];
     let printed = transaction.place().tmux.run(&list, transaction.deadline())?;
@@ -341,7 +337,7 @@ fn living(
 
 /// Sees to it that each window has an index of its own, which tmux takes.
 fn give_indexes(windows: &mut [Window]) {
-    let mut taken = HashSet::new();
+    let mut taken = Set::new();
     for at in 0..windows.len() {
         let wanted = windows[at].index;
         if wanted > MAX_INDEX || taken.contains(&wanted) {

@@ -8,7 +8,6 @@ pub(crate) mod throttle;
 mod windows;
 mod world;
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -29,6 +28,7 @@ use crate::model::session::new_uuid;
 use crate::model::snapshot::{LiveSession, ServerId, SessionId, Snapshot, Spellings, Workdir};
 use crate::model::time::Timestamp;
 use crate::persist::{self, load, write_in_order, write_json};
+use crate::sorted::{Map, Set};
 use crate::store::{Locked, Store, StoreError, Times};
 use crate::tmux::call::{self, NO_TARGET, With, incomplete};
 use crate::tmux::hooks::{self, HOOKS};
@@ -450,7 +450,7 @@ impl<'a> Transaction<'a> {
     /// compared with what tmux showed before.
     fn show(&mut self, effects: &[Effect]) {
         let snapshot = &mut self.answer.snapshot;
-        let mut live: HashMap<SessionId, &mut LiveSession> =
+        let mut live: Map<SessionId, &mut LiveSession> =
             snapshot.sessions.iter_mut().map(|live| (live.id, live)).collect();
         for effect in effects.iter().filter(|effect| effect.kind == EffectKind::Option) {
             let target = effect.target.and_then(|id| live.get_mut(&id));
@@ -481,7 +481,7 @@ impl<'a> Transaction<'a> {
     ) -> Result<(), SyncError> {
         for (piece, done) in lines.chunks(PIECE).zip((0..).step_by(PIECE)) {
             if let Err(error) = self.run_piece(piece) {
-                let missing: HashSet<Option<SessionId>> =
+                let missing: Set<Option<SessionId>> =
                     effects.iter().skip(done).map(|effect| effect.target).collect();
                 let mut memory = self.remembered.memory.clone();
                 for (id, told) in &told.sessions {
@@ -592,7 +592,7 @@ impl<'a> Transaction<'a> {
         let mut entries: Vec<Entry> = events.iter().map(Entry::from).collect();
         if entries.iter().any(|entry| entry.event == What::Closed) {
             let closed = self.remembered.closed.closed.iter();
-            let times: HashMap<&str, Timestamp> =
+            let times: Map<&str, Timestamp> =
                 closed.map(|closed| (closed.session.uuid.as_str(), closed.closed_at)).collect();
             for entry in entries.iter_mut().filter(|entry| entry.event == What::Closed) {
                 entry.at = times.get(entry.uuid.as_str()).copied().unwrap_or(entry.at);

@@ -18,7 +18,7 @@ use crate::model::time::Timestamp;
 use crate::model::windows::{Arrangement, ClosedWindow, Missing, Was, Window, Windows, note, was};
 use crate::panes;
 use crate::persist;
-use crate::sorted::Map;
+use crate::sorted::{Map, Set};
 use crate::tmux::call::{self, With};
 use crate::tmux::server::{job_server, time_on_cpu};
 
@@ -136,7 +136,7 @@ impl Transaction<'_> {
     /// Notes which windows are now known to have been closed.
     fn note_closed_windows(&self, before: &Windows, next: &Windows) {
         let which = |closed: &ClosedWindow| was(closed.server, closed.window.id);
-        let known: HashSet<Was> = before.closed.iter().map(which).collect();
+        let known: Set<Was> = before.closed.iter().map(which).collect();
         let new = next.closed.iter().rev().filter(|closed| !known.contains(&which(closed)));
         let entry = |closed: &ClosedWindow| {
             let session = self.remembered.registry.by_uuid(&closed.session)?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 use tmux_roster::config::{self, Place, Settings};
-use tmux_roster::sorted::{sort, sort_by};
+use tmux_roster::sorted::{Set, sort, sort_by};
 use tmux_roster::tmux::call;
 use tmux_roster::tmux::text::quote_sh;
 use tmux_roster::{Store, persist};
@@ -254,7 +254,7 @@ fn names(context: &Context, states: &[State]) -> Vec<(String, &'static str)> {
     sort_by(&mut rows, |a, b| {
         (order(a.state), &a.session.name).cmp(&(order(b.state), &b.session.name))
     });
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = Set::new();
     rows.retain(|row| seen.insert(row.session.name.clone()));
     rows.into_iter().map(|row| (row.session.name, row.state.word())).collect()
 }

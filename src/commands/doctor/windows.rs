@@ -1,6 +1,5 @@
 //! Whether the record of windows can be read, and keeps up with what tmux has.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use tmux_roster::config::{Place, Settings};
@@ -136,7 +135,7 @@ fn behind(place: &Place, server: ServerId, recorded: &Windows) -> Result<usize, 
         .filter(|(_, known)| !known.clone)
         .map(|(id, known)| (*id, known.uuid.clone()))
         .collect();
-    let (Seen { sessions, .. }, _) = panes::look(&answer.panes, server, &sessions, &HashSet::new());
+    let (Seen { sessions, .. }, _) = panes::look(&answer.panes, server, &sessions, &Set::new());
     let is_behind = |(uuid, seen): &(&String, &Vec<SeenWindow>)| {
         let arrangement = recorded.sessions.get(*uuid).filter(|a| a.server == server && a.here);
         arrangement.is_none_or(|arrangement| !is_same(&arrangement.windows, seen))

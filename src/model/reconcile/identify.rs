@@ -1,6 +1,6 @@
 //! Who each live session is: by the memory of its server, by its stamp, by name and directory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::{Work, text};
 use crate::model::memory::{Exact, Known};
@@ -9,7 +9,7 @@ use crate::model::policy::{Policy, is_ignored};
 use crate::model::remembered::Remembered;
 use crate::model::session::{Session, is_uuid};
 use crate::model::snapshot::{LiveSession, SessionId, Snapshot, Spellings, Workdir};
-use crate::sorted::{Map, sort_by_key};
+use crate::sorted::{Map, Set, sort_by_key};
 
 impl<'a> Work<'a> {
     /// Every record by UUID. Of several records with one UUID the one keeps it whose name the
@@ -41,7 +41,7 @@ impl<'a> Work<'a> {
             let own = known.find(|known| known.name == session.name && is_uuid(&known.uuid));
             let own =
                 own.map(|known| known.uuid.clone()).filter(|own| !self.pool.contains_key(own));
-            session.uuid = own.unwrap_or_else(|| self.unused(new_uuid, &HashSet::new()));
+            session.uuid = own.unwrap_or_else(|| self.unused(new_uuid, &Set::new()));
             self.notes.push(format!(
                 "the record {:?} had no UUID of its own; assigned {}",
                 session.name, session.uuid
@@ -50,7 +50,7 @@ impl<'a> Work<'a> {
         }
         for at in 0..self.closed.closed.len() {
             if !is_uuid(&self.closed.closed[at].session.uuid) {
-                self.closed.closed[at].session.uuid = self.unused(new_uuid, &HashSet::new());
+                self.closed.closed[at].session.uuid = self.unused(new_uuid, &Set::new());
             }
         }
     }
@@ -77,7 +77,7 @@ impl<'a> Work<'a> {
     ) -> (Map<SessionId, String>, Vec<Spellings>) {
         let mut found: Map<SessionId, String> = Map::new();
         let mut doubts = Vec::new();
-        let mut taken: HashSet<String> = HashSet::new();
+        let mut taken: Set<String> = Set::new();
         let remembered = &self.before.memory.sessions;
         if self.same_server {
             for live in tracked {
@@ -113,7 +113,7 @@ impl<'a> Work<'a> {
         // The last of a name counts: one that was never closed, else the one closed last.
         let returned = self.returned.iter().rev().filter_map(|(uuid, _)| self.pool.get(uuid));
         let others = self.pool.values().filter(|session| !self.has_returned(&session.uuid));
-        let by_name: HashMap<&str, &Session> =
+        let by_name: Map<&str, &Session> =
             returned.chain(others).map(|session| (session.name.as_str(), session)).collect();
         for live in tracked {
             if found.contains_key(&live.id) {
@@ -146,7 +146,7 @@ impl<'a> Work<'a> {
     pub(super) fn unused(
         &self,
         new_uuid: &mut dyn FnMut() -> String,
-        taken: &HashSet<String>,
+        taken: &Set<String>,
     ) -> String {
         loop {
             let uuid = new_uuid();
@@ -225,7 +225,7 @@ pub(super) fn display_names(tracked: &[&LiveSession]) -> Map<SessionId, String> 
     if names.len() == tracked.len() {
         return names;
     }
-    let mut taken: HashSet<String> = names.values().cloned().collect();
+    let mut taken: Set<String> = names.values().cloned().collect();
     for live in tracked.iter().filter(|live| exact(live).is_none()) {
         let shown = text(&live.name);
         let mut name = shown.clone();
@@ -240,10 +240,10 @@ pub(super) fn display_names(tracked: &[&LiveSession]) -> Map<SessionId, String> 
 }
 
 /// The first member of each session group: the one with the lowest id.
-pub(super) fn first_of_groups<'a>(tracked: &[&'a LiveSession]) -> HashMap<&'a Vec<u8>, SessionId> {
-    let mut groups = HashMap::new();
+pub(super) fn first_of_groups<'a>(tracked: &[&'a LiveSession]) -> Map<&'a Vec<u8>, SessionId> {
+    let mut groups = Map::new();
     for live in tracked.iter().filter(|live| !live.group.is_empty()) {
-        groups.entry(&live.group).or_insert(live.id);
+        groups.get_or_insert_with(&live.group, || live.id);
     }
     groups
 }

@@ -13,7 +13,7 @@ use crate::model::remembered::Remembered;
 use crate::model::session::Session;
 use crate::model::snapshot::{ServerId, SessionId};
 use crate::model::time::Timestamp;
-use crate::sorted::{Map, sort_by};
+use crate::sorted::{Map, Set, sort_by};
 
 /// Seconds from the last loss of a burst to the second look at it, by which it is believed. At a
 /// shutdown sessions die one by one, for seconds or minutes, before the server does: each that
@@ -63,9 +63,10 @@ impl<'a> Work<'a> {
 
     /// Closes that their server has outlived are believed.
     pub(super) fn believe_closes(&mut self, live: &Map<SessionId, String>) {
-        let here: HashSet<&String> = live.values().collect();
+        let here: HashSet<&str> = live.values().map(String::as_str).collect();
         let server = Some(self.snapshot.server);
-        let is_loss = |e: &ClosedSession| e.unproven == server && !here.contains(&e.session.uuid);
+        let is_loss =
+            |e: &ClosedSession| e.unproven == server && !here.contains(e.session.uuid.as_str());
         let is_over = is_outlived(&self.closed, is_loss, self.now);
         for at in 0..self.closed.closed.len() {
             let entry = &mut self.closed.closed[at];
@@ -88,12 +89,12 @@ impl<'a> Work<'a> {
     pub(super) fn close_the_gone(
         &mut self,
         live: &Map<SessionId, String>,
-        present: &HashSet<SessionId>,
+        present: &Set<SessionId>,
         memory: &mut Memory,
     ) -> Option<Duration> {
-        let here: HashSet<&String> = live.values().collect();
+        let here: HashSet<&str> = live.values().map(String::as_str).collect();
         for (id, known) in &self.before.memory.sessions {
-            if here.contains(&known.uuid) {
+            if here.contains(known.uuid.as_str()) {
                 continue;
             }
             if known.clone {
@@ -114,7 +115,8 @@ impl<'a> Work<'a> {
         memory.look_at = memory.look_at.filter(|at| is_awaited(*at, self.now));
         // Also of those that a sync recorded which was cut off before it could ask for the look.
         let server = Some(self.snapshot.server);
-        let is_loss = |e: &ClosedSession| e.unproven == server && !here.contains(&e.session.uuid);
+        let is_loss =
+            |e: &ClosedSession| e.unproven == server && !here.contains(e.session.uuid.as_str());
         let last = last_loss(&self.closed, is_loss)?;
         if memory.look_at.is_some() {
             // It comes too early for what closed meanwhile, and then asks for the next.
@@ -133,14 +135,14 @@ impl<'a> Work<'a> {
         registry: &mut Registry,
         memory: &mut Memory,
     ) {
-        let here: HashSet<&String> = live.values().collect();
+        let here: HashSet<&str> = live.values().map(String::as_str).collect();
         let mut lost_since = Map::new();
         // Of several of one name the first has it: the one that lived last.
         let mut pool = std::mem::take(&mut self.pool);
         let returned: Vec<Session> =
             self.returned.iter().filter_map(|(uuid, _)| pool.remove(uuid)).collect();
         let lost = pool.into_values().chain(returned);
-        let lost = lost.filter(|session| !here.contains(&session.uuid));
+        let lost = lost.filter(|session| !here.contains(session.uuid.as_str()));
         let (numbered, others): (Vec<Session>, Vec<Session>) =
             lost.partition(|session| self.number_of(session).is_some());
         for session in others {
@@ -189,7 +191,7 @@ impl<'a> Work<'a> {
             memory.numbered.get(&session.uuid).is_some_and(|n| n.given == session.name)
         };
         let others = registry.sessions.values().filter(has_other);
-        let mut directories: HashSet<String> = others.map(|s| s.workdir.clone()).collect();
+        let mut directories: Set<String> = others.map(|s| s.workdir.clone()).collect();
         let (mut named, mut nameless) = (Vec::new(), Vec::new());
         for (_, mut session) in ranked {
             let own = self.number_of(&session).unwrap_or_else(|| session.name.clone());

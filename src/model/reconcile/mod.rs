@@ -19,7 +19,7 @@ use crate::model::remembered::Remembered;
 use crate::model::session::Session;
 use crate::model::snapshot::{LiveSession, SessionId, Snapshot, Spellings};
 use crate::model::time::Timestamp;
-use crate::sorted::Map;
+use crate::sorted::{Map, Set};
 
 pub use identify::is_tracked;
 pub(super) use lost_and_closed::{CLOSE_GRACE, LONGEST_SHUTDOWN, TIMER_SLACK, is_awaited};
@@ -218,8 +218,8 @@ impl<'a> Work<'a> {
             memory.restore_due = true;
             memory.to_restore.clear();
         }
-        let present: HashSet<SessionId> = self.snapshot.sessions.iter().map(|l| l.id).collect();
-        let tracked_ids: HashSet<SessionId> = tracked.iter().map(|l| l.id).collect();
+        let present: Set<SessionId> = self.snapshot.sessions.iter().map(|l| l.id).collect();
+        let tracked_ids: Set<SessionId> = tracked.iter().map(|l| l.id).collect();
         memory.untracked.retain(|id, _| present.contains(id) && !tracked_ids.contains(id));
 
         let mut told_after = Map::new();
@@ -251,8 +251,8 @@ impl<'a> Work<'a> {
 
         let look = self.close_the_gone(live, &present, &mut memory);
         self.keep_the_lost(live, &mut registry, &mut memory);
-        let recorded: HashSet<&String> = registry.sessions.values().map(|s| &s.uuid).collect();
-        self.closed.closed.retain(|entry| !recorded.contains(&entry.session.uuid));
+        let recorded: HashSet<&str> = registry.sessions.values().map(|s| s.uuid.as_str()).collect();
+        self.closed.closed.retain(|entry| !recorded.contains(entry.session.uuid.as_str()));
         self.closed.trim(self.policy.closed_limit, self.now);
         memory.exact.retain(|uuid, _| {
             registry.by_uuid(uuid).is_some()

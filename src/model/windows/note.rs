@@ -6,14 +6,13 @@
 //! minutes after this one.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::{Arrangement, ClosedWindow, Fuller, Missing, Pane, Vanished, Window, Windows};
 use crate::model::reconcile::{CLOSE_GRACE, LONGEST_SHUTDOWN, LOOK_AFTER, TIMER_SLACK, is_awaited};
 use crate::model::snapshot::{PaneId, ServerId};
 use crate::model::time::Timestamp;
-use crate::sorted::{Map, sort_by_key};
+use crate::sorted::{Map, Set, sort_by_key};
 
 /// How many closed windows of one session are kept.
 const CLOSED_OF_ONE: usize = 10;
@@ -37,9 +36,9 @@ pub struct Seen {
     /// as it was: see [`SeenWindow`].
     pub sessions: Map<String, Vec<SeenWindow>>,
     /// All windows that live, in whatever session.
-    pub windows: HashSet<u32>,
+    pub windows: Set<u32>,
     /// All panes that live.
-    pub panes: HashSet<PaneId>,
+    pub panes: Set<PaneId>,
 }
 
 /// A window as seen. A layout, a title or a directory of `None` is not known, and stays as it was.
@@ -75,29 +74,27 @@ pub fn note(
         };
         windows.iter().flat_map(panes).collect()
     };
+    let mut arrangements: Vec<&Arrangement> =
+        before.sessions.values().filter(|a| a.server == server).collect();
+    // A session that is gone may have had a window that lives in another: this one knows better.
+    sort_by_key(&mut arrangements, |arrangement| arrangement.here);
+    let old = arrangements.into_iter().flat_map(|arrangement| {
+        let vanished = arrangement.vanished.iter().map(|vanished| &vanished.window);
+        arrangement.windows.iter().chain(vanished).map(|window| (window, arrangement.here))
+    });
+    let old: Vec<(&Window, bool)> = old.collect();
+    let panes = old.iter().flat_map(|(window, _)| &window.panes);
     let mut work = Work {
         server,
         now,
         is_over: !has_new && last_loss.is_some_and(|last| now.seconds_since(last) >= CLOSE_GRACE),
         last_loss: if has_new { Some(now) } else { last_loss },
         closed: Vec::new(),
-        old: HashMap::new(),
-        titles: HashMap::new(),
+        titles: panes.map(|pane| (pane.id, pane)).collect(),
+        old: old.into_iter().map(|(window, here)| (window.id, (window, here))).collect(),
         recorded: seen.sessions.values().flat_map(|windows| living(windows)).collect(),
         seen: &seen,
     };
-    let mut arrangements: Vec<&Arrangement> =
-        before.sessions.values().filter(|a| a.server == server).collect();
-    // A session that is gone may have had a window that lives in another: this one knows better.
-    sort_by_key(&mut arrangements, |arrangement| arrangement.here);
-    for arrangement in arrangements {
-        for window in
-            arrangement.windows.iter().chain(arrangement.vanished.iter().map(|v| &v.window))
-        {
-            work.old.insert(window.id, (window, arrangement.here));
-            work.titles.extend(window.panes.iter().map(|pane| (pane.id, pane)));
-        }
-    }
     let mut sessions = Map::new();
     for (uuid, arrangement) in &before.sessions {
         if !is_kept(uuid) {
@@ -174,10 +171,10 @@ struct Work<'a> {
     closed: Vec<ClosedWindow>,
     /// What this server had, by the numbers of the windows' ids, and whether it was there when that
     /// was last asked.
-    old: HashMap<u32, (&'a Window, bool)>,
-    titles: HashMap<PaneId, &'a Pane>,
+    old: Map<u32, (&'a Window, bool)>,
+    titles: Map<PaneId, &'a Pane>,
     /// In which window each pane of the sessions that are recorded lives.
-    recorded: HashMap<PaneId, u32>,
+    recorded: Map<PaneId, u32>,
     seen: &'a Seen,
 }
 
@@ -230,7 +227,7 @@ impl Work<'_> {
                 a.windows.iter().chain(vanished).any(|window| window.id == id)
             })
         };
-        let living: HashSet<u32> = self.recorded.values().copied().collect();
+        let living: Set<u32> = self.recorded.values().copied().collect();
         next.windows.retain(|window| !living.contains(&window.id) || is_linked(window.id));
         next.windows.retain_mut(|window| {
             let id = window.id;
@@ -385,13 +382,13 @@ impl Fuller {
 fn trim(closed: &mut Vec<ClosedWindow>, server: ServerId) {
     sort_by_key(closed, |entry| Reverse(entry.closed_at));
     let (mut here, mut before) = (0, 0);
-    let mut counts: HashMap<String, usize> = HashMap::new();
+    let mut counts = Map::new();
     closed.retain(|entry| {
         if entry.server != server {
             before += 1;
             return before <= CLOSED_BEFORE;
         }
-        let count = counts.entry(entry.session.clone()).or_default();
+        let count = counts.get_or_insert_with(entry.session.clone(), || 0);
         *count += 1;
         here += usize::from(*count <= CLOSED_OF_ONE);
         *count <= CLOSED_OF_ONE && here <= CLOSED_OF_ALL
