@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use crate::aside::{Found, aside};
 use crate::model::memory::Exact;
 use crate::model::session::Session;
 use crate::model::snapshot::LiveSession;
@@ -77,7 +77,7 @@ pub fn is_directory(path: Vec<u8>) -> Option<bool> {
 
 /// Whether two paths lead to one directory now; `None` if that took too long to find out.
 pub fn is_one_directory(one: &[u8], other: &[u8]) -> Option<bool> {
-    are_one_directory(one.to_vec(), vec![other.to_vec()]).recv_timeout(DIRECTORY_LIMIT).ok()
+    are_one_directory(one.to_vec(), vec![other.to_vec()]).next(DIRECTORY_LIMIT).ok()
 }
 
 /// Which of these paths are, or lead to, that directory; what all of them together take too long to
@@ -86,17 +86,14 @@ pub fn lead_to(directory: &[u8], paths: Vec<Vec<u8>>) -> Vec<bool> {
     let is_spelled = paths.iter().map(|path| path == directory).collect::<Vec<_>>();
     let deadline = Instant::now() + DIRECTORY_LIMIT;
     let answers = are_one_directory(directory.to_vec(), paths);
-    let asked = || answers.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    let asked = || answers.next(deadline.saturating_duration_since(Instant::now()));
     // Each has its answer, and so none may be passed over.
     is_spelled.into_iter().map(|is_spelled| asked().unwrap_or(false) || is_spelled).collect()
 }
 
-/// Tells of each of these paths, one after the other, whether it leads to that directory; from a
-/// thread that is left behind if the file system hangs.
-fn are_one_directory(one: Vec<u8>, others: Vec<Vec<u8>>) -> mpsc::Receiver<bool> {
-    let (answer, answers) = mpsc::channel();
-    // Where no thread can be had, `thread::spawn` would panic; then nothing is told.
-    let _ = std::thread::Builder::new().spawn(move || {
+/// Tells of each of these paths, one after the other, whether it leads to that directory.
+fn are_one_directory(one: Vec<u8>, others: Vec<Vec<u8>>) -> Found<bool> {
+    aside(move |tell| {
         let found = |path: &[u8]| {
             let path = from_home(path).unwrap_or_else(|| path.to_vec());
             fs::metadata(OsStr::from_bytes(&path)).ok().filter(|_| path.starts_with(b"/"))
@@ -105,12 +102,11 @@ fn are_one_directory(one: Vec<u8>, others: Vec<Vec<u8>>) -> mpsc::Receiver<bool>
         for other in others {
             let other = one.as_ref().and_then(|_| found(&other));
             let is_one = one.as_ref().zip(other).is_some_and(|(one, other)| is_same(one, &other));
-            if answer.send(is_one).is_err() {
+            if !tell(is_one) {
                 return;
             }
         }
-    });
-    answers
+    })
 }
 
 /// Whether both are of the same directory.
@@ -118,15 +114,12 @@ pub(crate) fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
     one.is_dir() && (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// What the file system says, in a thread of its own that is left behind if it hangs.
+/// What the file system says, if it does not hang.
 pub(crate) fn in_time<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (answer, answered) = mpsc::channel();
-    // Where no thread can be had, `thread::spawn` would panic.
-    let looking = std::thread::Builder::new().spawn(move || {
-        let _ = answer.send(ask());
+    let answer = aside(|tell| {
+        tell(ask());
     });
-    looking.ok()?;
-    answered.recv_timeout(DIRECTORY_LIMIT).ok()
+    answer.next(DIRECTORY_LIMIT).ok()
 }
 
 /// The home folder.

@@ -48,6 +48,7 @@ Each imports only those above it (`tests/it/tidy.rs`, `ORDER`); the program impo
 | part | what it is |
 |---|---|
 | [`sorted`] | what is kept in order |
+| [`mod@aside`] | work that may hang |
 | [`files`] | private files: atomic replace, ownership, limits |
 | [`options`] | the user's options, in one table |
 | [`model`] | what is remembered, and what should change: values and pure functions |
@@ -162,6 +163,8 @@ pub use store::{
 #[doc = include_str!("store/FORMAT.md")]
 pub mod format {}
 
+#[cfg_attr(not(internals), doc(hidden))]
+pub mod aside;
 #[cfg_attr(not(internals), doc(hidden))]
 pub mod config;
 #[cfg_attr(not(internals), doc(hidden))]

@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use glob::MatchOptions;
+use tmux_roster::aside::{Found, aside};
 use tmux_roster::config::{Place, is_program};
 use tmux_roster::health;
 use tmux_roster::model::memory::{from_hex, to_hex};
@@ -43,7 +44,7 @@ pub fn unhidden(word: &str) -> Option<String> {
 /// others.
 pub struct Projects {
     found: Vec<String>,
-    coming: Option<Receiver<String>>,
+    coming: Option<Found<String>>,
     deadline: Instant,
 }
 
@@ -53,7 +54,7 @@ impl Projects {
         let rows = view.rows.iter().filter(|row| row.state != State::Closed);
         let taken: Vec<String> = rows.map(|row| row.session.workdir.clone()).collect();
         let (tmux, deadline) = (place.tmux.clone(), Instant::now() + LIMIT);
-        let coming = in_thread(move |send| without_session(&tmux, taken, deadline, send));
+        let coming = aside(move |send| without_session(&tmux, taken, deadline, send));
         Projects { found: Vec::new(), coming: Some(coming), deadline }
     }
 
@@ -66,8 +67,8 @@ impl Projects {
     pub fn more(&mut self, wait: Duration) -> Option<&[String]> {
         let coming = self.coming.as_ref()?;
         let before = self.found.len();
-        match coming.recv_timeout(wait) {
-            Ok(directory) => self.found.extend(std::iter::once(directory).chain(coming.try_iter())),
+        match coming.next(wait) {
+            Ok(directory) => self.found.extend(std::iter::once(directory).chain(coming.by_now())),
             Err(RecvTimeoutError::Timeout) if Instant::now() < self.deadline => {}
             Err(_) => self.coming = None,
         }
@@ -81,7 +82,12 @@ impl Projects {
     }
 }
 
-fn without_session(tmux: &Tmux, taken: Vec<String>, deadline: Instant, send: &dyn Fn(String)) {
+fn without_session(
+    tmux: &Tmux,
+    taken: Vec<String>,
+    deadline: Instant,
+    send: &dyn Fn(String) -> bool,
+) {
     let option = match call::options(tmux, &["@roster-projects"], deadline) {
         Ok(values) => values.concat(),
         Err(TmuxError::NoServer { .. }) => Vec::new(),
@@ -93,22 +99,22 @@ fn without_session(tmux: &Tmux, taken: Vec<String>, deadline: Instant, send: &dy
         return;
     }
     let all = [zoxide(deadline), found_by(&option)];
-    let taken = in_thread(move |send| {
+    let taken = aside(move |send| {
         for directory in taken {
             let real = fs::canonicalize(&directory);
             send(PathBuf::from(directory));
-            real.into_iter().for_each(send);
+            real.into_iter().all(send);
         }
     });
     let mut seen: HashSet<PathBuf> = until(&taken, deadline).collect();
     let all = all.iter().flat_map(|found| until(found, deadline));
     let new = all.filter(|(_, real)| seen.insert(real.clone())).map(|(directory, _)| directory);
-    new.take(MOST).for_each(send);
+    new.take(MOST).all(send);
 }
 
 /// Those that zoxide knows, those used most first.
-fn zoxide(deadline: Instant) -> Receiver<(String, PathBuf)> {
-    in_thread(move |send| {
+fn zoxide(deadline: Instant) -> Found<(String, PathBuf)> {
+    aside(move |send| {
         let mut query = Command::new(match program() {
             Some(program) => program,
             None => return,
@@ -139,10 +145,10 @@ fn program() -> Option<PathBuf> {
 }
 
 /// Those that the globs of the option find, in the order of the globs, and then by name.
-fn found_by(option: &str) -> Receiver<(String, PathBuf)> {
+fn found_by(option: &str) -> Found<(String, PathBuf)> {
     let globs = shell_words::split(option).unwrap_or_default();
     let globs: Vec<String> = globs.iter().filter_map(|glob| absolute_glob(glob)).collect();
-    in_thread(move |send| {
+    aside(move |send| {
         let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
         let mut real = Real::default();
         // A slash at the end finds directories alone.
@@ -215,22 +221,10 @@ impl Real {
     }
 }
 
-/// Runs something that may hang in a thread, which is left behind then.
-fn in_thread<T: Send + 'static>(work: impl FnOnce(&dyn Fn(T)) + Send + 'static) -> Receiver<T> {
-    let (sender, receiver) = mpsc::channel();
-    // Where no thread can be had, nothing is found.
-    let _ = std::thread::Builder::new().spawn(move || {
-        work(&|found| {
-            let _ = sender.send(found);
-        });
-    });
-    receiver
-}
-
 /// What comes until then.
-fn until<T>(found: &Receiver<T>, deadline: Instant) -> impl Iterator<Item = T> {
+fn until<T: 'static>(found: &Found<T>, deadline: Instant) -> impl Iterator<Item = T> {
     let left = move || deadline.saturating_duration_since(Instant::now());
-    std::iter::from_fn(move || found.recv_timeout(left()).ok())
+    std::iter::from_fn(move || found.next(left()).ok())
 }
 
 /// The directory that somebody typed instead of a session's name, as a path that leads to it from

@@ -14,8 +14,9 @@ use crate::env::sources::{files, options_of_the_readme, read, readme, root, tabl
 use crate::env::{Folder, ROSTER, script, stderr, stdout, tmux_program};
 
 /// The folders and files of the library: each imports only those that stand before it.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "sorted",
+    "aside",
     "files",
     "options",
     "model",
