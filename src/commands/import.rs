@@ -10,7 +10,7 @@ use tmux_roster::model::layout::LiveLayout;
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{PaneId, ServerId};
 use tmux_roster::model::windows::{Arrangement, Bytes, Pane, Window};
-use tmux_roster::sorted::{Map, Set};
+use tmux_roster::sorted::Set;
 use tmux_roster::tmux::{ANSWER_LIMIT, call};
 use tmux_roster::transaction::Sight;
 use tmux_roster::{Session, Timestamp, files, persist};
@@ -22,8 +22,10 @@ use super::output::{count, print, tilde, visible};
 use crate::cli;
 
 /// A session of a save.
+#[derive(Default)]
 struct Saved {
     name: String,
+    /// In the order of their indexes.
     windows: Vec<Window>,
     /// The programs that no option names.
     programs: Set<String>,
@@ -34,11 +36,24 @@ struct Saved {
 /// What a save has.
 #[derive(Default)]
 struct Save {
+    /// In the order of their names.
     sessions: Vec<Saved>,
     /// The members of session groups, which are not sessions of their own.
     grouped: Vec<String>,
     /// How many lines were not understood.
     unread: usize,
+}
+
+impl Save {
+    /// The session of this name, new if there is none.
+    fn session(&mut self, name: &str) -> &mut Saved {
+        let at = self.sessions.binary_search_by(|saved| saved.name.as_str().cmp(name));
+        let at = at.unwrap_or_else(|at| {
+            self.sessions.insert(at, Saved { name: name.to_owned(), ..Saved::default() });
+            at
+        });
+        &mut self.sessions[at]
+    }
 }
 
 pub fn import(context: &Context, args: &cli::Import) -> Outcome {
@@ -177,11 +192,9 @@ fn workdir(saved: &Saved) -> String {
     directory.map_or_else(|| "/".into(), |path| String::from_utf8_lossy(&path.0).into_owned())
 }
 
-/// The sessions of a save, in the order of their names.
+/// Reads a save.
 fn parse(bytes: &[u8], named: &Set<String>) -> Save {
     let mut save = Save::default();
-    let (mut programs, mut layouts) = (Map::new(), Map::new());
-    let mut sessions: Map<String, Map<u32, Window>> = Map::new();
     let mut next_id = 0;
     let lines = bytes.split(|byte| *byte == b'\n');
     let rows: Vec<Vec<&[u8]>> =
@@ -203,15 +216,18 @@ fn parse(bytes: &[u8], named: &Set<String>) -> Save {
             save.unread += 1;
             continue;
         };
-        let session = String::from_utf8_lossy(session).into_owned();
+        let session = save.session(&String::from_utf8_lossy(session));
         let command = command.strip_prefix(b":").unwrap_or(command);
         let program = program(command, named);
         if let Some(name) = first_word(command).filter(|_| program.is_empty()) {
-            let left = programs.get_or_insert_with(session.clone(), Set::new);
-            left.insert(name);
+            session.programs.insert(name);
         }
-        let windows = sessions.get_or_insert_with(session, Map::new);
-        let window = windows.get_or_insert_with(index, || empty(next_id, index));
+        let at = session.windows.binary_search_by_key(&index, |window| window.index);
+        let at = at.unwrap_or_else(|at| {
+            session.windows.insert(at, empty(next_id, index));
+            at
+        });
+        let window = &mut session.windows[at];
         next_id += 1;
         let flags = flags.strip_prefix(b":").unwrap_or(flags);
         window.active |= flags.contains(&b'*');
@@ -230,10 +246,11 @@ fn parse(bytes: &[u8], named: &Set<String>) -> Save {
         let [b"window", session, index, name, _, _, layout, automatic, ..] = row[..] else {
             continue;
         };
-        let session = String::from_utf8_lossy(session).into_owned();
-        let windows = sessions.get_mut(&session);
-        let window =
-            windows.zip(number(index)).and_then(|(windows, index)| windows.get_mut(&index));
+        let session = String::from_utf8_lossy(session);
+        let Some(session) = save.sessions.iter_mut().find(|saved| saved.name == session) else {
+            continue;
+        };
+        let window = session.windows.iter_mut().find(|window| Some(window.index) == number(index));
         let Some(window) = window else { continue };
         if automatic == b"off" {
             window.name = Some(Bytes(name.strip_prefix(b":").unwrap_or(name).to_vec()));
@@ -243,17 +260,10 @@ fn parse(bytes: &[u8], named: &Set<String>) -> Save {
         let layout = live.map(|live| live.normalised());
         window.layout = layout.filter(|layout| layout.cells() == window.panes.len());
         if window.layout.is_none() {
-            let left = layouts.get_or_insert_with(session, Vec::new);
-            left.push(window.index);
+            session.layouts.push(window.index);
         }
     }
-    let saved = sessions.into_iter().map(|(name, windows)| Saved {
-        programs: programs.remove(&name).unwrap_or_default(),
-        layouts: layouts.remove(&name).unwrap_or_default(),
-        windows: windows.into_values().collect(),
-        name,
-    });
-    save.sessions = saved.filter(|saved| !saved.name.is_empty()).collect();
+    save.sessions.retain(|saved| !saved.name.is_empty());
     save
 }
 
@@ -317,13 +327,13 @@ mod tests {
                     window\ta b\t1\t:code\t1\t:*Z\t48b3,150x40,0,0{75x40,0,0,0,74x40,76,0,1}\toff\n\
                     window\ta b\t3\t:x\t0\t:-\tgarbage\t:\n\
                     state\ta b\t\ngrouped_session\tclone\ta b\t:1\t:0\ngarbage\n";
-        let named = ["vim".to_owned()].into_iter().collect();
+        let named = Set::from_iter(["vim".to_owned()]);
         let save = parse(save.as_bytes(), &named);
         let [Saved { name, windows, programs, layouts }] = &save.sessions[..] else {
             panic!("one session")
         };
         assert_eq!(name, "a b");
-        assert_eq!(*programs, ["ssh".to_owned()].into_iter().collect());
+        assert_eq!(*programs, Set::from_iter(["ssh".to_owned()]));
         assert_eq!(*layouts, [1, 3]);
         assert_eq!((save.grouped, save.unread), (vec!["clone".to_owned()], 1));
         let [first, second] = &windows[..] else { panic!("two windows") };
