@@ -4,14 +4,17 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tmux_roster::{Session, Store, Timestamp, migration_plan, sanitize_name, validate_name};
+use tmux_roster::{
+    Session, Store, StoreError, Timestamp, migration_plan, sanitize_name, validate_name,
+};
 
 use super::context::{Failure, Outcome};
-use super::output::{json, print, print_path, warn};
+use super::output::{print, print_json, print_path, warn};
 use crate::cli::{self, StoreOperation as Op};
 
-pub fn run(args: cli::Store) -> Outcome {
-    match &args.operation {
+pub fn run(args: &cli::Store) -> Outcome {
+    let operation = &args.operation;
+    match operation {
         Op::Validate(args) => {
             validate_name(&args.name)?;
             return Ok(ExitCode::SUCCESS);
@@ -22,12 +25,11 @@ pub fn run(args: cli::Store) -> Outcome {
         }
         _ => {}
     }
-    let Some(file) = args.file.filter(|file| !file.is_empty()) else {
+    let Some(file) = args.file.as_ref().filter(|file| !file.is_empty()) else {
         return Err(Failure::Usage("store needs --file PATH before the operation".into()));
     };
     let store = Store::new(file);
-    let now = Timestamp::now();
-    match args.operation {
+    match operation {
         Op::Save(args) => {
             let session = Session::new(&args.name, &args.workdir, &args.mode);
             store.save(&session)?;
@@ -36,12 +38,6 @@ pub fn run(args: cli::Store) -> Outcome {
         Op::Get(args) => answer(&store.get(&args.name)?)?,
         Op::List(_) => answer(&store.list()?)?,
         Op::Names(_) => answer(&store.names()?)?,
-        Op::Delete(args) => store.delete(&args.name)?,
-        Op::DeleteAll(_) => drop(store.delete_all()?),
-        Op::Rename(args) => store.rename(&args.old, &args.new)?,
-        Op::Mode(args) => store.update_mode(&args.name, &args.mode)?,
-        Op::Health(args) => store.update_health(&args.name, &args.status, now)?,
-        Op::Attached(args) => store.update_attached(&args.name, now)?,
         Op::Backup(_) => match store.backup()? {
             Some(path) => print_path(&path)?,
             None => {
@@ -50,16 +46,27 @@ pub fn run(args: cli::Store) -> Outcome {
                 warn("there is no file: nothing to back up");
             }
         },
-        Op::Migrate(_) => drop(store.migrate(&migration_plan())?),
-        Op::Validate(_) | Op::Sanitize(_) => {}
+        operation => change(&store, operation)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// The operations that have nothing to print.
+fn change(store: &Store, operation: &Op) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    match operation {
+        Op::Delete(args) => store.delete(&args.name),
+        Op::DeleteAll(_) => store.delete_all().map(drop),
+        Op::Rename(args) => store.rename(&args.old, &args.new),
+        Op::Mode(args) => store.update_mode(&args.name, &args.mode),
+        Op::Health(args) => store.update_health(&args.name, &args.status, now),
+        Op::Attached(args) => store.update_attached(&args.name, now),
+        Op::Migrate(_) => store.migrate(&migration_plan()).map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// One line of JSON: for a script as the format has it, byte for byte.
 fn answer<T: Serialize>(value: &T) -> Result<(), Failure> {
-    if io::stdout().is_terminal() {
-        return json(value);
-    }
-    print(&format!("{}\n", serde_json::to_string(value)?))
+    print_json(serde_json::to_string(value)?, io::stdout().is_terminal())
 }

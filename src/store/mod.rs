@@ -273,7 +273,7 @@ impl Store {
     /// # Errors
     /// As for every write: the lock, the file, its version, the disk.
     pub fn save(&self, session: &Session) -> Result<(), StoreError> {
-        self.change(|registry| {
+        self.change(&|registry| {
             registry.sessions.insert(session.name.clone(), session.clone());
             Ok(())
         })
@@ -313,7 +313,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], or as for every write.
     pub fn delete(&self, name: &str) -> Result<(), StoreError> {
-        self.change(|registry| match registry.sessions.remove(name) {
+        self.change(&|registry| match registry.sessions.remove(name) {
             Some(_) => Ok(()),
             None => Err(StoreError::NotFound(name.to_owned())),
         })
@@ -343,7 +343,7 @@ impl Store {
     /// `new` is not valid, `old` is not found, or `new` exists already, `old` itself included.
     pub fn rename(&self, old: &str, new: &str) -> Result<(), StoreError> {
         validate_name(new).map_err(StoreError::Name)?;
-        self.change(|registry| rename(registry, old, new))
+        self.change(&|registry| rename(registry, old, new))
     }
 
     /// Changes the mode alone.
@@ -351,7 +351,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], or as for every write.
     pub fn update_mode(&self, name: &str, mode: &str) -> Result<(), StoreError> {
-        self.update(name, |session| mode.clone_into(&mut session.mode))
+        self.update(name, &|session| mode.clone_into(&mut session.mode))
     }
 
     /// Changes the health status, and the time of the check, alone.
@@ -359,7 +359,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], or as for every write.
     pub fn update_health(&self, name: &str, status: &str, at: Timestamp) -> Result<(), StoreError> {
-        self.update(name, |session| {
+        self.update(name, &|session| {
             status.clone_into(&mut session.last_health_status);
             session.last_health_at = at;
         })
@@ -370,7 +370,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], or as for every write.
     pub fn update_attached(&self, name: &str, at: Timestamp) -> Result<(), StoreError> {
-        self.update(name, |session| session.last_attached_at = at)
+        self.update(name, &|session| session.last_attached_at = at)
     }
 
     /// Copies the file as it is, even if it is damaged or newer, to a new `.bak.<nanoseconds>`
@@ -420,10 +420,10 @@ impl Store {
         migrate::run(self, plan)
     }
 
-    fn update(&self, name: &str, change: impl Fn(&mut Session)) -> Result<(), StoreError> {
+    fn update(&self, name: &str, change: &dyn Fn(&mut Session)) -> Result<(), StoreError> {
         let locked = self.lock()?;
         let bytes = files::read(&self.path)?.unwrap_or_default();
-        if let Some((place, record)) = scan::edit(&bytes, name, &change) {
+        if let Some((place, record)) = scan::edit(&bytes, name, change) {
             return locked.replace(&[&bytes[..place.start], &record, &bytes[place.end..]]);
         }
         let mut registry = locked.load()?.registry;
@@ -434,7 +434,7 @@ impl Store {
 
     fn change(
         &self,
-        change: impl FnOnce(&mut Registry) -> Result<(), StoreError>,
+        change: &dyn Fn(&mut Registry) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let locked = self.lock()?;
         let Loaded { mut registry, .. } = locked.load()?;

@@ -67,7 +67,7 @@ fn take_names(piece: &[u8], held: usize, names: &mut Vec<String>) -> Option<usiz
 pub(super) fn edit(
     bytes: &[u8],
     name: &str,
-    change: impl FnOnce(&mut Session),
+    change: &dyn Fn(&mut Session),
 ) -> Option<(Range<usize>, Vec<u8>)> {
     let text = std::str::from_utf8(bytes).ok().filter(|_| is_plain(bytes))?;
     let (mut rest, mut last, mut found) = (text, None, None);
@@ -191,7 +191,7 @@ mod tests {
                 prop_assert_eq!(short, long.unwrap().sessions.into_keys().collect::<Vec<_>>());
             }
             let change = |session: &mut Session| session.mode = "other".into();
-            if let Some((place, record)) = edit(&bytes, &asked, change) {
+            if let Some((place, record)) = edit(&bytes, &asked, &change) {
                 let mut registry = parse(Path::new("x"), &bytes).unwrap();
                 change(registry.sessions.get_mut(&asked).unwrap());
                 let edited = [&bytes[..place.start], &record, &bytes[place.end..]].concat();
@@ -210,7 +210,7 @@ mod tests {
         }
         let bytes = serde_json::to_vec(&registry).unwrap();
         assert_eq!(names(&bytes[..]).unwrap().unwrap(), ["", "a", "日本"]);
-        assert!(edit(&bytes, "a", |_| {}).is_some() && edit(&bytes, "b", |_| {}).is_none());
+        assert!(edit(&bytes, "a", &|_| {}).is_some() && edit(&bytes, "b", &|_| {}).is_none());
     }
 
     #[test]
