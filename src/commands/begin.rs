@@ -70,7 +70,7 @@ pub fn with_server<T>(
     place: &Place,
     act: impl FnOnce(&mut Transaction<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let done = with_any_server(place, |_| Ok(true), false, act)?;
+    let done = with_any_server(place, &|_| Ok(true), false, act)?;
     done.ok_or_else(|| "no tmux server was started".into())
 }
 
@@ -78,15 +78,33 @@ pub fn with_server<T>(
 /// `force` also where one runs that cannot be reached.
 pub fn with_any_server<T>(
     place: &Place,
-    need: impl FnOnce(&Remembered) -> Result<bool, Failure>,
+    need: &dyn Fn(&Remembered) -> Result<bool, Failure>,
     force: bool,
     act: impl FnOnce(&mut Transaction<'_>) -> Result<T, Failure>,
 ) -> Result<Option<T>, Failure> {
     let store = store_of(place);
-    match begin(place, &store) {
+    let Some((mut transaction, ends)) = begin_or_start(place, &store, need, force)? else {
+        return Ok(None);
+    };
+    let done = act(&mut transaction);
+    drop(transaction);
+    if ends {
+        server::let_end(&place.tmux);
+    }
+    done.map(Some)
+}
+
+/// A transaction with that server, and whether it was started and is to end with its last session.
+fn begin_or_start<'a>(
+    place: &'a Place,
+    store: &'a Store,
+    need: &dyn Fn(&Remembered) -> Result<bool, Failure>,
+    force: bool,
+) -> Result<Option<(Transaction<'a>, bool)>, Failure> {
+    match begin(place, store) {
         Err(SyncError::Tmux(TmuxError::NoServer { .. })) => {}
         Err(SyncError::Tmux(TmuxError::Unreachable { .. })) if force => {}
-        begun => return act(&mut begun?).map(Some),
+        begun => return Ok(Some((begun?, false))),
     }
     let mut there = persist::peek(place)?;
     end_with_server(&mut there);
@@ -94,12 +112,11 @@ pub fn with_any_server<T>(
         return Ok(None);
     }
     let ends = server::start(&place.tmux, &persist::config_files(place))?;
-    let begun = begin(place, &store).map_err(Failure::from);
-    let done = begun.and_then(|mut transaction| act(&mut transaction));
-    if ends {
+    let begun = begin(place, store);
+    if ends && begun.is_err() {
         server::let_end(&place.tmux);
     }
-    done.map(Some)
+    Ok(Some((begun?, ends)))
 }
 
 /// Whether these names stand somewhere.
@@ -111,7 +128,7 @@ pub fn need_names(there: &Remembered, names: &[String]) -> Result<bool, Failure>
     let sessions: Vec<&Session> = there.registry.sessions.values().chain(closed).collect();
     for name in names {
         if Target::parse(name).among(sessions.iter().copied(), |session| session).is_none() {
-            return Err(not_found(name, sessions.iter().map(|session| session.name.as_str())));
+            return Err(not_found(name, &mut sessions.iter().map(|session| session.name.as_str())));
         }
     }
     Ok(true)

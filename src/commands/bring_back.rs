@@ -45,7 +45,7 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         false => need_names(there, &args.names),
     };
     let mut tried = Set::new();
-    let done = with_any_server(&place, need, args.force, |transaction| {
+    let done = with_any_server(&place, &need, args.force, |transaction| {
         if args.force {
             let names = (!args.all).then_some(args.names.as_slice());
             transaction.part_from_unreachable(names)?;
@@ -234,7 +234,7 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
         }
     }
     if let Some(name) = args.names.iter().find(|name| !is_there.contains(name)) {
-        return Err(not_found(name, is_there.iter().map(String::as_str)));
+        return Err(not_found(name, &mut is_there.iter().map(String::as_str)));
     }
     let taken: Vec<String> = entries.iter().map(|(session, _)| session.uuid.clone()).collect();
     let done = with_server(&place, |transaction| {
@@ -305,7 +305,7 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
         (None, false) => Ok(!there.closed.closed.is_empty()),
         (Some(name), false) => need_names(there, std::slice::from_ref(name)),
     };
-    let back = with_any_server(&place, need, args.force, |transaction| {
+    let back = with_any_server(&place, &need, args.force, |transaction| {
         if args.window || args.name.is_none() {
             let windows = match transaction.look_at_windows() {
                 Ok(windows) => windows,

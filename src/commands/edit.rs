@@ -105,7 +105,7 @@ pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
 /// The mode of a live or lost session, without the lock.
 fn mode_of(place: &Place, name: &str) -> Result<String, Failure> {
     let view = view(place)?;
-    let row = view.named(name).ok_or_else(|| not_found(name, view.names()))?;
+    let row = view.named(name).ok_or_else(|| not_found(name, &mut view.names()))?;
     match row.state {
         State::Closed => Err(is_closed(&row.session, name)),
         State::Live | State::Lost | State::Unreachable => Ok(row.session.mode.clone()),
@@ -134,7 +134,7 @@ fn named<'a>(
             Some(live) => lives_left_alone(&session.name, live),
             None => is_closed(session, name),
         },
-        None => not_found(name, sessions.keys().map(String::as_str)),
+        None => not_found(name, &mut sessions.keys().map(String::as_str)),
     };
     key.and_then(|key| sessions.get_mut(&key)).ok_or(error)
 }

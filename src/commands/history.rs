@@ -26,7 +26,7 @@ pub fn history(context: &Context, args: &cli::History) -> Outcome {
         if uuids.is_empty() {
             let names = entries.iter().map(|entry| entry.name.as_str()).chain(view.names());
             let names: HashSet<&str> = names.collect();
-            return Err(not_found(name, names.into_iter()));
+            return Err(not_found(name, &mut names.into_iter()));
         }
         entries.retain(|entry| uuids.contains(&entry.uuid));
     }

@@ -446,7 +446,7 @@ fn print_rows(context: &Context, place: &Place, view: &View, last: &str, as_json
 pub fn show(context: &Context, args: &cli::Show) -> Outcome {
     let place = context.place()?;
     let view = view(&place)?;
-    let row = view.named(&args.name).ok_or_else(|| not_found(&args.name, view.names()))?;
+    let row = view.named(&args.name).ok_or_else(|| not_found(&args.name, &mut view.names()))?;
     let windows = Recorded::read(&place).of_row(row, view.server);
     if args.json {
         json(&JsonRow::new(row, json_windows(windows)))?;

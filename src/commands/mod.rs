@@ -102,8 +102,8 @@ fn not_parsed(early: EarlyExit, line: &Line<'_>) -> Outcome {
     let is_known = |verb| Cli::get_args_info().commands.iter().any(|known| known.name == verb);
     if !verb.is_empty() && !line.is_internal() && !is_known(verb) {
         let info = Cli::get_args_info();
-        let commands = info.commands.iter().map(|command| command.name).chain(["help"]);
-        let near = did_you_mean(verb, commands).map(|near| format!(": {near}"));
+        let mut commands = info.commands.iter().map(|command| command.name).chain(["help"]);
+        let near = did_you_mean(verb, &mut commands).map(|near| format!(": {near}"));
         return Err(usage(&format!("unknown command {verb}{}", near.unwrap_or_default()), ""));
     }
     let words: Vec<&str> = early.output.split_whitespace().collect();
@@ -117,8 +117,8 @@ fn not_parsed(early: EarlyExit, line: &Line<'_>) -> Outcome {
         let command = info.commands.iter().find(|command| command.name == verb);
         let flags = command.map_or(&info.flags, |command| &command.command.flags);
         let flags = flags.iter().filter(|flag| !flag.hidden).map(|flag| flag.long);
-        let flags = flags.filter(|_| option.starts_with("--"));
-        if let Some(near) = did_you_mean(option, flags) {
+        let mut flags = flags.filter(|_| option.starts_with("--"));
+        if let Some(near) = did_you_mean(option, &mut flags) {
             said.push_str(&format!(": {near}"));
         }
     }
@@ -133,45 +133,45 @@ fn usage(message: &str, verb: &str) -> Failure {
 }
 
 fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant) -> Outcome {
-    match verb {
-        Verb::Sync(args) if args.hook => Ok(sync::sync_for_hook(context, &args, started)),
+    match &verb {
+        Verb::Sync(args) if args.hook => Ok(sync::sync_for_hook(context, args, started)),
         Verb::Sync(_) => sync::sync_by_hand(context),
-        Verb::List(args) => inspect::list(context, &args),
-        Verb::Show(args) => inspect::show(context, &args),
-        Verb::Windows(args) => windows::windows(context, &args),
+        Verb::List(args) => inspect::list(context, args),
+        Verb::Show(args) => inspect::show(context, args),
+        Verb::Windows(args) => windows::windows(context, args),
         Verb::Names(_) => inspect::names(context),
         Verb::Path(_) => inspect::path(context),
-        Verb::Closed(args) => inspect::closed(context, &args),
-        Verb::History(args) => history::history(context, &args),
-        Verb::Backups(args) => backups::backups(context, &args),
-        Verb::New(args) => open::new(context, &args, command),
-        Verb::Go(args) => open::go(context, &args),
-        Verb::Last(args) => open::last(context, &args),
-        Verb::Rename(args) => edit::rename(context, &args),
-        Verb::Kill(args) => end::kill(context, &args),
-        Verb::Restore(args) => bring_back::restore(context, &args),
-        Verb::Reopen(args) => bring_back::reopen(context, &args),
-        Verb::Import(args) => import::import(context, &args),
-        Verb::Forget(args) => end::forget(context, &args),
+        Verb::Closed(args) => inspect::closed(context, args),
+        Verb::History(args) => history::history(context, args),
+        Verb::Backups(args) => backups::backups(context, args),
+        Verb::New(args) => open::new(context, args, command),
+        Verb::Go(args) => open::go(context, args),
+        Verb::Last(args) => open::last(context, args),
+        Verb::Rename(args) => edit::rename(context, args),
+        Verb::Kill(args) => end::kill(context, args),
+        Verb::Restore(args) => bring_back::restore(context, args),
+        Verb::Reopen(args) => bring_back::reopen(context, args),
+        Verb::Import(args) => import::import(context, args),
+        Verb::Forget(args) => end::forget(context, args),
         Verb::Clear(_) => end::clear(context),
-        Verb::Recover(args) => backups::recover(context, &args),
+        Verb::Recover(args) => backups::recover(context, args),
         Verb::Backup(_) => backups::backup(context),
         Verb::Migrate(_) => backups::migrate(context),
-        Verb::Mode(args) => edit::mode(context, &args),
-        Verb::Health(args) => edit::health(context, &args),
+        Verb::Mode(args) => edit::mode(context, args),
+        Verb::Health(args) => edit::health(context, args),
         Verb::Store(args) => store::run(args),
-        Verb::Doctor(args) => doctor::doctor(context, &args),
-        Verb::Completions(args) => complete::script(&args),
-        Verb::Pick(args) => pick::pick(context, &args),
-        Verb::Menu(args) => menu::menu(context, &args),
+        Verb::Doctor(args) => doctor::doctor(context, args),
+        Verb::Completions(args) => complete::script(args),
+        Verb::Pick(args) => pick::pick(context, args),
+        Verb::Menu(args) => menu::menu(context, args),
     }
 }
 
 fn dispatch_internal(context: &Context, verb: InternalVerb) -> Outcome {
-    match verb {
-        InternalVerb::Load(args) => load::load(context, &args),
+    match &verb {
+        InternalVerb::Load(args) => load::load(context, args),
         InternalVerb::Look(args) => Ok(sync::look(context, args)),
-        InternalVerb::Key(args) => key::key(context, &args),
+        InternalVerb::Key(args) => key::key(context, args),
         InternalVerb::Notice(_) => notice::notice(context),
         InternalVerb::RunScripts(_) => Ok(event_scripts::supervise()),
     }

@@ -62,11 +62,16 @@ pub fn name_to_paste(name: &str) -> String {
 
 /// Prints a value as one line of JSON that does nothing to a terminal.
 pub fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
+    print_json(serde_json::to_string(value)?, true)
+}
+
+/// Prints one line of JSON: `harmless`, or byte for byte.
+pub fn print_json(json: String, harmless: bool) -> Result<(), Failure> {
     let mut text = String::new();
-    // JSON lets DEL and the C1 controls stand in a string, and a terminal obeys them.
-    for c in serde_json::to_string(value)?.chars() {
+    for c in json.chars() {
         match c {
-            '\u{7f}'..='\u{9f}' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            // JSON lets DEL and the C1 controls stand in a string, and a terminal obeys them.
+            '\u{7f}'..='\u{9f}' if harmless => text.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => text.push(c),
         }
     }
@@ -80,48 +85,50 @@ const WIDEST: usize = 40;
 /// Lays a table out, its widest column cut to the terminal's width, coloured on a terminal. A column
 /// that is empty below its heading is left out.
 pub fn layout<const N: usize>(table: &[[String; N]], styles: &[&str]) -> String {
+    let rows: Vec<&[String]> = table.iter().map(<[String; N]>::as_slice).collect();
+    layout_rows(&rows, styles)
+}
+
+fn layout_rows(table: &[&[String]], styles: &[&str]) -> String {
     let on_terminal = std::io::stdout().is_terminal();
     let coloured = on_terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let is_shown: [bool; N] = std::array::from_fn(|at| {
-        table.len() == 1 || table.iter().skip(1).any(|row| !row[at].is_empty())
-    });
-    let mut widths: [usize; N] = std::array::from_fn(|at| {
-        let cells = table.iter().map(|row| row[at].width());
-        cells.max().filter(|_| is_shown[at]).unwrap_or(0)
-    });
-    let gaps = 2 * is_shown.iter().filter(|is_shown| **is_shown).count().saturating_sub(1);
-    let total = |widths: &[usize; N]| widths.iter().sum::<usize>() + gaps;
+    let is_shown =
+        |at: &usize| table.len() == 1 || table.iter().skip(1).any(|row| !row[*at].is_empty());
+    let shown: Vec<usize> = (0..table[0].len()).filter(is_shown).collect();
+    let width = |at: &usize| table.iter().map(|row| row[*at].width()).max().unwrap_or(0);
+    let mut widths: Vec<usize> = shown.iter().map(width).collect();
+    let gaps = 2 * shown.len().saturating_sub(1);
+    let total = |widths: &[usize]| widths.iter().sum::<usize>() + gaps;
     if let Some(columns) = terminal_columns().filter(|_| on_terminal) {
         while total(&widths) > columns {
-            let widest = (0..N).max_by_key(|&i| widths[i]).unwrap_or(0);
+            let widest = (0..widths.len()).max_by_key(|&i| widths[i]).unwrap_or(0);
             if widths[widest] <= 8 {
                 break;
             }
             widths[widest] -= 1;
         }
-    } else {
+    } else if shown.first() == Some(&0) {
         widths[0] = widths[0].min(WIDEST);
     }
-    let columns: [Vec<String>; N] = std::array::from_fn(|at| {
+    let column = |(&at, &width): (&usize, &usize)| {
         let cells: Vec<String> = table.iter().map(|row| row[at].clone()).collect();
         match on_terminal {
             true if table[0][at] == "WORKDIR" => {
-                cells.iter().map(|cell| cut_start(cell, widths[at])).collect()
+                cells.iter().map(|cell| cut_start(cell, width)).collect()
             }
-            true => cut_apart(&cells, widths[at]),
+            true => cut_apart(&cells, width),
             false => cells,
         }
-    });
+    };
+    let columns: Vec<Vec<String>> = shown.iter().zip(&widths).map(column).collect();
     let mut text = String::new();
     for (row, style) in styles.iter().enumerate().take(table.len()) {
-        let shown = (0..N).filter(|at| is_shown[*at]);
-        let cells: Vec<String> = shown
-            .map(|at| {
-                let cell = &columns[at][row];
-                let padding = widths[at].saturating_sub(cell.width());
-                cell.clone() + &" ".repeat(padding)
-            })
-            .collect();
+        let cell = |(column, width): (&Vec<String>, &usize)| {
+            let cell = &column[row];
+            let padding = width.saturating_sub(cell.width());
+            cell.clone() + &" ".repeat(padding)
+        };
+        let cells: Vec<String> = columns.iter().zip(&widths).map(cell).collect();
         let line = cells.join("  ");
         let line = line.trim_end();
         if coloured && !style.is_empty() {

@@ -59,7 +59,7 @@ fn sync_silently(context: &Context, place: &Place, trigger: Trigger) {
 }
 
 /// The second look at what closed, by a process of ours that waits for it.
-pub fn look(context: &Context, args: cli::Look) -> ExitCode {
+pub fn look(context: &Context, args: &cli::Look) -> ExitCode {
     let place = context.place_of_job(&args.dir, &args.tmux);
     if look::wait_for_look(&place, Duration::from_millis(args.after)) {
         let (mark, started) = (Mark::Option, Instant::now());

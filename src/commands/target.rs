@@ -52,7 +52,7 @@ pub fn by_uuid(session: &Session) -> String {
 }
 
 /// "session x not found", with the names that come near.
-pub fn not_found<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
+pub fn not_found<'a>(name: &str, known: &mut dyn Iterator<Item = &'a str>) -> Failure {
     let error = StoreError::NotFound(name.to_owned());
     let then = did_you_mean(name, known);
     let then = then.unwrap_or_else(|| "run roster list to see the sessions".into());
@@ -60,7 +60,7 @@ pub fn not_found<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failur
 }
 
 /// A question for what was mistyped, with at most three words that come near to it.
-pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+pub fn did_you_mean<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<String> {
     let mut near: Vec<&str> = known.filter(|other| is_near(word, other)).take(3).collect();
     sort(&mut near);
     let near: Vec<_> = near.into_iter().map(to_paste).collect();
@@ -122,7 +122,7 @@ impl Found {
 /// Looks a name up, or a UUID: live ones first, then lost, then the newest closed one.
 pub fn find(world: &impl Sight, name: &str) -> Result<Found, Failure> {
     let all = || recorded(world.remembered()).map(|(session, _)| session.name.as_str());
-    find_known(world, name).unwrap_or_else(|| Err(not_found(name, all())))
+    find_known(world, name).unwrap_or_else(|| Err(not_found(name, &mut all())))
 }
 
 /// The same; `None` if nothing is recorded by that name.

@@ -197,7 +197,7 @@ pub fn windows(context: &Context, args: &cli::Windows) -> Outcome {
     let recorded = Recorded(persist::read_windows(&place)?);
     let view = view(&place)?;
     let rows: Vec<&Row> = match &args.name {
-        Some(name) => vec![view.named(name).ok_or_else(|| not_found(name, view.names()))?],
+        Some(name) => vec![view.named(name).ok_or_else(|| not_found(name, &mut view.names()))?],
         None => view.rows.iter().filter(|row| row.state != State::Closed).collect(),
     };
     if args.json {

@@ -135,7 +135,7 @@ fn rename(place: &Place, seat: &Seat, view: &View, row: &Row) -> Failure {
 /// The popup that [`rename`] opens.
 fn ask_new_name(place: &Place, seat: &Seat, target: &str) -> Outcome {
     let view = view(place)?;
-    let row = view.named(target).ok_or_else(|| not_found(target, std::iter::empty()))?;
+    let row = view.named(target).ok_or_else(|| not_found(target, &mut std::iter::empty()))?;
     if let Some(said) = rename_row(row, |words| Ok(seat.run(place, words)?))? {
         seat.tell(place, &said.text);
     }

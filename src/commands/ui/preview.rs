@@ -56,7 +56,7 @@ pub fn preview(context: &Context, place: &Place, uuid: &str) -> Outcome {
     let closed = remembered.closed.closed.iter().find(|entry| entry.session.uuid == uuid);
     let lost = remembered.registry.by_uuid(uuid);
     let session = lost.or(closed.map(|entry| &entry.session));
-    let session = session.ok_or_else(|| not_found(uuid, std::iter::empty()))?;
+    let session = session.ok_or_else(|| not_found(uuid, &mut std::iter::empty()))?;
     let now = Timestamp::now();
     let ago = |time: Timestamp| match age(time, now).as_str() {
         "never" => "never".to_owned(),
