@@ -22,8 +22,7 @@ fn main() -> ExitCode {
     };
     match commands::run(&args) {
         Ok(code) => code,
-        Err(commands::Failure::Usage(message)) => fail(2, &message),
-        Err(commands::Failure::Error(error)) => fail(1, &error.to_string()),
+        Err(failure) => fail(if failure.is_usage() { 2 } else { 1 }, failure.text()),
     }
 }
 

@@ -34,10 +34,10 @@ pub fn restore(context: &Context, args: &cli::Restore) -> Outcome {
         return restore_from(context, args, host);
     }
     if args.all != args.names.is_empty() {
-        return Err(Failure::Usage("restore needs either session names or --all".into()));
+        return Err(Failure::usage("restore needs either session names or --all".into()));
     }
     if args.new_name.is_some() && args.names.len() != 1 {
-        return Err(Failure::Usage("--as needs exactly one session name".into()));
+        return Err(Failure::usage("--as needs exactly one session name".into()));
     }
     let place = context.place()?;
     let need = |there: &Remembered| match args.all {
@@ -292,7 +292,7 @@ struct Reopened {
 
 pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
     if args.window && args.new_name.is_some() {
-        return Err(Failure::Usage("--as is for sessions, not for a window".into()));
+        return Err(Failure::usage("--as is for sessions, not for a window".into()));
     }
     let place = context.place()?;
     let nothing = match (&args.name, args.window) {

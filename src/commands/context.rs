@@ -13,28 +13,41 @@ use tmux_roster::tmux::{ANSWER_LIMIT, Tmux, TmuxError};
 use tmux_roster::transaction::{self, Trigger};
 use tmux_roster::{Store, host};
 
-/// Why a command did not end well.
-pub enum Failure {
+/// Why a command did not end well. It is one word long, since nearly every function may return it.
+pub struct Failure(Box<Why>);
+
+struct Why {
+    text: String,
     /// The command line is off.
-    Usage(String),
-    /// It could not be done.
-    Error(Box<dyn std::error::Error>),
+    is_usage: bool,
 }
 
 impl Failure {
+    /// The command line is off.
+    pub fn usage(text: String) -> Failure {
+        Failure(Box::new(Why { text, is_usage: true }))
+    }
+
+    pub fn is_usage(&self) -> bool {
+        self.0.is_usage
+    }
+
     /// What is said of it.
-    pub fn text(&self) -> String {
-        match self {
-            Failure::Usage(message) => message.clone(),
-            Failure::Error(error) => error.to_string(),
-        }
+    pub fn text(&self) -> &str {
+        &self.0.text
     }
 }
 
 impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Failure::Error(error.into())
+        failed(error.into())
     }
+}
+
+/// It could not be done.
+#[inline(never)]
+fn failed(error: Box<dyn std::error::Error>) -> Failure {
+    Failure(Box::new(Why { text: error.to_string(), is_usage: false }))
 }
 
 /// What a command returns.

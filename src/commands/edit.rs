@@ -73,10 +73,10 @@ pub fn rename(context: &Context, args: &cli::Rename) -> Outcome {
 pub fn mode(context: &Context, args: &cli::Mode) -> Outcome {
     let place = context.place()?;
     if args.next && args.mode.is_some() {
-        return Err(Failure::Usage("mode takes a mode or --next, not both".into()));
+        return Err(Failure::usage("mode takes a mode or --next, not both".into()));
     }
     if args.mode.as_deref() == Some("") {
-        return Err(Failure::Usage("the mode is empty: use a word such as safe".into()));
+        return Err(Failure::usage("the mode is empty: use a word such as safe".into()));
     }
     if args.mode.is_none() && !args.next {
         let mode = mode_of(&place, &args.name)?;
@@ -163,7 +163,7 @@ pub fn health(context: &Context, args: &cli::Health) -> Outcome {
         checked_at: Timestamp,
     }
     if args.all && args.name.is_some() {
-        return Err(Failure::Usage("health takes a name or --all, not both".into()));
+        return Err(Failure::usage("health takes a name or --all, not both".into()));
     }
     let place = context.place()?;
     let now = Timestamp::now();

@@ -58,7 +58,7 @@ impl Save {
 
 pub fn import(context: &Context, args: &cli::Import) -> Outcome {
     if args.from != "resurrect" {
-        return Err(Failure::Usage(format!(
+        return Err(Failure::usage(format!(
             "cannot import from {:?}: only from resurrect",
             args.from
         )));

@@ -346,7 +346,7 @@ pub fn list(context: &Context, args: &cli::List) -> Outcome {
         Some(other) => {
             let message =
                 format!("--state must be live, lost, closed or unreachable, not {other:?}");
-            return Err(Failure::Usage(message));
+            return Err(Failure::usage(message));
         }
     };
     let order: fn(&Session, &Session) -> Ordering = match args.sort.as_deref() {
@@ -355,7 +355,7 @@ pub fn list(context: &Context, args: &cli::List) -> Outcome {
         Some("attached") => |a, b| b.last_attached_at.cmp(&a.last_attached_at),
         Some(other) => {
             let message = format!("--sort must be name, created or attached, not {other:?}");
-            return Err(Failure::Usage(message));
+            return Err(Failure::usage(message));
         }
     };
     if args.all_servers {

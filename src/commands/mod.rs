@@ -72,18 +72,18 @@ pub fn run(args: &[String]) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let Some(verb) = cli.verb else {
-        return Err(Failure::Usage("no command given; see `roster --help`".into()));
+        return Err(Failure::usage("no command given; see `roster --help`".into()));
     };
     for (option, value) in [("-L", &cli.socket_name), ("-S", &cli.socket_path)] {
         if value.as_deref() == Some("") {
-            return Err(Failure::Usage(format!("{option} has an empty value")));
+            return Err(Failure::usage(format!("{option} has an empty value")));
         }
     }
     let context = Context::new(cli.socket_name, cli.socket_path);
     called::name_server(&context);
-    dispatch(&context, verb, line.command, started).map_err(|failure| match failure {
-        Failure::Usage(message) => usage(&message, line.verb),
-        failure => failure,
+    dispatch(&context, verb, line.command, started).map_err(|failure| match failure.is_usage() {
+        true => usage(failure.text(), line.verb),
+        false => failure,
     })
 }
 
@@ -129,7 +129,7 @@ fn not_parsed(early: EarlyExit, line: &Line<'_>) -> Outcome {
 fn usage(message: &str, verb: &str) -> Failure {
     let space = if verb.is_empty() { "" } else { " " };
     let then = if message.ends_with('?') { "" } else { ";" };
-    Failure::Usage(format!("{message}{then} see `roster{space}{verb} --help`"))
+    Failure::usage(format!("{message}{then} see `roster{space}{verb} --help`"))
 }
 
 fn dispatch(context: &Context, verb: Verb, command: &[String], started: Instant) -> Outcome {

@@ -27,7 +27,7 @@ use crate::cli;
 
 pub fn new(context: &Context, args: &cli::New, command: &[String]) -> Outcome {
     if args.mode.as_deref() == Some("") {
-        return Err(Failure::Usage("the mode is empty: use a word such as safe".into()));
+        return Err(Failure::usage("the mode is empty: use a word such as safe".into()));
     }
     if !args.detached {
         require_terminal(context, args.client.as_deref())?;

@@ -51,7 +51,7 @@ pub fn list(
     as_json: bool,
 ) -> Outcome {
     if context.names_server() {
-        return Err(Failure::Usage("--all-servers goes with neither -L nor -S".into()));
+        return Err(Failure::usage("--all-servers goes with neither -L nor -S".into()));
     }
     let here = host::here();
     let (mut found, mut is_whole) = (Vec::new(), true);

@@ -26,7 +26,7 @@ pub fn run(args: &cli::Store) -> Outcome {
         _ => {}
     }
     let Some(file) = args.file.as_ref().filter(|file| !file.is_empty()) else {
-        return Err(Failure::Usage("store needs --file PATH before the operation".into()));
+        return Err(Failure::usage("store needs --file PATH before the operation".into()));
     };
     let store = Store::new(file);
     match operation {

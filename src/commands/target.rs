@@ -52,7 +52,7 @@ pub fn by_uuid(session: &Session) -> String {
 }
 
 /// "session x not found", with the names that come near.
-pub fn not_found<'a>(name: &str, known: &mut dyn Iterator<Item = &'a str>) -> Failure {
+pub fn not_found(name: &str, known: &mut dyn Iterator<Item = &str>) -> Failure {
     let error = StoreError::NotFound(name.to_owned());
     let then = did_you_mean(name, known);
     let then = then.unwrap_or_else(|| "run roster list to see the sessions".into());
@@ -60,7 +60,7 @@ pub fn not_found<'a>(name: &str, known: &mut dyn Iterator<Item = &'a str>) -> Fa
 }
 
 /// A question for what was mistyped, with at most three words that come near to it.
-pub fn did_you_mean<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<String> {
+pub fn did_you_mean(word: &str, known: &mut dyn Iterator<Item = &str>) -> Option<String> {
     let mut near: Vec<&str> = known.filter(|other| is_near(word, other)).take(3).collect();
     sort(&mut near);
     let near: Vec<_> = near.into_iter().map(to_paste).collect();

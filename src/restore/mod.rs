@@ -31,8 +31,8 @@ use crate::transaction::{SyncError, Transaction};
 pub use blueprint::Blueprint;
 use blueprint::{blueprint, made, new_session};
 use build::{
-    Called, begin_in, build, can_hide, finish_in, is_made_under, made_window, new_window_of, rename,
-    show_hook, whole,
+    Called, begin_in, build, can_hide, finish_in, is_made_under, made_window, new_window_of,
+    rename, show_hook, whole,
 };
 use conditions::Conditions;
 pub use conditions::START_IN;

@@ -18,7 +18,9 @@ const CHANGING: Duration = Duration::from_secs(20);
 /// while a window is renamed again and again: 25 times a second, or 5 where that alone would keep the
 /// server busy.
 pub fn share(subject: &Subject) -> Vec<String> {
-    [(10, 25), (100, 25), (1000, 5)].map(|(sessions, rate)| share_of(subject, sessions, rate)).into()
+    [(10, 25), (100, 25), (1000, 5)]
+        .map(|(sessions, rate)| share_of(subject, sessions, rate))
+        .into()
 }
 
 fn share_of(subject: &Subject, sessions: usize, rate: u32) -> String {

@@ -42,7 +42,7 @@ pub fn script(args: &cli::Completions) -> Outcome {
         other => {
             let message =
                 format!("completions are available for bash, zsh and fish, not {other:?}");
-            return Err(Failure::Usage(message));
+            return Err(Failure::usage(message));
         }
     };
     let program = std::env::current_exe()?;
@@ -66,7 +66,7 @@ pub fn complete(args: &[String]) -> Outcome {
         },
         [_, words @ .., current] => (None, words.to_vec(), current.clone()),
         _ => {
-            return Err(Failure::Usage("roster complete is for completion scripts only".into()));
+            return Err(Failure::usage("roster complete is for completion scripts only".into()));
         }
     };
     let is_fish = args[0] == "fish";

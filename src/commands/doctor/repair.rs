@@ -38,7 +38,7 @@ pub fn mend(examined: &Examination) -> Vec<Finding> {
             }
             Repair::Load => {
                 let loaded = load::load_again(&Environment::read(), place);
-                let loaded = loaded.map_err(|failure| failure.text());
+                let loaded = loaded.map_err(|failure| failure.text().to_owned());
                 drop(held);
                 // The jobs that loading starts may take their time, and what is looked at next is
                 // what there is then.

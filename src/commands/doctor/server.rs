@@ -15,7 +15,7 @@ use tmux_roster::tmux::status::with_placeholders;
 use tmux_roster::tmux::{ANSWER_LIMIT, Running, Tmux, TmuxError, Version, call, program};
 use tmux_roster::{Store, Timestamp, host, persist, transaction};
 
-use crate::commands::context::{Context, Failure};
+use crate::commands::context::Context;
 use crate::commands::doctor::files::cannot_be_made;
 use crate::commands::doctor::{Examination, FIX, Level, Repair, options, scratch};
 use crate::commands::load::keys::{self, KeyState};
@@ -245,11 +245,10 @@ pub fn check_folder(
     }
     match context.place_without_tmux() {
         Ok(found) => Some(found),
-        Err(Failure::Error(error)) => {
-            exam.problem("folder", &error.to_string(), "set HOME");
+        Err(failure) => {
+            exam.problem("folder", failure.text(), "set HOME");
             None
         }
-        Err(Failure::Usage(_)) => None,
     }
 }
 

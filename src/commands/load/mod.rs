@@ -45,9 +45,9 @@ pub fn load(context: &Context, args: &cli::Load) -> Outcome {
         }
     }
     let loaded = load_into(&context.environment, &place, args.status, args.chosen);
-    if let Err(Failure::Error(error)) = &loaded {
+    if let Err(failure) = &loaded {
         // tmux and TPM show nobody what is said here.
-        log(&place, &format!("load: {error}"));
+        log(&place, &format!("load: {}", failure.text()));
     }
     if !args.status {
         if let Err(error) = context.environment.note_socket(&place.tmux.socket) {

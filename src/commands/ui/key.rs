@@ -48,7 +48,7 @@ impl Seat {
             let (pane, session) = (next()?.to_owned(), SessionId::parse(next()?)?);
             Some(Seat { client: next()?.to_owned(), session, pane, width, height })
         })();
-        seat.ok_or_else(|| Failure::Usage(format!("--from must be {FROM:?}, not {text:?}")))
+        seat.ok_or_else(|| Failure::usage(format!("--from must be {FROM:?}, not {text:?}")))
     }
 
     /// The seat of who typed a command; `None` outside tmux.

@@ -166,7 +166,7 @@ pub fn seat(context: &Context, place: &Place, from: Option<&str>) -> Result<Seat
 /// What a key does, whose errors nobody would see otherwise: they are told to its client.
 pub fn telling(place: &Place, from: Option<&str>, outcome: Outcome) -> Outcome {
     if let (Err(failure), Some(from)) = (&outcome, from) {
-        Seat::parse(from)?.tell(place, &visible(&failure.text()));
+        Seat::parse(from)?.tell(place, &visible(failure.text()));
     }
     outcome
 }
