@@ -230,7 +230,7 @@ fn plan(
 
 fn rows((planned, given): (Plan, Set<String>), answer: &Answer) -> Vec<Row> {
     let ids: Map<&String, &SessionId> = planned.live.iter().map(|(id, uuid)| (uuid, id)).collect();
-    let mut rows = rows_with(planned.next, |session| {
+    let mut rows = rows_with(planned.next, &|session| {
         let id = ids.get(&session.uuid)?;
         answer.snapshot.sessions.iter().find(|live| live.id == **id).cloned()
     });
@@ -244,9 +244,10 @@ fn rows((planned, given): (Plan, Set<String>), answer: &Answer) -> Vec<Row> {
 /// A row for each record, given what of it lives.
 pub fn rows_with(
     Remembered { registry, closed, memory }: Remembered,
-    live: impl Fn(&Session) -> Option<LiveSession>,
+    live: &dyn Fn(&Session) -> Option<LiveSession>,
 ) -> Vec<Row> {
-    let recorded = registry.sessions.into_values().map(|session| {
+    let mut rows = Vec::new();
+    for session in registry.sessions.into_values() {
         let live = live(&session);
         let state = match &live {
             Some(_) => State::Live,
@@ -256,25 +257,24 @@ pub fn rows_with(
         let displaced = memory.displaced.get(&session.uuid);
         let displaced = displaced.filter(|displaced| displaced.to == session.workdir);
         let waits_for = displaced.map(|displaced| displaced.from.clone());
-        Row { waits_for, ..Row::new(session, state, live) }
-    });
+        rows.push(Row { waits_for, ..Row::new(session, state, live) });
+    }
     let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
     for entry in &closed.closed {
         *counts.entry(entry.row()).or_default() += 1;
     }
-    let closed = closed.closed.iter().map(|entry| {
+    for entry in &closed.closed {
         // The newest comes first.
         let count = counts.insert(entry.row(), 0).unwrap_or_default();
-        Row {
+        rows.push(Row {
             closed_at: Some(entry.closed_at),
             older: count.saturating_sub(1),
             is_older: count == 0,
             is_passing: entry.is_passing(),
             ..Row::new(entry.session.clone(), State::Closed, None)
-        }
-    });
-    let closed: Vec<Row> = closed.collect();
-    recorded.chain(closed).collect()
+        });
+    }
+    rows
 }
 
 /// No server answers: closes that the last one did not outlive were losses, unless it still runs.
@@ -288,7 +288,7 @@ pub fn without_server(mut remembered: Remembered) -> View {
     let runs = |o: &Unreachable| host::is_running(o.server, o.started, None, &here);
     remembered.memory.unreachable.retain(runs);
     View {
-        rows: rows_with(remembered, |_| None),
+        rows: rows_with(remembered, &|_| None),
         version: Version::parse(""),
         server: None,
         // Nobody knows which one it is: each is shown.

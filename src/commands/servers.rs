@@ -191,7 +191,7 @@ fn rows(server: &Server, here: &Host) -> Result<(Vec<Row>, Option<ServerId>), St
     }
     memory.unreachable.retain(|one| host::is_running(one.server, one.started, None, here));
     let (id, sessions) = (memory.server, memory.sessions.clone());
-    let mut rows = rows_with(remembered, |_| None);
+    let mut rows = rows_with(remembered, &|_| None);
     for row in rows.iter_mut().filter(|row| row.state == State::Lost) {
         if sessions.values().any(|known| known.uuid == row.session.uuid) {
             row.state = State::Live;

@@ -183,8 +183,9 @@ pub fn check_registry(
     }
     let sessions = count(remembered.registry.sessions.len(), "session");
     let found = format!("{sessions} in {}", path.display());
-    match serde_json::from_slice::<RegistryFile>(&bytes) {
-        Ok(RegistryFile { version: FileVersion::Known(version), .. })
+    let text = std::str::from_utf8(&bytes).ok();
+    match text.and_then(|text| serde_json::from_str::<RegistryFile>(text).ok()) {
+        Some(RegistryFile { version: FileVersion::Known(version), .. })
             if version < SCHEMA_VERSION =>
         {
             let found = format!("{found}, older version {version}");

@@ -20,10 +20,8 @@ pub fn show(
     let text = argument(text.replace('#', "##").replace('%', "%%"));
     let time = milliseconds.to_string();
     let to_client = ["-c".into(), client.into(), text.clone()];
-    let timed = words("display-message -d").chain([OsString::from(&time)]);
-    if ran(&timed.clone().chain(to_client.clone()).collect::<Vec<_>>())
-        || ran(&for_a_time(session, &time, &to_client))
-    {
+    let timed = words(&format!("display-message -d {time}"));
+    if ran(&[&timed[..], &to_client].concat()) || ran(&for_a_time(session, &time, &to_client)) {
         return;
     }
     // The client has gone, or this is 3.2.
@@ -36,14 +34,18 @@ pub fn show(
         let output = Running::start(command).ok()?.finish(deadline).ok()?;
         output.success.then_some(output.stdout)
     };
-    let is_program = by_pane(words("display-message -p #{client_control_mode}").collect());
+    let is_program = by_pane(words("display-message -p #{client_control_mode}"));
     if is_program.is_some_and(|printed| printed == b"0\n") {
-        by_pane(timed.chain([text]).collect());
+        by_pane([timed, vec![text]].concat());
     }
 }
 
-fn words(text: &str) -> impl Iterator<Item = OsString> + Clone + '_ {
-    text.split(' ').map(OsString::from)
+fn words(text: &str) -> Vec<OsString> {
+    os_strings(&text.split(' ').collect::<Vec<_>>())
+}
+
+fn os_strings(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
 }
 
 /// The call that does it before 3.2, where a message stands as long as its session's `display-time`
@@ -54,11 +56,7 @@ fn for_a_time(session: &str, time: &str, to_client: &[OsString]) -> Vec<OsString
          set-option -t {session} display-time {time} ; display-message"
     );
     let after = format!("; set-option -u -t {session} display-time ;");
-    words(&before)
-        .chain(to_client.iter().cloned())
-        .chain(words(&after))
-        .chain(put_back(session))
-        .collect()
+    [&words(&before), to_client, &words(&after), &put_back(session)].concat()
 }
 
 /// The call that gives a session the `display-time` back that it had, where that was its own.
@@ -66,7 +64,7 @@ fn put_back(session: &str) -> Vec<OsString> {
     let back = format!("set-option -t '{session}' -F display-time '#{{@roster_time}}'");
     let target = format!("{session}:");
     let condition = "#{?#{==:#{@roster_time},},0,#{!=:#{display-time},#{@roster_time}}}";
-    let ask = ["if-shell", "-t", &target, "-F", condition, &back, ";"].map(OsString::from);
-    let forget = ["set-option", "-q", "-u", "-t", session, "@roster_time"].map(OsString::from);
-    ask.into_iter().chain(forget).collect()
+    let ask = ["if-shell", "-t", &target, "-F", condition, &back, ";"];
+    let forget = ["set-option", "-q", "-u", "-t", session, "@roster_time"];
+    os_strings(&[&ask[..], &forget].concat())
 }
