@@ -1,7 +1,7 @@
 //! The user's scripts for events: which are to run, and the supervisor that runs them.
 
 use std::env;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -83,7 +83,9 @@ struct Running {
 /// what it started, after the limit. What one says and how it ends is its own affair: only that it
 /// could not be started, or had to be ended, is logged.
 pub fn supervise() -> ExitCode {
-    let Ok(scripts) = serde_json::from_reader::<_, Vec<Script>>(std::io::stdin()) else {
+    let mut told = Vec::new();
+    let read = std::io::stdin().read_to_end(&mut told);
+    let (Ok(_), Ok(scripts)) = (read, serde_json::from_slice::<Vec<Script>>(&told)) else {
         return ExitCode::FAILURE;
     };
     let mut running: Vec<Running> = Vec::new();

@@ -179,6 +179,18 @@ impl<K: Ord, V> Map<K, V> {
         self.find(key).ok().map(|at| self.0.remove(at))
     }
 
+    /// The last of those with one key stays.
+    fn put_in_order(&mut self) {
+        sort_by(&mut self.0, |(a, _), (b, _)| a.cmp(b));
+        self.0.dedup_by(|last, first| {
+            let is_same = last.0 == first.0;
+            if is_same {
+                std::mem::swap(last, first);
+            }
+            is_same
+        });
+    }
+
     /// The value of a key, which gets `new()` if it has none.
     pub fn get_or_insert_with(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
         let at = self.find(&key).unwrap_or_else(|at| {
@@ -206,14 +218,7 @@ impl<K: Ord, V> Extend<(K, V)> for Map<K, V> {
     /// Of two with one key the last one stays.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, more: I) {
         self.0.extend(more);
-        sort_by(&mut self.0, |(a, _), (b, _)| a.cmp(b));
-        self.0.dedup_by(|last, first| {
-            let is_same = last.0 == first.0;
-            if is_same {
-                std::mem::swap(last, first);
-            }
-            is_same
-        });
+        self.put_in_order();
     }
 }
 
@@ -316,6 +321,11 @@ impl<K: Ord> Set<K> {
         at.ok().map(|at| &self.0[at])
     }
 
+    fn put_in_order(&mut self) {
+        sort(&mut self.0);
+        self.0.dedup();
+    }
+
     /// Puts one in, and says whether it is new.
     pub fn insert(&mut self, key: K) -> bool {
         let at = self.0.binary_search(&key);
@@ -335,8 +345,7 @@ impl<K> Default for Set<K> {
 impl<K: Ord> Extend<K> for Set<K> {
     fn extend<I: IntoIterator<Item = K>>(&mut self, more: I) {
         self.0.extend(more);
-        sort(&mut self.0);
-        self.0.dedup();
+        self.put_in_order();
     }
 }
 

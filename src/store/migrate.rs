@@ -111,7 +111,7 @@ impl<'de> Deserialize<'de> for Document {
 
 /// The version that a JSON object says, whatever else is in it.
 pub(super) fn version_of(json: &str) -> Option<FileVersion> {
-    serde_json::from_str::<Document>(json).ok()?.version
+    serde_json::from_slice::<Document>(json.as_bytes()).ok()?.version
 }
 
 pub(super) fn run(store: &Store, plan: &Plan) -> Result<Migrated, StoreError> {

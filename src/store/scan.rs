@@ -81,7 +81,7 @@ pub(super) fn edit(
         last = Some(key);
     }
     let place = found?;
-    let mut session: Session = serde_json::from_str(&text[place.clone()]).ok()?;
+    let mut session: Session = serde_json::from_slice(&bytes[place.clone()]).ok()?;
     change(&mut session);
     Some((place, serde_json::to_vec(&session).ok()?))
 }
