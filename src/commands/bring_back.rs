@@ -276,7 +276,7 @@ fn restore_from(context: &Context, args: &cli::Restore, host: &str) -> Outcome {
         let store = store_of(other);
         let offline = Offline::begin(other, &store)?;
         let mut theirs = offline.remembered().clone();
-        theirs.registry.sessions.retain(|_, session| !taken.contains(&session.uuid));
+        taken.iter().for_each(|uuid| theirs.registry.remove(uuid));
         offline.commit(&theirs)?;
     }
     report(&done, "restored")
@@ -558,7 +558,7 @@ pub fn bring_back(
             .into());
         }
         // Its old name must be free of it before it stands under the new one.
-        next.registry.sessions.retain(|_, session| session.uuid != record.uuid);
+        next.registry.remove(&record.uuid);
         next.registry.sessions.insert(record.name.clone(), record.clone());
         closed.extend(next.closed.take(&record.uuid));
     }
@@ -581,7 +581,7 @@ pub fn bring_back(
     before.retain(|record| !lives(&record.uuid));
     let mut next = transaction.remembered.clone();
     for entry in closed {
-        next.registry.sessions.retain(|_, session| session.uuid != entry.session.uuid);
+        next.registry.remove(&entry.session.uuid);
         next.closed.put_back(entry);
     }
     for record in before {

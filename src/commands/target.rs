@@ -35,14 +35,20 @@ impl<'a> Target<'a> {
     /// The first of its name, or else of its UUID.
     pub fn among<'s, T: Copy>(
         self,
-        all: impl Iterator<Item = T> + Clone,
+        all: impl Iterator<Item = T>,
         session: impl Fn(T) -> &'s Session,
     ) -> Option<T> {
-        let named = all.clone().find(|one| Some(session(*one).name.as_str()) == self.name);
-        named.or_else(|| {
-            let mut all = all;
-            all.find(|one| Some(session(*one).uuid.as_str()) == self.uuid)
-        })
+        let mut first = None;
+        for one in all {
+            let session = session(one);
+            if Some(session.name.as_str()) == self.name {
+                return Some(one);
+            }
+            if first.is_none() && Some(session.uuid.as_str()) == self.uuid {
+                first = Some(one);
+            }
+        }
+        first
     }
 }
 
@@ -120,13 +126,13 @@ impl Found {
 }
 
 /// Looks a name up, or a UUID: live ones first, then lost, then the newest closed one.
-pub fn find(world: &impl Sight, name: &str) -> Result<Found, Failure> {
+pub fn find(world: &dyn Sight, name: &str) -> Result<Found, Failure> {
     let all = || recorded(world.remembered()).map(|(session, _)| session.name.as_str());
     find_known(world, name).unwrap_or_else(|| Err(not_found(name, &mut all())))
 }
 
 /// The same; `None` if nothing is recorded by that name.
-pub fn find_known(world: &impl Sight, name: &str) -> Option<Result<Found, Failure>> {
+pub fn find_known(world: &dyn Sight, name: &str) -> Option<Result<Found, Failure>> {
     let remembered = world.remembered();
     let all = recorded(remembered);
     Some(Ok(match Target::parse(name).among(all, |(session, _)| session)? {
@@ -145,30 +151,28 @@ pub fn find_known(world: &impl Sight, name: &str) -> Option<Result<Found, Failur
 }
 
 /// Every record, that of a closed session with its entry.
-fn recorded(
-    remembered: &Remembered,
-) -> impl Iterator<Item = (&Session, Option<&ClosedSession>)> + Clone {
+fn recorded(remembered: &Remembered) -> impl Iterator<Item = (&Session, Option<&ClosedSession>)> {
     let recorded = remembered.registry.sessions.values().map(|session| (session, None));
     let closed = remembered.closed.closed.iter().map(|entry| (&entry.session, Some(entry)));
     recorded.chain(closed)
 }
 
 /// What lives without being recorded, as after `forget --force`.
-fn all_left_alone(world: &impl Sight) -> impl Iterator<Item = &LiveSession> {
+fn all_left_alone(world: &dyn Sight) -> impl Iterator<Item = &LiveSession> {
     let tracked = &world.remembered().memory.sessions;
     world.sessions().iter().filter(|session| !tracked.contains_key(&session.id))
 }
 
-pub fn left_alone<'a>(world: &'a impl Sight, uuid: &str) -> Option<&'a LiveSession> {
+pub fn left_alone<'a>(world: &'a dyn Sight, uuid: &str) -> Option<&'a LiveSession> {
     all_left_alone(world).find(|session| session.stamp == uuid)
 }
 
-pub fn named_left_alone<'a>(world: &'a impl Sight, name: &str) -> Option<&'a LiveSession> {
+pub fn named_left_alone<'a>(world: &'a dyn Sight, name: &str) -> Option<&'a LiveSession> {
     all_left_alone(world).find(|session| session.name == name.as_bytes())
 }
 
 /// What is said of a session whose server runs while another answers in its place.
-pub fn out_of_reach(world: &impl Sight, session: &Session) -> Failure {
+pub fn out_of_reach(world: &dyn Sight, session: &Session) -> Failure {
     let servers = &world.remembered().memory.unreachable;
     let server = servers.iter().find(|server| server.uuids.contains(&session.uuid));
     let pid = server.map_or(0, |server| server.server.pid);

@@ -28,6 +28,11 @@ impl Registry {
         self.sessions.values().find(|session| session.uuid == uuid)
     }
 
+    /// Drops what has this UUID.
+    pub fn remove(&mut self, uuid: &str) {
+        self.sessions.retain(|_, session| session.uuid != uuid);
+    }
+
     /// Gives every record the name that it stands under, whatever somebody wrote inside.
     pub fn name_by_key(&mut self) {
         for (key, session) in &mut self.sessions {
