@@ -94,7 +94,8 @@ fn layout_rows(table: &[&[String]], styles: &[&str]) -> String {
     let coloured = on_terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let is_shown =
         |at: &usize| table.len() == 1 || table.iter().skip(1).any(|row| !row[*at].is_empty());
-    let shown: Vec<usize> = (0..table[0].len()).filter(is_shown).collect();
+    let columns = table.first().map_or(0, |row| row.len());
+    let shown: Vec<usize> = (0..columns).filter(is_shown).collect();
     let width = |at: &usize| table.iter().map(|row| row[*at].width()).max().unwrap_or(0);
     let mut widths: Vec<usize> = shown.iter().map(width).collect();
     let gaps = 2 * shown.len().saturating_sub(1);

@@ -127,15 +127,17 @@ impl Found {
 
 /// Looks a name up, or a UUID: live ones first, then lost, then the newest closed one.
 pub fn find(world: &dyn Sight, name: &str) -> Result<Found, Failure> {
-    let all = || recorded(world.remembered()).map(|(session, _)| session.name.as_str());
-    find_known(world, name).unwrap_or_else(|| Err(not_found(name, &mut all())))
+    find_known(world, name).unwrap_or_else(|| {
+        let all = recorded(world.remembered());
+        Err(not_found(name, &mut all.iter().map(|(session, _)| session.name.as_str())))
+    })
 }
 
 /// The same; `None` if nothing is recorded by that name.
 pub fn find_known(world: &dyn Sight, name: &str) -> Option<Result<Found, Failure>> {
     let remembered = world.remembered();
     let all = recorded(remembered);
-    Some(Ok(match Target::parse(name).among(all, |(session, _)| session)? {
+    Some(Ok(match Target::parse(name).among(all.into_iter(), |(session, _)| session)? {
         (_, Some(entry)) => match left_alone(world, &entry.session.uuid) {
             Some(live) => Found::LeftAlone(entry.clone(), live.clone()),
             None => Found::Closed(entry.clone()),
@@ -151,10 +153,10 @@ pub fn find_known(world: &dyn Sight, name: &str) -> Option<Result<Found, Failure
 }
 
 /// Every record, that of a closed session with its entry.
-fn recorded(remembered: &Remembered) -> impl Iterator<Item = (&Session, Option<&ClosedSession>)> {
+fn recorded(remembered: &Remembered) -> Vec<(&Session, Option<&ClosedSession>)> {
     let recorded = remembered.registry.sessions.values().map(|session| (session, None));
     let closed = remembered.closed.closed.iter().map(|entry| (&entry.session, Some(entry)));
-    recorded.chain(closed)
+    recorded.chain(closed).collect()
 }
 
 /// What lives without being recorded, as after `forget --force`.

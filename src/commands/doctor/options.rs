@@ -16,8 +16,8 @@ pub const COMMAND: &str = "@roster-command-";
 
 /// What the options begin with whose names end with a mode or a program, and whose values are
 /// commands.
-pub fn commands() -> impl Iterator<Item = &'static str> {
-    read_by(Reader::Restore)
+pub fn commands() -> Vec<&'static str> {
+    read_by(Reader::Restore).collect()
 }
 
 /// How many letters a name may be away from the one that was meant.
@@ -36,9 +36,9 @@ pub fn names(listed: &str) -> Vec<&str> {
 /// A name that reads like an option of ours and is none.
 pub fn misspelt(name: &str) -> Option<Complaint> {
     let plain = name.to_ascii_lowercase().replace('_', "-");
-    let of = commands().find_map(|start| name.strip_prefix(start));
+    let of = commands().into_iter().find_map(|start| name.strip_prefix(start));
     if !plain.starts_with("@roster-")
-        || known().any(|k| k == name)
+        || known().contains(&name)
         || of.is_some_and(|of| !of.is_empty())
     {
         return None;
@@ -47,9 +47,11 @@ pub fn misspelt(name: &str) -> Option<Complaint> {
     let near = if name.to_ascii_lowercase().starts_with("@roster_") { 0 } else { NEAR };
     // The word before the mode or the program may be the misspelt one.
     let of = plain.splitn(3, '-').nth(2).filter(|of| !of.is_empty());
-    let of = of.into_iter().flat_map(|of| commands().map(move |start| format!("{start}{of}")));
-    let meant = known().map(str::to_owned).chain(of);
-    let meant = meant.map(|meant| (distance(&plain, &meant), meant)).min();
+    let mut options: Vec<String> = known().into_iter().map(str::to_owned).collect();
+    for start in commands() {
+        options.extend(of.map(|of| format!("{start}{of}")));
+    }
+    let meant = options.into_iter().map(|meant| (distance(&plain, &meant), meant)).min();
     let meant = meant.filter(|(distance, _)| *distance <= near).map(|(_, meant)| meant);
     if meant.is_none() && near == 0 {
         return None;
@@ -65,10 +67,10 @@ pub fn misspelt(name: &str) -> Option<Complaint> {
 }
 
 /// All but those of modes and programs.
-fn known() -> impl Iterator<Item = &'static str> {
+fn known() -> Vec<&'static str> {
     let ours = TABLE.iter().filter(|option| option.reader != Reader::Restore);
     // What a sync asks for of other plugins' is no option of ours, and no mistake either.
-    ours.map(|option| option.name).chain(OPTIONS)
+    ours.map(|option| option.name).chain(OPTIONS).collect()
 }
 
 /// A format of tmux's own in which a name of ours has lost its `@`, in a line of `show-options -g`.

@@ -71,25 +71,25 @@ pub fn check_program(exam: &mut Examination, tmux: &Tmux) -> Option<String> {
 }
 
 /// The options that the server is asked for, in the order of the answer.
-fn asked_for() -> impl Iterator<Item = &'static str> {
-    let options = LATE_OPTIONS.into_iter().chain(MORE_OPTIONS).chain(scratch::OPTIONS);
-    options.chain(others())
+fn asked_for() -> Vec<&'static str> {
+    [&LATE_OPTIONS[..], &MORE_OPTIONS, &scratch::OPTIONS, &others()].concat()
 }
 
 /// Those that neither a sync nor the making of a session reads.
-fn others() -> impl Iterator<Item = &'static str> {
-    [Reader::Scripts, Reader::Notice, Reader::Picker, Reader::Load].into_iter().flat_map(read_by)
+fn others() -> Vec<&'static str> {
+    let readers = [Reader::Scripts, Reader::Notice, Reader::Picker, Reader::Load];
+    readers.into_iter().flat_map(read_by).collect()
 }
 
 /// The value of one of them.
 pub fn value(answer: &Answer, name: &str) -> String {
-    let at = asked_for().position(|option| option == name);
+    let at = asked_for().iter().position(|option| *option == name);
     at.map(|at| String::from_utf8_lossy(&answer.options[at]).into_owned()).unwrap_or_default()
 }
 
 /// The server: whether it answers, whole and in time, and whether its version is the program's.
 pub fn check_server(exam: &mut Examination, tmux: &Tmux, program: &str) -> Option<Answer> {
-    let options: Vec<&str> = asked_for().collect();
+    let options = asked_for();
     let answer = match call::ask(
         tmux,
         With { hooks: true, panes: None },
@@ -365,7 +365,7 @@ fn shadows(tmux: &Tmux, hooks: &[Hook], version: Version) -> Result<Vec<Shadow>,
         hooks.iter().partition(|hook| hook.is_of_windows(version));
     let mut found = Vec::new();
     if !of_sessions.is_empty() {
-        found = shadows_among(tmux, &of_sessions, &["list-sessions"], "$", |rest| {
+        found = shadows_among(tmux, &of_sessions, &["list-sessions"], "$", &|rest| {
             format!("session {rest:?}")
         })?;
     }
@@ -375,7 +375,7 @@ fn shadows(tmux: &Tmux, hooks: &[Hook], version: Version) -> Result<Vec<Shadow>,
             Some((index, session)) => format!("window {index} of session {session:?}"),
             None => "a window".to_owned(),
         };
-        let shadows = shadows_among(tmux, &of_windows, &list, "@", whose)?;
+        let shadows = shadows_among(tmux, &of_windows, &list, "@", &whose)?;
         // One that is in two sessions is listed twice.
         for shadow in shadows {
             if !found.iter().any(|other| (&other.id, other.hook) == (&shadow.id, shadow.hook)) {
@@ -392,7 +392,7 @@ fn shadows_among(
     hooks: &[Hook],
     list: &[&str],
     sigil: &str,
-    whose: impl Fn(&str) -> String,
+    whose: &dyn Fn(&str) -> String,
 ) -> Result<Vec<Shadow>, TmuxError> {
     let flags: Vec<String> =
         hooks.iter().map(|hook| format!("#{{?{}[{}],1,0}}", hook.name, hook.index)).collect();
@@ -412,11 +412,9 @@ fn shadows_among(
         }
         let whose = whose(fields.next().unwrap_or_default());
         let hiding = hooks.iter().zip(flags.bytes()).filter(|(_, flag)| *flag == b'0');
-        found.extend(hiding.map(|(hook, _)| Shadow {
-            id: id.to_owned(),
-            whose: whose.clone(),
-            hook: *hook,
-        }));
+        for (hook, _) in hiding {
+            found.push(Shadow { id: id.to_owned(), whose: whose.clone(), hook: *hook });
+        }
     }
     Ok(found)
 }
@@ -445,10 +443,11 @@ pub fn check_options(
     let path = path.and_then(|line| Some(line.trim_end().strip_prefix("PATH=")?.to_owned()));
     let mut complaints: Vec<_> = names.iter().filter_map(|name| options::misspelt(name)).collect();
     let home = context.environment.home();
-    complaints
-        .extend(others().filter_map(|name| options::of_others(name, &value(answer, name), home)));
+    for name in others() {
+        complaints.extend(options::of_others(name, &value(answer, name), home));
+    }
     complaints.extend(not_ours(&value(answer, "@roster-binary")));
-    let is_command = |name: &&&str| options::commands().any(|start| name.starts_with(start));
+    let is_command = |name: &&&str| options::commands().iter().any(|start| name.starts_with(start));
     for name in names.iter().filter(is_command) {
         match show(&["show-options", "-gqv", name]) {
             Ok(value) => complaints.extend(options::command(name, &value, path.as_deref())),

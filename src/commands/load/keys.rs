@@ -19,7 +19,7 @@ pub enum KeyState {
 /// The keys that the options name, and whose they are: for doctor.
 pub fn keys(tmux: &Tmux, deadline: Instant) -> Result<Vec<(String, KeyState)>, Failure> {
     let asked = ask(tmux, deadline)?;
-    let bound: Vec<(String, bool)> = bound(&asked.bound).collect();
+    let bound = bound(&asked.bound);
     let state = |key: &String| {
         let key = plain_key(key);
         let found = bound.iter().find(|(taken, _)| *taken == key);
@@ -44,7 +44,7 @@ pub fn key_of(words: &str, tmux: &Tmux, deadline: Instant) -> Option<String> {
     let asked = ask(tmux, deadline).ok()?;
     let place = KEYS.iter().position(|key| key.words == words)?;
     let key = plain_key(asked.keys[place].as_ref()?);
-    let is_ours = bound(&asked.bound).any(|(taken, ours)| ours && taken == key);
+    let is_ours = bound(&asked.bound).into_iter().any(|(taken, ours)| ours && taken == key);
     is_ours.then_some(key)
 }
 
@@ -105,14 +105,15 @@ const ABSENT: &str = "\"#{@roster_absent}\"";
 
 /// The keys of the prefix table as list-keys prints them, and whether each is ours: a key that the
 /// user bound may call our program as well, but does not say where it was pressed.
-fn bound(listed: &str) -> impl Iterator<Item = (String, bool)> + '_ {
-    listed.lines().filter_map(|line| {
+fn bound(listed: &str) -> Vec<(String, bool)> {
+    let keys = listed.lines().filter_map(|line| {
         let mut words = line.split_whitespace().skip_while(|word| *word != "-T").skip(2);
         let ours = line.contains(" run-shell -b \"#{@roster_program} ")
             && line.contains(" --from '#{E:@roster_from}' ");
         let says_why = line.contains(" display-message ") && line.contains(ABSENT);
         Some((plain_key(words.next()?), ours || says_why))
-    })
+    });
+    keys.collect()
 }
 
 /// A key as tmux calls it, whether a person or list-keys wrote it.
@@ -129,7 +130,7 @@ fn plain_key(key: &str) -> String {
 /// Our bindings: a key that is bound to something else is left alone, and one of ours that is
 /// wanted no more goes.
 pub fn bindings(version: Version, asked: &Asked) -> Vec<Vec<u8>> {
-    let bound: Vec<(String, bool)> = bound(&asked.bound).collect();
+    let bound = bound(&asked.bound);
     let wanted: Vec<String> = asked.keys.iter().flatten().map(|key| plain_key(key)).collect();
     let mut lines = Vec::new();
     for (old, _) in bound.iter().filter(|(key, ours)| *ours && !wanted.contains(key)) {
@@ -167,7 +168,7 @@ mod tests {
             bind-key    -T prefix       L     run-shell -b \"#{@roster_program} list\"\n\
             bind-key    -T prefix       B     display-message -d 6000 \"#{@roster_absent}\" \\; unbind-key -T prefix B\n\
             bind-key    -T prefix       C-g   run-shell -b \"#{@roster_program} pick --from '#{E:@roster_from}'  >/dev/null 2>&1 || :\"\n";
-        let found: Vec<(String, bool)> = bound(listed).collect();
+        let found = bound(listed);
         let want = [("#", false), ("M-Up", false), ("L", false), ("B", true), ("C-g", true)];
         assert_eq!(found, want.map(|(key, ours)| (key.to_owned(), ours)));
         assert_eq!(plain_key("^G"), "C-g");
