@@ -116,8 +116,8 @@ impl Hook {
     /// started our program: so the end of a client starts a sync that belongs to nobody, if one is
     /// still due.
     ///
-    /// Windows change more often, and a look at them costs more. So theirs is taken late: the job
-    /// waits by itself. The mark of it is a time in seconds, which counts for a minute.
+    /// Windows change more often, and a look at them costs more. So theirs is taken late, if they are
+    /// recorded: the job waits by itself. The mark of it is a time in seconds, which counts for a minute.
     ///
     /// Before 3.2 tmux does not tell when the terminal of a client is closed. There the first event
     /// after a sync runs an [armed line](Hook::armed_line), and this one only makes good what that
@@ -133,15 +133,15 @@ impl Hook {
                 "set-environment -Fgh ROSTER_LEFT '#{T:@roster_seconds}'"
             ),
             (true, Tells::Windows) => concat!(
-                "set-environment -Fgh ROSTER_LATE '#{?#{||:#{e|>:",
+                "set-environment -Fgh ROSTER_LATE '#{?#{&&:#{!=:#{@roster-windows},off},#{||:#{e|>:",
                 since_marked!(),
                 ",60},#{e|<:",
                 since_marked!(),
-                ",0}},#{T:@roster_seconds}#(#{@roster_late} # #{=10:ROSTER_LATE}),#{ROSTER_LATE}}'"
+                ",0}}},#{T:@roster_seconds}#(#{@roster_late} # #{=10:ROSTER_LATE}),#{ROSTER_LATE}}'"
             ),
             // It cannot reckon: the mark counts until the end of its minute.
             (false, Tells::Windows) => {
-                "set-option -Fg @roster_late_due '#{?#{!=:#{=4:@roster_late_due},#{T:@roster_minute}},#{T:@roster_minute}#(#{@roster_late} # #{=9:@roster_late_due}),#{@roster_late_due}}'"
+                "set-option -Fg @roster_late_due '#{?#{&&:#{!=:#{@roster-windows},off},#{!=:#{=4:@roster_late_due},#{T:@roster_minute}}},#{T:@roster_minute}#(#{@roster_late} # #{=9:@roster_late_due}),#{@roster_late_due}}'"
             }
             (true, Tells::Change) => {
                 "set-environment -Fgh ROSTER_DUE '#{?#{!=:#{=6:ROSTER_DUE},#{T:@roster_clock}},#{T:@roster_clock}#(#{@roster_run} # #{=6:ROSTER_DUE}),#{ROSTER_DUE}}'"

@@ -282,12 +282,6 @@ impl<'a> Records<'a> {
     }
 }
 
-/// The new value of the mark that a look at windows is due. Where none are recorded the mark stays, so
-/// that events of windows start one job a minute.
-fn unless_off(mark: &str, new: &str) -> String {
-    format!("#{{?#{{==:#{{@roster-windows}},off}},#{{{mark}}},{new}}}")
-}
-
 /// The arguments of the call.
 pub fn args(query: Query<'_>) -> Vec<String> {
     let mut call = Call::new(query.mark);
@@ -298,8 +292,8 @@ pub fn args(query: Query<'_>) -> Vec<String> {
             let random = query.mark.get(1..6).unwrap_or_default();
             call.command(&["set-environment", "-gh", "ROSTER_DUE", &format!("r{random}")]);
             if query.panes.is_some() {
-                let mark = unless_off("ROSTER_LATE", &format!("0.{}", random_digits()));
-                call.command(&["set-environment", "-Fgh", "ROSTER_LATE", &mark]);
+                let random = random_digits();
+                call.command(&["set-environment", "-gh", "ROSTER_LATE", &format!("0.{random}")]);
             }
         }
         Some(Mark::Option) => {
@@ -307,8 +301,8 @@ pub fn args(query: Query<'_>) -> Vec<String> {
             call.command(&arm().each_ref().map(String::as_str));
             call.command(&["set-option", "-gu", "@roster_due"]);
             if query.panes.is_some() {
-                let mark = unless_off("@roster_late_due", &format!("r{}", random_digits()));
-                call.command(&["set-option", "-Fg", "@roster_late_due", &mark]);
+                let random = format!("r{}", random_digits());
+                call.command(&["set-option", "-g", "@roster_late_due", &random]);
             }
         }
         None => {}
