@@ -52,10 +52,17 @@ pub fn notice(context: &Context) -> Outcome {
     let lost_windows = |remembered: &Remembered| {
         lost_windows(place, remembered, server).filter(|_| settings.windows.records)
     };
-    // Sessions come back by themselves where that is wanted, windows of one that somebody made do not.
+    // Sessions come back by themselves where that is wanted; windows of one that somebody made do not,
+    // nor does one whose name was taken.
     let lost = match remembered.lost_with_last_server(server, &settings.policy.ignore) {
-        lost if lost > 0 && !settings.restore_at_start => Some(Lost::Sessions(lost)),
-        _ => lost_windows(&remembered),
+        _ if settings.restore_at_start => 0,
+        lost => lost,
+    };
+    let aside = remembered.names_taken_since(server, &settings.policy.ignore);
+    let lost = match (lost, aside.len()) {
+        (0, 0) => lost_windows(&remembered),
+        (0, _) => Some(Lost::Aside(aside)),
+        (lost, aside) => Some(Lost::Sessions(lost + aside)),
     };
     if lost.is_none() || is_value("@roster-notice", "off") || is_value("@continuum-restore", "on") {
         place.tmux.run(&["set-hook", "-gu", &notice_hook()], deadline())?;
@@ -89,6 +96,8 @@ pub fn notice(context: &Context) -> Outcome {
 /// What was lost with the last server.
 enum Lost {
     Sessions(usize),
+    /// Sessions whose names others have taken.
+    Aside(Vec<String>),
     /// So many windows of sessions that live again, by name.
     Windows(Vec<(String, usize)>),
 }
@@ -97,6 +106,7 @@ impl Lost {
     fn count(&self) -> usize {
         match self {
             Lost::Sessions(count) => *count,
+            Lost::Aside(names) => names.len(),
             Lost::Windows(of) => of.iter().map(|(_, count)| count).sum(),
         }
     }
@@ -104,6 +114,10 @@ impl Lost {
     fn what(&self) -> String {
         match self {
             Lost::Sessions(sessions) => count(*sessions, "session"),
+            Lost::Aside(names) => match names.as_slice() {
+                [name] => format!("another session named {}", visible(name)),
+                names => count(names.len(), "session"),
+            },
             Lost::Windows(of) => match of.as_slice() {
                 [(name, windows)] => format!("{} of {}", count(*windows, "window"), visible(name)),
                 all => {
@@ -117,6 +131,10 @@ impl Lost {
     fn way(&self) -> (&'static str, String) {
         match self {
             Lost::Sessions(_) => (PICK, "restore --all".to_owned()),
+            Lost::Aside(names) => {
+                let name = names.first().map_or("", |name| name);
+                (PICK, format!("reopen {} --as NEW", name_to_paste(name)))
+            }
             Lost::Windows(of) => {
                 let name = of.first().map_or("", |(name, _)| name);
                 (REOPEN, format!("restore {}", name_to_paste(name)))

@@ -48,6 +48,22 @@ impl Remembered {
         }
     }
 
+    /// The lost sessions whose names others took since this server started.
+    pub fn set_aside_since(&self, server: ServerId) -> impl Iterator<Item = &Session> {
+        let entries = self.closed.closed.iter();
+        let entries = entries
+            .filter(move |entry| entry.set_aside && entry.closed_at.unix() >= server.start_time);
+        entries.map(|entry| &entry.session)
+    }
+
+    /// The names of these, but for those that tmux gave, which it gives again each time, and those that
+    /// match `ignore`.
+    pub fn names_taken_since(&self, server: ServerId, ignore: &[Glob]) -> Vec<String> {
+        let names = self.set_aside_since(server).map(|session| &session.name);
+        let is_told = |name: &&String| !is_given_by_tmux(name) && !is_ignored(ignore, name);
+        names.filter(is_told).cloned().collect()
+    }
+
     /// Makes a session one of the closed, as the user wants it.
     pub fn close(&mut self, session: Session, closed_at: Timestamp) {
         self.registry.sessions.remove(&session.name);

@@ -376,9 +376,11 @@ impl<'a> Transaction<'a> {
         if self.is_configured() {
             // Once for each server.
             let is_due = plan.next.memory.restore_due;
-            is_noticed = is_due && self.lacks_windows(&plan.events);
+            let ignore = &self.settings.policy.ignore;
+            is_noticed = is_due
+                && (self.lacks_windows(&plan.events)
+                    || !plan.next.names_taken_since(server, ignore).is_empty());
             if !self.settings.restore_at_start {
-                let ignore = &self.settings.policy.ignore;
                 is_noticed |= is_due && plan.next.lost_with_last_server(server, ignore) > 0;
                 for memory in [&mut plan.next.memory, &mut plan.memory_after] {
                     memory.restore_due = false;

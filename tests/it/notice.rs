@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::env::{
-    Client, ControlClient, PLUGIN, ROSTER, Server, check_stays, script, tmux_program, wait_for,
+    Client, ControlClient, PLUGIN, ROSTER, Server, check_stays, script, tmux_program, tmux_version,
+    wait_for,
 };
 
 /// A server with these sessions, which then crashes.
@@ -111,6 +112,31 @@ fn whoever_makes_a_lost_session_again_is_told_of_its_windows() {
         client.press(&["C-b", "B"]);
         client.wait_to_see("reopened 2 windows of one");
         assert_eq!(server.tmux(&["list-windows", "-t", "=one:"]).lines().count(), 3);
+    }
+}
+
+#[test]
+fn whoever_takes_the_name_of_a_lost_session_is_told_of_that_one() {
+    // Before, the name alone says which one it is.
+    if tmux_version() < (3, 2) {
+        return;
+    }
+    let told = [
+        ("", "2 sessions were lost with the last server: prefix + G"),
+        (
+            "set -g @roster-restore on",
+            "another session named one was lost with the last server: prefix + G",
+        ),
+    ];
+    for (config, text) in told {
+        let server = crashed(config, &["one", "two"]);
+        let conf = server.dir("tmux.conf");
+        let (tmux, other) = (tmux_program().display().to_string(), server.dir("c"));
+        let start =
+            format!("cd '{other}' && exec {tmux} -u -L s -f '{conf}' new-session -A -s one");
+        let client = Client::start(&server, &start);
+        client.wait_to_see(text);
+        assert!(server.roster(&["closed"]).contains("one"));
     }
 }
 
