@@ -589,6 +589,32 @@ fn a_session_whose_name_is_taken_while_it_is_made_gets_another() {
     assert_eq!(server.tmux(&["list-windows", "-t", "=two-2:"]).lines().count(), 2);
 }
 
+/// The first of them is the current window, and then another is, because it went.
+#[test]
+fn what_was_current_and_zoomed_before_a_slow_shutdown_is_so_again() {
+    let server = Server::running("");
+    server.tmux(&["new-window", "-d", "-t", "=one:3", "-n", "build"]);
+    server.tmux(&["split-window", "-d", "-t", "=one:3"]);
+    server.tmux(&["split-window", "-d", "-t", "=one:3"]);
+    server.tmux(&["new-window", "-t", "=one:9", "-n", "last"]);
+    server.tmux(&["select-window", "-t", "=one:3"]);
+    server.tmux(&["resize-pane", "-Z", "-t", "=one:3"]);
+    let before = settle(&server, &["one"]);
+    for (target, left) in [("0", 4), ("3.0", 3), ("3", 2), ("3", 1)] {
+        server.tmux(&["kill-pane", "-t", &format!("=one:{target}")]);
+        let seen = || {
+            let said = server.roster(&["windows", "one"]);
+            (said.lines().count() == left).then_some(())
+        };
+        wait_for(seen, || server.roster(&["windows", "one"]));
+    }
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.wait_until_idle();
+    server.roster(&["restore", "one"]);
+    wait_to_be(&server, &["one"], &before);
+}
+
 #[test]
 fn what_was_seen_on_a_small_terminal_fills_a_larger_one() {
     let server = Server::running("");

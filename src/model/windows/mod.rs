@@ -182,6 +182,9 @@ pub struct Fuller {
     /// The layout then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
+    /// Whether the active pane was zoomed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub zoomed: bool,
     /// The panes then.
     pub panes: Vec<Pane>,
 }
@@ -273,6 +276,11 @@ impl Windows {
 }
 
 impl ClosedWindow {
+    /// Whether both were one window, in the same session or in two.
+    pub fn is_same_window(&self, other: &ClosedWindow) -> bool {
+        (self.server, self.window.id) == (other.server, other.window.id)
+    }
+
     /// Whether it is what people miss: it was there for a while, and was made for a shell.
     pub fn is_missed(&self) -> bool {
         let lived = self.closed_at.seconds_since(self.window.since);
@@ -310,6 +318,13 @@ impl Arrangement {
         let mut windows: Vec<(ServerId, Window)> = own.collect();
         let vanished = self.vanished.iter().map(|vanished| (self.server, &vanished.window));
         let missing = self.missing.iter().map(|missing| (missing.server, &missing.window));
+        // Where the current window went, tmux chose the one before: first come those that went, as they
+        // did, and then the one that is the current one now.
+        let mut went: Vec<&Vanished> = self.vanished.iter().filter(|v| v.window.active).collect();
+        sort_by_key(&mut went, |vanished| vanished.vanished_at);
+        let current = self.windows.iter().filter(|window| window.active);
+        let chosen = went.iter().map(|vanished| &vanished.window).chain(current).map(|w| w.id);
+        let chosen: Vec<u32> = if went.is_empty() { Vec::new() } else { chosen.take(2).collect() };
         // As recorded: one that goes to another index below is not that index's.
         let mut recorded = Vec::new();
         for (server, window) in vanished.chain(missing) {
@@ -328,6 +343,12 @@ impl Arrangement {
             }
             windows.push((server, window));
         }
+        if let [active, rest @ ..] = chosen.as_slice() {
+            for (_, window) in windows.iter_mut().filter(|(server, _)| *server == self.server) {
+                window.active = window.id == *active;
+                window.last = rest.contains(&window.id);
+            }
+        }
         sort_by_key(&mut windows, |(_, window)| window.index);
         windows
     }
@@ -345,13 +366,19 @@ impl Window {
         let Some(fuller) = &self.fuller else { return window };
         let new = |pane: &Pane| fuller.panes.iter().all(|before| before.id != pane.id);
         let new: Vec<Pane> = self.panes.iter().filter(|pane| new(pane)).cloned().collect();
+        let find = |id: PaneId| self.panes.iter().find(|pane| pane.id == id);
+        // Where the active pane went, tmux chose another.
+        let chosen = fuller.panes.iter().find(|pane| pane.active && find(pane.id).is_none());
         // What lives is as it is now.
-        let now = |before: &Pane| {
-            let pane = self.panes.iter().find(|pane| pane.id == before.id);
-            pane.cloned().unwrap_or_else(|| Pane { active: false, ..before.clone() })
-        };
+        let now =
+            |before: &Pane| Pane { active: false, ..find(before.id).unwrap_or(before).clone() };
+        let active = chosen.or(self.panes.iter().find(|pane| pane.active)).map(|pane| pane.id);
+        window.zoomed |= fuller.zoomed && new.is_empty();
         window.layout = fuller.layout.clone().filter(|_| new.is_empty());
         window.panes = fuller.panes.iter().map(now).chain(new).collect();
+        for pane in &mut window.panes {
+            pane.active = Some(pane.id) == active;
+        }
         window
     }
 }

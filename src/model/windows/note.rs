@@ -151,13 +151,18 @@ fn has_new_losses(before: &Windows, seen: &Seen) -> bool {
     })
 }
 
-/// Takes out of `new` the window that `window` is: at its index, with panes in the same directories.
+/// Takes out of `new` the window that `window` is: at its index, with panes in the same directories, and
+/// with the programs that would be started again.
 fn take_back(new: &mut Vec<&Window>, window: &Window) -> bool {
-    let directories = |window: &Window| -> Vec<_> {
-        window.panes.iter().map(|pane| pane.directory.clone()).collect()
+    let is_pane = |(new, pane): (&Pane, &Pane)| {
+        let has_program = pane.program.is_empty() || new.program == pane.program;
+        new.directory == pane.directory && has_program
     };
-    let is_it =
-        |new: &&Window| new.index == window.index && directories(new) == directories(window);
+    let is_it = |new: &&Window| {
+        let has_as_many = new.panes.len() == window.panes.len();
+        let mut panes = new.panes.iter().zip(&window.panes);
+        new.index == window.index && has_as_many && panes.all(is_pane)
+    };
     let at = new.iter().position(is_it);
     at.map(|at| new.swap_remove(at)).is_some()
 }
@@ -199,8 +204,15 @@ impl Work<'_> {
             vanished.extend(self.what_vanished(window));
         }
         let windows: Vec<Window> = windows.iter().map(|window| self.window(window)).collect();
-        // Another tool may bring back one window after the other.
-        let is_new = |window: &&Window| before.windows.iter().all(|old| old.id != window.id);
+        // Another tool may bring back one window after the other, and then their programs.
+        let has_same = |old: &Window, window: &Window| {
+            let mut panes = old.panes.iter().zip(&window.panes);
+            old.panes.len() == window.panes.len() && panes.all(|(a, b)| a.program == b.program)
+        };
+        let is_new = |window: &&Window| {
+            let old = before.windows.iter().find(|old| old.id == window.id);
+            old.is_none_or(|old| !has_same(old, window))
+        };
         let mut new: Vec<&Window> = windows.iter().filter(is_new).collect();
         let mut missing = before.missing.clone();
         missing.retain(|missing| !take_back(&mut new, &missing.window));
@@ -301,6 +313,7 @@ impl Work<'_> {
         let latest = old.panes.iter().any(is_gone).then(|| Fuller {
             vanished_at: self.now,
             layout: old.layout.clone(),
+            zoomed: old.zoomed,
             panes: old.panes.clone(),
         });
         let mut fuller = match (before.cloned(), latest) {
@@ -312,7 +325,7 @@ impl Work<'_> {
         let before = fuller.panes.len();
         fuller.panes.retain(|pane| !has_moved(pane));
         if fuller.panes.len() < before {
-            fuller.layout = None;
+            (fuller.layout, fuller.zoomed) = (None, false);
         }
         fuller.panes.iter().any(is_gone).then_some(fuller)
     }
@@ -343,17 +356,21 @@ impl Work<'_> {
     }
 
     fn close(&mut self, uuid: &str, window: Window, closed_at: Timestamp) {
-        // One that was in two sessions is closed once, as whole as it was in either.
-        let is_same =
-            |entry: &&mut ClosedWindow| entry.window.id == window.id && entry.server == self.server;
-        match self.closed.iter_mut().find(is_same) {
-            Some(entry) if entry.window.panes.len() >= window.panes.len() => {}
-            Some(entry) => entry.window = window,
-            None => {
-                let (session, server) = (uuid.to_owned(), self.server);
-                self.closed.insert(0, ClosedWindow { session, closed_at, server, window });
+        // One that was in two sessions is as whole in both as it was in either.
+        let (session, server) = (uuid.to_owned(), self.server);
+        let mut new = ClosedWindow { session, closed_at, server, window };
+        for entry in &mut self.closed {
+            if !entry.is_same_window(&new) {
+                continue;
+            }
+            let (one, other) = (&mut new.window, &mut entry.window);
+            if other.panes.len() > one.panes.len() {
+                (one.panes, one.layout) = (other.panes.clone(), other.layout.clone());
+            } else if one.panes.len() > other.panes.len() {
+                (other.panes, other.layout) = (one.panes.clone(), one.layout.clone());
             }
         }
+        self.closed.insert(0, new);
     }
 }
 
@@ -366,13 +383,14 @@ impl Fuller {
         if has_all(&self.panes, &latest.panes) {
             self
         } else if has_all(&latest.panes, &self.panes) {
-            Fuller { vanished_at, ..latest }
+            // The first pane that went took the zoom with it.
+            Fuller { vanished_at, zoomed: self.zoomed || latest.zoomed, ..latest }
         } else {
             let mut panes = self.panes;
             let new =
                 latest.panes.into_iter().filter(|pane| !has(&panes, pane)).collect::<Vec<_>>();
             panes.extend(new);
-            Fuller { vanished_at, layout: None, panes }
+            Fuller { vanished_at, layout: None, zoomed: false, panes }
         }
     }
 }
