@@ -10,6 +10,7 @@ use tmux_roster::model::memory::{ClosedSession, Exact, Memory};
 use tmux_roster::model::reconcile;
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
+use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::model::windows::{ClosedWindow, Windows};
 use tmux_roster::restore::{self, Restored, Wanted};
 use tmux_roster::sorted::Set;
@@ -160,12 +161,8 @@ fn bring_windows(
 
 /// The lost ones whose names others took since this server started.
 fn set_aside(transaction: &Transaction<'_>) -> Option<String> {
-    let start = Timestamp::from_unix(transaction.answer.snapshot.server.start_time)?;
-    let closed = transaction.remembered.closed.closed.iter();
-    let names: Vec<String> = closed
-        .filter(|entry| entry.set_aside && entry.closed_at >= start)
-        .map(|entry| visible(&entry.session.name))
-        .collect();
+    let aside = transaction.remembered.set_aside_since(transaction.answer.snapshot.server);
+    let names: Vec<String> = aside.map(|session| visible(&session.name)).collect();
     let (count, names) = (names.len(), names.join(", "));
     let said = match count {
         0 => return None,
@@ -328,7 +325,7 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
                         return Ok(Reopened { window: Some(window), done, seat });
                     }
                 }
-                return reopen_window(transaction, args, &closed);
+                return reopen_window(transaction, args, &closed, &windows);
             }
             if args.window {
                 let of = args.name.as_deref().and_then(|name| find(transaction, name).ok());
@@ -437,11 +434,23 @@ fn closed_window(
         Some(name) => Some(find(transaction, name)?.session().uuid.clone()),
         None => None,
     };
-    let mut closed = windows.all_closed().into_iter();
-    if args.window {
-        return Ok(closed.find(|w| wanted.as_ref().is_none_or(|uuid| *uuid == w.session)));
-    }
+    let all = windows.all_closed();
     let memory = &transaction.remembered.memory;
+    let mut closed = all.iter();
+    // One that was in several sessions comes back to the one that the client is in.
+    let here = seat_of(transaction, args.client.as_deref()).and_then(|id| memory.sessions.get(&id));
+    let in_seat = |found: &ClosedWindow| -> ClosedWindow {
+        let mut same = all.iter().filter(|other| other.is_same_window(found));
+        same.find(|other| here.is_some_and(|here| here.uuid == other.session))
+            .unwrap_or(found)
+            .clone()
+    };
+    if args.window {
+        return Ok(match wanted {
+            Some(uuid) => closed.find(|w| uuid == w.session).cloned(),
+            None => closed.next().map(in_seat),
+        });
+    }
     // What did not come back with its session nobody closed.
     let is_missed = |window: &ClosedWindow| {
         window.is_missed() || windows.missing_of(&window.session).contains(window)
@@ -449,7 +458,16 @@ fn closed_window(
     let last = closed.find(|w| is_missed(w) && memory.id_of(&w.session).is_some());
     let sessions = transaction.remembered.closed.closed.iter();
     let session = sessions.filter(|entry| !entry.is_passing()).map(|entry| entry.closed_at).max();
-    Ok(last.filter(|window| session.is_none_or(|session| session < window.closed_at)))
+    let last = last.filter(|window| session.is_none_or(|session| session < window.closed_at));
+    Ok(last.map(in_seat))
+}
+
+/// The session that a client is in.
+fn seat_of(transaction: &Transaction<'_>, client: Option<&str>) -> Option<SessionId> {
+    let (tmux, deadline) = (&transaction.place().tmux, transaction.deadline());
+    let ask = ["display-message", "-p", "-c", client?, "#{session_id}"];
+    let printed = tmux.run(&ask, deadline).ok()?;
+    SessionId::parse(String::from_utf8_lossy(&printed).trim())
 }
 
 /// Brings a closed window back into its session, and the session if that is gone as well.
@@ -457,6 +475,7 @@ fn reopen_window(
     transaction: &mut Transaction<'_>,
     args: &cli::Reopen,
     closed: &ClosedWindow,
+    windows: &Windows,
 ) -> Result<Reopened, Failure> {
     let uuid = &closed.session;
     let mut done = Restored::default();
@@ -474,7 +493,15 @@ fn reopen_window(
     let (Some(id), Some(record)) = (id, record) else {
         return Err("its session could not be brought back".into());
     };
-    let made = restore::reopen_window(transaction, id, &record, closed, true)?;
+    let goes = args.client.is_some();
+    // It was one window in all of them.
+    let memory = &transaction.remembered.memory;
+    let others = windows.all_closed().into_iter().filter(|other| other.is_same_window(closed));
+    let others = others.filter(|other| other.session != closed.session);
+    let others: Vec<(SessionId, u32)> = others
+        .filter_map(|other| Some((memory.id_of(&other.session)?, other.window.index)))
+        .collect();
+    let made = restore::reopen_window(transaction, id, &record, closed, &others, goes)?;
     let (index, warnings) = made.ok_or("tmux did not create the window")?;
     done.warnings.extend(warnings);
     let name = closed.window.name.as_ref().map(|name| String::from_utf8_lossy(&name.0));

@@ -175,18 +175,42 @@ pub(super) fn show_hook(id: SessionId) -> Vec<u8> {
     line(&[b"set-hook", b"-u", b"-t", id.to_string().as_bytes(), HIDDEN[0].as_bytes()])
 }
 
+/// How a window gets its index.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Way {
+    /// It is free.
+    Free,
+    /// Behind the window with the index before, which moves those that follow.
+    Behind,
+    /// Before the window that has it, in the same way.
+    Before,
+}
+
 /// The commands that make the first pane of a window in a session that lives, and print [`new_window_of`].
 /// `hides` says whether hooks of the user's can be hidden from it: the session has none of its own.
 pub(super) fn begin_in(
     id: SessionId,
     window: &WindowPlan,
+    way: Way,
     hides: bool,
     version: Version,
     conditions: &Conditions,
 ) -> Group {
-    let target = Called::Id(id).target(&window.index.to_string());
     let mut lines = hiding(id, hides, true);
-    lines.push(new_window(window, &[b"-P", b"-F", NEW.as_bytes()], &target, version, conditions));
+    let mut options: Vec<&[u8]> = vec![b"-P", b"-F", NEW.as_bytes()];
+    let index = match way {
+        Way::Free => window.index,
+        Way::Behind => {
+            options.push(b"-a");
+            window.index.saturating_sub(1)
+        }
+        Way::Before => {
+            options.push(b"-b");
+            window.index
+        }
+    };
+    let target = Called::Id(id).target(&index.to_string());
+    lines.push(new_window(window, &options, &target, version, conditions));
     lines.extend(hiding(id, hides, false));
     lines
 }
@@ -209,14 +233,16 @@ pub(super) fn finish_in(
     version: Version,
     conditions: &Conditions,
 ) -> Group {
+    // By itself the id may lead tmux to another session of the group, whose hooks are not hidden.
+    let target = format!("{id}:{window_id}");
     let mut lines = hiding(id, hides, true);
-    lines.extend(fill_window(window, window_id, version, conditions));
+    lines.extend(fill_window(window, &target, version, conditions));
     lines.extend(hiding(id, hides, false));
     if goes {
-        lines.push(line(&[b"select-window", b"-t", window_id.as_bytes()]));
+        lines.push(line(&[b"select-window", b"-t", target.as_bytes()]));
     }
     let print = b"made #{window_index} #{window_panes}";
-    lines.push(line(&[b"display-message", b"-p", b"-t", window_id.as_bytes(), print]));
+    lines.push(line(&[b"display-message", b"-p", b"-t", target.as_bytes(), print]));
     lines
 }
 
@@ -265,14 +291,14 @@ fn tie(name: &str, conditions: &Conditions) -> Vec<u8> {
 /// The command that makes a window with the first pane that is to be made.
 fn new_window(
     window: &WindowPlan,
-    print: &[&[u8]],
+    options: &[&[u8]],
     target: &[u8],
     version: Version,
     conditions: &Conditions,
 ) -> Vec<u8> {
     let name = window.name.as_deref().map(|name| window_name(name, version));
     let mut words: Vec<&[u8]> = vec![b"new-window", b"-d"];
-    words.extend(print);
+    words.extend(options);
     words.extend([&b"-t"[..], target]);
     if let Some(name) = &name {
         words.extend([&b"-n"[..], name]);

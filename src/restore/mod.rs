@@ -31,7 +31,7 @@ use crate::transaction::{SyncError, Transaction};
 pub use blueprint::Blueprint;
 use blueprint::{blueprint, made, new_session};
 use build::{
-    Called, begin_in, build, can_hide, finish_in, is_made_under, made_window, new_window_of,
+    Called, Way, begin_in, build, can_hide, finish_in, is_made_under, made_window, new_window_of,
     rename, show_hook, whole,
 };
 use conditions::Conditions;
@@ -284,7 +284,8 @@ fn name_otherwise(
     let live = &transaction.answer.snapshot.sessions;
     let name_of = |session: &LiveSession| String::from_utf8_lossy(&session.name).into_owned();
     let mut taken: HashSet<String> = live.iter().map(name_of).collect();
-    let mut lines = Vec::new();
+    taken.extend(transaction.remembered.registry.sessions.keys().cloned());
+    let (mut lines, mut renamed) = (Vec::new(), Vec::new());
     for blueprint in blueprints {
         let Some((_, id)) = made.iter().find(|(uuid, _)| *uuid == blueprint.record.uuid) else {
             continue;
@@ -294,22 +295,33 @@ fn name_otherwise(
             continue;
         }
         let before = blueprint.record.name.clone();
-        let is_free = |number: &u32| !taken.contains(&format!("{before}-{number}"));
-        let Some(number) = (2..).find(is_free) else { continue };
-        blueprint.record.name = format!("{before}-{number}");
+        let numbered = |number: &u32| format!("{before}-{number}");
+        let is_free = |number: &u32| {
+            let name = numbered(number);
+            !taken.contains(&name) && !transaction.is_ignored(&name)
+        };
+        // What is ignored may be all such names.
+        let Some(number) = (2..1000).find(is_free) else { continue };
+        blueprint.record.name = numbered(&number);
         blueprint.name.extend_from_slice(format!("-{number}").as_bytes());
         taken.insert(blueprint.record.name.clone());
         lines.push(rename(id.to_string().as_bytes(), blueprint, transaction.version()));
-        warnings.push(format!(
-            "a session named {before:?} was started meanwhile, so the one that came back is named {:?}",
-            blueprint.record.name
-        ));
+        renamed.push((*id, before));
     }
     if lines.is_empty() {
         return Ok(());
     }
     transaction.run(&lines)?;
-    transaction.look_again()
+    transaction.look_again()?;
+    let live = &transaction.answer.snapshot.sessions;
+    for (id, before) in renamed {
+        let Some(session) = live.iter().find(|session| session.id == id) else { continue };
+        warnings.push(format!(
+            "a session named {before:?} was started meanwhile, so the one that came back is named {:?}",
+            name_of(session)
+        ));
+    }
+    Ok(())
 }
 
 /// Notes which sessions are spared until a client has been there.
@@ -454,7 +466,7 @@ pub fn bring_missing(
             ));
             continue;
         }
-        match reopen_window(transaction, id, &record, closed, false)? {
+        match reopen_window(transaction, id, &record, closed, &[], false)? {
             Some((_, said)) => {
                 count += 1;
                 warnings.extend(said);
@@ -465,8 +477,9 @@ pub fn bring_missing(
     Ok((count, warnings))
 }
 
-/// Makes a closed window again in a session that lives, at its index if that is free, and, if wanted,
-/// goes to it. Returns the index, and what the user should know.
+/// Makes a closed window again in a session that lives, at its index if that is free or the session numbers
+/// its windows anew, and, if wanted, goes to it; links it to others as well, at these indexes if they are
+/// free. Returns the index, and what the user should know.
 ///
 /// # Errors
 /// A file or tmux fails, or tmux does not make it: then nothing is returned.
@@ -475,35 +488,58 @@ pub fn reopen_window(
     id: SessionId,
     record: &Session,
     closed: &ClosedWindow,
+    others: &[(SessionId, u32)],
     goes: bool,
 ) -> Result<Option<(u32, Vec<String>)>, SyncError> {
     let conditions = Conditions::ask(transaction)?;
-    let rows = || transaction.answer.panes.iter();
-    let taken: Set<u32> = rows().filter(|row| row.session == id).map(|row| row.index).collect();
+    let taken_in = |id: SessionId| -> HashSet<u32> {
+        let rows = transaction.answer.panes.iter();
+        rows.filter(|row| row.session == id).map(|row| row.index).collect()
+    };
+    let free_in = |taken: &HashSet<u32>, wanted: u32| {
+        let is_free = |index: &u32| !taken.contains(index);
+        (wanted..=MAX_INDEX).chain(0..).find(is_free).unwrap_or_default()
+    };
+    let taken = taken_in(id);
     if taken.is_empty() {
         // A session has windows: nobody told of them, and what is made might hit them.
         return Ok(None);
     }
-    let is_free = |index: &u32| !taken.contains(index);
-    let index = (closed.window.index..=MAX_INDEX).chain(0..).find(is_free).unwrap_or_default();
+    let version = transaction.version();
+    let target = id.to_string();
+    let shown = transaction.run_groups(vec![vec![
+        line(&[b"show-hooks", b"-t", target.as_bytes()]),
+        line(&[b"display-message", b"-p", b"-t", target.as_bytes(), RENUMBERS]),
+    ]])?;
+    let hides = can_hide(&shown);
+    let wanted = closed.window.index;
+    let renumbers = taken.contains(&wanted) && shown.lines().any(|line| line == "renumbers 1");
+    let way = match renumbers {
+        true if wanted.checked_sub(1).is_some_and(|before| taken.contains(&before)) => Way::Behind,
+        true if version.inserts_windows_before() => Way::Before,
+        _ => Way::Free,
+    };
+    let index = if way == Way::Free { free_in(&taken, wanted) } else { wanted };
     let mut warnings = Vec::new();
     let window = plan_closed(transaction, closed, record, index, &mut warnings)?;
-    let target = id.to_string();
-    let shown =
-        transaction.run_groups(vec![vec![line(&[b"show-hooks", b"-t", target.as_bytes()])]])?;
-    let hides = can_hide(&shown);
-    let version = transaction.version();
-    let group = begin_in(id, &window, hides, version, &conditions);
+    let group = begin_in(id, &window, way, hides, version, &conditions);
     let printed = transaction.run_groups(vec![group])?;
     // Whoever took the index meanwhile has another id.
     let Some(window_id) = printed.lines().find_map(new_window_of) else { return Ok(None) };
-    let group = finish_in(id, window_id, &window, (hides, goes), version, &conditions);
+    let mut group = finish_in(id, window_id, &window, (hides, goes), version, &conditions);
+    for (other, index) in others {
+        let at = format!("{other}:{}", free_in(&taken_in(*other), *index));
+        let words: [&[u8]; 6] =
+            [b"link-window", b"-d", b"-s", window_id.as_bytes(), b"-t", at.as_bytes()];
+        group.push(line(&words));
+    }
     let printed = transaction.run_groups(vec![group])?;
     let made = printed.lines().find_map(made_window);
     let Some((index, panes)) = made else { return Ok(None) };
-    if taken.contains(&closed.window.index) {
-        let before = closed.window.index;
-        warnings.push(format!("index {before} is taken, so the window now has index {index}"));
+    if index != wanted {
+        warnings.push(format!(
+            "index {wanted} is taken, so the window that had it now has index {index}"
+        ));
     }
     if panes < window.panes.len() {
         let all = window.panes.len();
@@ -518,3 +554,6 @@ pub fn reopen_window(
     transaction.note(&[Entry::of_window(What::WindowReopened, record, &made)]);
     Ok(Some((index, warnings)))
 }
+
+/// Whether a session numbers its windows anew when one goes.
+const RENUMBERS: &[u8] = b"renumbers #{?renumber-windows,1,0}";

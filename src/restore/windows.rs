@@ -8,6 +8,7 @@ use super::launch::launch_command;
 use crate::config::{RESUME, WindowPolicy};
 use crate::health;
 use crate::model::layout::Layout;
+use crate::model::remembered::Remembered;
 use crate::model::session::Session;
 use crate::model::snapshot::{PaneId, ServerId, SessionId};
 use crate::model::windows::{Arrangement, ClosedWindow, Pane, Was, Window, Windows, was};
@@ -74,6 +75,8 @@ pub(super) struct Recorded {
     /// The targets of windows that stand: those that were made, which another session may have had,
     /// too, and those of a closed session that live on in another one.
     pub(super) standing: Map<Was, String>,
+    /// The windows that lost sessions have which are not to be made, with the names of these.
+    elsewhere: Map<Was, String>,
     /// The UUIDs of the sessions that were made, and which windows of each were not.
     pub(super) back: Vec<(String, Vec<Was>)>,
 }
@@ -113,6 +116,17 @@ impl Recorded {
         };
         let mut windows = read?;
         let is_wanted = |uuid: &String| records.iter().any(|record| record.uuid == *uuid);
+        let elsewhere = windows.sessions.iter().filter(|(uuid, _)| !is_wanted(uuid));
+        let elsewhere = elsewhere.flat_map(|(uuid, arrangement)| {
+            let Remembered { registry, memory, closed: _ } = &transaction.remembered;
+            let lost = registry.by_uuid(uuid).filter(|_| memory.id_of(uuid).is_none());
+            let of = |lost: &Session| -> Vec<(Was, String)> {
+                let windows = arrangement.with_servers().into_iter();
+                windows.map(|(server, w)| (was(server, w.id), lost.name.clone())).collect()
+            };
+            lost.map(of).unwrap_or_default()
+        });
+        let elsewhere = elsewhere.collect();
         windows.sessions.retain(|uuid, _| is_wanted(uuid));
         if windows.sessions.is_empty() {
             return Ok(Recorded::default());
@@ -124,7 +138,7 @@ impl Recorded {
         };
         let standing = living(transaction, &windows)?;
         transaction.leave_windows(records)?;
-        Ok(Recorded { windows, programs, standing, back: Vec::new() })
+        Ok(Recorded { windows, programs, standing, elsewhere, back: Vec::new() })
     }
 
     /// The windows of a session that is to be made.
@@ -156,7 +170,16 @@ impl Recorded {
             let plan = self.programs.plan(window, server, record, workdir, &first, &mut missing);
             WindowPlan { oldest: position, ..plan }
         });
-        let plans = plans.collect();
+        let plans: Vec<WindowPlan> = plans.collect();
+        for plan in plans.iter().filter(|plan| !self.standing.contains_key(&plan.was)) {
+            if let Some(other) = self.elsewhere.get(&plan.was) {
+                let (index, name) = (plan.index, &record.name);
+                warnings.push(format!(
+                    "window {index} of {name:?} was linked to the lost session {other:?} and is a \
+                     separate window now: only sessions that are restored together share windows"
+                ));
+            }
+        }
         missing.retain(|path| Some(path) != own.as_ref());
         warnings.extend(tell_missing(&missing, &record.name));
         plans
@@ -173,8 +196,9 @@ impl Recorded {
 
 fn tell_missing(missing: &Set<Vec<u8>>, name: &str) -> Vec<String> {
     let tell = |path: &Vec<u8>| {
+        let nearest = nearest_directory(path).display();
         let path = String::from_utf8_lossy(path);
-        format!("the directory {path} of a pane of {name:?} is gone: started nearby")
+        format!("the directory {path} of a pane of {name:?} is gone: started in {nearest}")
     };
     missing.iter().map(tell).collect()
 }

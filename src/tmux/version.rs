@@ -43,6 +43,11 @@ impl Version {
         self.at_least(3, 2)
     }
 
+    /// Whether `new-window` has `-b`.
+    pub fn inserts_windows_before(self) -> bool {
+        self.at_least(3, 2)
+    }
+
     /// Whether variables of its environment can be hidden from programs, and set by a format.
     pub fn hides_environment(self) -> bool {
         self.at_least(3, 2)

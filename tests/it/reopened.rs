@@ -61,8 +61,7 @@ fn a_closed_window_comes_back_where_it_was() {
     // At once: nobody waits until the server has outlived it.
     assert_eq!(server.roster(&["reopen", "--window"]).trim(), "reopened window 5 (logs) of api");
     let after = windows(&server);
-    assert_eq!(after.len(), before.len());
-    assert_eq!(after[1], before[1].replace(" 0", " 1"), "and is the current one");
+    assert_eq!(after, before, "nobody's current window is another");
     let here = || (directories(&server, "=api:5") == ["/usr", "/etc"]).then_some(());
     wait_for(here, || format!("{:?}", directories(&server, "=api:5")));
     // It is not closed any more, now or later.
@@ -287,7 +286,7 @@ fn what_stands_at_an_index_is_not_touched_by_what_comes_back_to_it() {
         assert_eq!(windows(&server).len(), 1, "{config}");
         let output = server.try_roster(&["restore", "api"]);
         assert_eq!(output.stdout, b"restored 2 windows of api\n", "{output:?}");
-        let told = "index 0 is taken, so the window now has index 2";
+        let told = "index 0 is taken, so the window that had it now has index 2";
         assert!(String::from_utf8_lossy(&output.stderr).contains(told), "{output:?}");
         let all: Vec<String> = windows(&server)
             .iter()
@@ -320,6 +319,101 @@ fn who_takes_an_index_at_that_moment_keeps_the_window_as_it_is() {
 }
 
 #[test]
+fn a_window_of_two_sessions_comes_back_in_both_and_the_client_stays() {
+    let server = with_logs("");
+    server.tmux(&["new-session", "-d", "-s", "second"]);
+    server.tmux(&["link-window", "-d", "-s", "=api:5", "-t", "=second:7"]);
+    recorded(&server, "the link", |windows| has_windows(windows, &[0, 7]));
+    let client = server.attach("=second");
+    for is_believed in [false, true] {
+        server.tmux(&["kill-window", "-t", "=api:5"]);
+        if is_believed {
+            recorded(&server, "the closed window", |windows| windows.closed.len() == 2);
+        }
+        let said = server.roster(&["reopen", "--window", "--client", &client.name()]);
+        assert_eq!(said.trim(), "reopened window 7 (logs) of second");
+        let ids = ["=api:5", "=second:7"]
+            .map(|window| server.tmux(&["display-message", "-p", "-t", window, "#{window_id}"]));
+        assert_eq!(ids[0], ids[1]);
+        let shown = server.tmux(&["list-clients", "-F", "#{client_session} #{window_index}"]);
+        assert_eq!(shown.trim(), "second 7");
+        assert!(fails(&server, &["reopen", "--window"]).contains("no window was closed"));
+        recorded(&server, "the link", |windows| {
+            has_windows(windows, &[0, 7]) && has_windows(windows, &[0, 5])
+        });
+    }
+}
+
+#[test]
+fn a_window_comes_back_to_its_session_and_not_to_that_ones_clone() {
+    let server = with_logs("");
+    server.tmux(&["new-session", "-d", "-t", "=api", "-s", "zclone"]);
+    server.wait_until_idle();
+    server.tmux(&["set-hook", "-g", "after-split-window", "kill-pane -a"]);
+    // So tmux itself would rather take the clone.
+    let client = server.attach("=zclone");
+    server.tmux(&["kill-window", "-t", "=api:5"]);
+    server.roster(&["reopen", "--window", "--client", &client.name()]);
+    let all: Vec<String> = windows(&server);
+    let of = |session: &str| -> Vec<String> {
+        let lines = all.iter().filter_map(|line| line.strip_prefix(session));
+        lines
+            .map(|line| line.split(' ').nth(2).unwrap().to_owned() + &line[line.len() - 2..])
+            .collect()
+    };
+    assert_eq!(of("api:"), ["1 0", "2 1"], "{all:?}");
+    assert_eq!(of("zclone:"), ["1 1", "2 0"], "{all:?}");
+}
+
+#[test]
+fn where_windows_are_numbered_anew_one_comes_back_between_the_same_ones() {
+    let server = Server::with_plugin("set -g renumber-windows on\nset -g base-index 1\n");
+    server.tmux(&["new-session", "-d", "-s", "api", "-n", "a"]);
+    for name in ["b", "c"] {
+        server.tmux(&["new-window", "-d", "-t", "=api:", "-n", name]);
+    }
+    server.wait_for_names(&["api"]);
+    recorded(&server, "three windows", |windows| has_windows(windows, &[1, 2, 3]));
+    // To be before all others takes -b of new-window.
+    let first = if tmux_version() >= (3, 2) { "a" } else { "b" };
+    for name in ["b", first, "c"] {
+        server.tmux(&["kill-window", "-t", &format!("=api:{name}")]);
+        server.roster(&["reopen", "--window"]);
+        let names: Vec<String> =
+            windows(&server).iter().map(|line| line.split(' ').nth(1).unwrap().into()).collect();
+        assert_eq!(names, ["a", "b", "c"], "{name}");
+        recorded(&server, "three windows", |windows| {
+            has_windows(windows, &[1, 2, 3]) && windows.all_closed().is_empty()
+        });
+    }
+}
+
+#[test]
+fn a_shell_in_the_place_of_a_program_is_not_that_window_come_back() {
+    let server = Server::with_plugin("set -g @roster-programs sleep\n");
+    server.tmux(&["new-session", "-d", "-s", "api", "-c", "/usr"]);
+    server.wait_for_names(&["api"]);
+    server.tmux(&["send-keys", "-t", "=api:", "sleep 1000", "Enter"]);
+    let commands =
+        || server.tmux(&["list-panes", "-s", "-t", "=api:", "-F", "#{pane_current_command}"]);
+    wait_for(|| commands().contains("sleep").then_some(()), commands);
+    server.tmux(&["rename-window", "-t", "=api:", "told"]);
+    recorded(&server, "the program", |windows| {
+        let mut all = windows.sessions.values().flat_map(|session| &session.windows);
+        all.any(|window| !window.panes[0].program.is_empty())
+    });
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "api", "-c", "/usr"]);
+    server.wait_for_names(&["api"]);
+    server.wait_until_idle();
+    assert_eq!(server.roster(&["restore", "api"]).trim(), "restored 1 window of api");
+    let listed =
+        || server.tmux(&["list-panes", "-s", "-t", "=api:", "-F", "#{pane_current_command}"]);
+    wait_for(|| listed().contains("sleep").then_some(()), listed);
+    assert_eq!(windows(&server).len(), 2);
+}
+
+#[test]
 fn a_window_comes_back_once_where_none_are_recorded_any_more() {
     let server = with_logs("");
     server.tmux(&["kill-window", "-t", "=api:5"]);
@@ -349,6 +443,29 @@ fn a_window_of_two_sessions_does_not_become_two() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("window 3 is linked to another session"), "{output:?}");
     assert_eq!(windows(&server).len(), 1);
+}
+
+#[test]
+fn who_restores_one_of_two_sessions_with_a_common_window_is_told_that_it_becomes_two() {
+    let server = Server::with_plugin("");
+    server.tmux(&["new-session", "-d", "-s", "api", "-c", "/usr"]);
+    server.tmux(&["new-session", "-d", "-s", "other", "-c", "/usr"]);
+    server.tmux(&["new-window", "-d", "-t", "=api:3", "-n", "both", "-c", "/etc"]);
+    server.tmux(&["link-window", "-d", "-s", "=api:3", "-t", "=other:5"]);
+    recorded(&server, "both sessions", |windows| {
+        has_windows(windows, &[0, 3]) && has_windows(windows, &[0, 5])
+    });
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "base"]);
+    server.wait_until_idle();
+    let output = server.try_roster(&["restore", "api"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("window 3 of \"api\" was linked to the lost session \"other\""),
+        "{said}"
+    );
+    let output = server.try_roster(&["restore", "other"]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
 /// tmux 3.4 and the head die of it by themselves.
