@@ -465,9 +465,13 @@ fn closed_window(
 /// The session that a client is in.
 fn seat_of(transaction: &Transaction<'_>, client: Option<&str>) -> Option<SessionId> {
     let (tmux, deadline) = (&transaction.place().tmux, transaction.deadline());
-    let ask = ["display-message", "-p", "-c", client?, "#{session_id}"];
-    let printed = tmux.run(&ask, deadline).ok()?;
-    SessionId::parse(String::from_utf8_lossy(&printed).trim())
+    let client = client?;
+    let listed =
+        tmux.run(&["list-clients", "-F", "#{session_id} #{client_name}"], deadline).ok()?;
+    let listed = String::from_utf8_lossy(&listed).into_owned();
+    let seats = listed.lines().filter_map(|line| line.split_once(' '));
+    let (id, _) = seats.into_iter().find(|(_, name)| *name == client)?;
+    SessionId::parse(id)
 }
 
 /// Brings a closed window back into its session, and the session if that is gone as well.

@@ -56,10 +56,11 @@ impl Remembered {
         entries.map(|entry| &entry.session)
     }
 
-    /// The names of these, but for those that tmux gave, which it gives again each time, and those that
-    /// match `ignore`.
+    /// The names of these, but for those that tmux gave, which it gives again each time, those that match
+    /// `ignore`, and those of sessions that live where nobody reaches them.
     pub fn names_taken_since(&self, server: ServerId, ignore: &[Glob]) -> Vec<String> {
-        let names = self.set_aside_since(server).map(|session| &session.name);
+        let is_gone = |session: &&Session| !self.memory.is_unreachable(&session.uuid);
+        let names = self.set_aside_since(server).filter(is_gone).map(|session| &session.name);
         let is_told = |name: &&String| !is_given_by_tmux(name) && !is_ignored(ignore, name);
         names.filter(is_told).cloned().collect()
     }

@@ -122,11 +122,11 @@ fn whoever_takes_the_name_of_a_lost_session_is_told_of_that_one() {
         return;
     }
     let told = [
-        ("", "2 sessions were lost with the last server: prefix + G"),
         (
-            "set -g @roster-restore on",
-            "another session named one was lost with the last server: prefix + G",
+            "",
+            "1 session was lost with the last server, and an earlier session named one was set aside: prefix + G",
         ),
+        ("set -g @roster-restore on", "an earlier session named one was set aside: prefix + G"),
     ];
     for (config, text) in told {
         let server = crashed(config, &["one", "two"]);

@@ -325,6 +325,8 @@ fn a_window_of_two_sessions_comes_back_in_both_and_the_client_stays() {
     server.tmux(&["link-window", "-d", "-s", "=api:5", "-t", "=second:7"]);
     recorded(&server, "the link", |windows| has_windows(windows, &[0, 7]));
     let client = server.attach("=second");
+    // It was there last.
+    let other = server.attach("=api");
     for is_believed in [false, true] {
         server.tmux(&["kill-window", "-t", "=api:5"]);
         if is_believed {
@@ -335,8 +337,12 @@ fn a_window_of_two_sessions_comes_back_in_both_and_the_client_stays() {
         let ids = ["=api:5", "=second:7"]
             .map(|window| server.tmux(&["display-message", "-p", "-t", window, "#{window_id}"]));
         assert_eq!(ids[0], ids[1]);
-        let shown = server.tmux(&["list-clients", "-F", "#{client_session} #{window_index}"]);
-        assert_eq!(shown.trim(), "second 7");
+        let format = "#{client_name} #{client_session} #{window_index}";
+        let shown = server.tmux(&["list-clients", "-F", format]);
+        for (client, place) in [(&client, "second 7"), (&other, "api 0")] {
+            let line = format!("{} {place}", client.name());
+            assert!(shown.lines().any(|shown| shown == line), "{shown}");
+        }
         assert!(fails(&server, &["reopen", "--window"]).contains("no window was closed"));
         recorded(&server, "the link", |windows| {
             has_windows(windows, &[0, 7]) && has_windows(windows, &[0, 5])

@@ -228,15 +228,23 @@ impl Windows {
             }));
             closed.extend(arrangement.missing_of(uuid));
         }
-        sort_by_key(&mut closed, |entry| Reverse(entry.closed_at));
+        // Of those that went together the first one comes back first.
+        sort_by_key(&mut closed, |entry| (Reverse(entry.closed_at), entry.window.index));
         closed
     }
 
-    /// Takes out a closed window that came back.
+    /// Takes out a closed window that came back, in its session and in those that are here.
     pub fn forget_closed(&mut self, back: &ClosedWindow) {
         let id = back.window.id;
-        self.closed.retain(|entry| (entry.server, entry.window.id) != (back.server, id));
-        for arrangement in self.sessions.values_mut() {
+        let sessions = &self.sessions;
+        let is_back = |uuid: &String| {
+            *uuid == back.session || sessions.get(uuid).is_some_and(|arrangement| arrangement.here)
+        };
+        self.closed.retain(|entry| !(entry.is_same_window(back) && is_back(&entry.session)));
+        for (uuid, arrangement) in self.sessions.iter_mut() {
+            if *uuid != back.session && !arrangement.here {
+                continue;
+            }
             if arrangement.server == back.server {
                 arrangement.vanished.retain(|vanished| vanished.window.id != id);
             }

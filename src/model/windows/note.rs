@@ -151,18 +151,25 @@ fn has_new_losses(before: &Windows, seen: &Seen) -> bool {
     })
 }
 
-/// Takes out of `new` the window that `window` is: at its index, with panes in the same directories, and
-/// with the programs that would be started again.
-fn take_back(new: &mut Vec<&Window>, window: &Window) -> bool {
-    let is_pane = |(new, pane): (&Pane, &Pane)| {
-        let has_program = pane.program.is_empty() || new.program == pane.program;
-        new.directory == pane.directory && has_program
-    };
-    let is_it = |new: &&Window| {
-        let has_as_many = new.panes.len() == window.panes.len();
-        let mut panes = new.panes.iter().zip(&window.panes);
-        new.index == window.index && has_as_many && panes.all(is_pane)
-    };
+/// Whether a window is at another's index, with panes in the same directories.
+fn is_placed_like(window: &Window, other: &Window) -> bool {
+    let mut panes = window.panes.iter().zip(&other.panes);
+    window.index == other.index
+        && window.panes.len() == other.panes.len()
+        && panes.all(|(pane, other)| pane.directory == other.directory)
+}
+
+/// Whether it runs what would be started again in the other.
+fn has_programs_of(window: &Window, other: &Window) -> bool {
+    let mut panes = window.panes.iter().zip(&other.panes);
+    panes.all(|(pane, other)| other.program.is_empty() || pane.program == other.program)
+}
+
+/// Takes out of `new` the window that `window` is. The only one of its session may be what somebody
+/// began with, and no window that came back: it is that only with its programs.
+fn take_back(new: &mut Vec<&Window>, window: &Window, is_only: bool) -> bool {
+    let is_it =
+        |new: &&Window| is_placed_like(new, window) && (!is_only || has_programs_of(new, window));
     let at = new.iter().position(is_it);
     at.map(|at| new.swap_remove(at)).is_some()
 }
@@ -203,19 +210,30 @@ impl Work<'_> {
             }
             vanished.extend(self.what_vanished(window));
         }
+        let is_current = |id: u32| windows.iter().any(|w| w.window.id == id && w.window.active);
+        let current = before.windows.iter().find(|window| window.active).map(|window| window.id);
+        if current.is_some_and(|id| self.seen.windows.contains(&id) && !is_current(id)) {
+            // Somebody chose another: that one is to be current again, not one that went before.
+            for gone in &mut vanished {
+                (gone.window.active, gone.window.last) = (false, false);
+            }
+        }
         let windows: Vec<Window> = windows.iter().map(|window| self.window(window)).collect();
-        // Another tool may bring back one window after the other, and then their programs.
-        let has_same = |old: &Window, window: &Window| {
-            let mut panes = old.panes.iter().zip(&window.panes);
-            old.panes.len() == window.panes.len() && panes.all(|(a, b)| a.program == b.program)
-        };
-        let is_new = |window: &&Window| {
-            let old = before.windows.iter().find(|old| old.id == window.id);
-            old.is_none_or(|old| !has_same(old, window))
-        };
+        // Another tool may bring back one window after the other.
+        let is_new = |window: &&Window| before.windows.iter().all(|old| old.id != window.id);
         let mut new: Vec<&Window> = windows.iter().filter(is_new).collect();
+        let is_only = windows.len() == 1;
         let mut missing = before.missing.clone();
-        missing.retain(|missing| !take_back(&mut new, &missing.window));
+        missing.retain(|missing| !take_back(&mut new, &missing.window, is_only));
+        // And then the program of the first.
+        if let [old] = before.windows.as_slice() {
+            let now = windows.iter().find(|window| window.id == old.id);
+            missing.retain(|Missing { window, .. }| {
+                let is_it =
+                    |now: &Window| is_placed_like(now, window) && has_programs_of(now, window);
+                !(is_placed_like(old, window) && now.is_some_and(is_it))
+            });
+        }
         let is_over = |missing: &Missing| self.now.seconds_since(missing.since) >= LONGEST_SHUTDOWN;
         let (over, missing): (Vec<Missing>, Vec<Missing>) = missing.into_iter().partition(is_over);
         self.closed.extend(over.into_iter().map(|Missing { since, server, window }| {
@@ -253,6 +271,7 @@ impl Work<'_> {
     fn made_anew(&mut self, before: &Arrangement, windows: &[SeenWindow]) -> Arrangement {
         let windows: Vec<Window> = windows.iter().map(|window| self.window(window)).collect();
         let mut new: Vec<&Window> = windows.iter().collect();
+        let is_only = windows.len() == 1;
         let mut missing = Vec::new();
         let own = Arrangement { missing: Vec::new(), ..before.clone() };
         let own = if before.back { Vec::new() } else { own.to_bring_back() };
@@ -262,7 +281,7 @@ impl Work<'_> {
             let lives = server == self.server
                 && (self.seen.windows.contains(&window.id)
                     || !self.take_out(&mut window, |pane| self.seen.panes.contains(&pane)));
-            if !lives && !take_back(&mut new, &window) {
+            if !lives && !take_back(&mut new, &window, is_only) {
                 missing.push(Missing { since: self.now, server, window });
             }
         }
