@@ -420,6 +420,37 @@ fn a_shell_in_the_place_of_a_program_is_not_that_window_come_back() {
 }
 
 #[test]
+fn windows_that_another_tool_made_again_come_back_no_second_time() {
+    let server = Server::with_plugin("set -g @roster-programs sleep\n");
+    let make = |programs: &[&str]| {
+        server.tmux(&["new-session", "-d", "-s", "api", "-c", "/usr"]);
+        server.tmux(&["new-window", "-d", "-t", "=api:3", "-c", "/etc"]);
+        server.wait_for_names(&["api"]);
+        for window in programs {
+            let target = format!("=api:{window}");
+            server.tmux(&["send-keys", "-t", &target, "sleep 1000", "Enter"]);
+            let command = || {
+                server.tmux(&["display-message", "-p", "-t", &target, "#{pane_current_command}"])
+            };
+            wait_for(|| (command().trim() == "sleep").then_some(()), command);
+        }
+        server.tmux(&["rename-window", "-t", "=api:0", "told"]);
+    };
+    let programs = |windows: &Windows| {
+        let all = windows.sessions.values().flat_map(|session| &session.windows);
+        all.filter(|window| !window.panes[0].program.is_empty()).count()
+    };
+    make(&["0", "3"]);
+    recorded(&server, "the programs", |windows| programs(windows) == 2);
+    server.crash();
+    // The tool does not know one of the programs.
+    make(&["0"]);
+    recorded(&server, "a program", |windows| programs(windows) == 1);
+    assert!(fails(&server, &["restore", "api"]).contains("live"));
+    assert_eq!(windows(&server).len(), 2);
+}
+
+#[test]
 fn a_window_comes_back_once_where_none_are_recorded_any_more() {
     let server = with_logs("");
     server.tmux(&["kill-window", "-t", "=api:5"]);
