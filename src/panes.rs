@@ -70,6 +70,7 @@ fn window(rows: &[PaneRow], fronts: &Map<PaneId, Front>) -> SeenWindow {
             active: by_id[pane].flags.pane_active,
             program: front.words.clone(),
             called: front.called.clone(),
+            belongs: None,
         }
     });
     let first = &rows[0];

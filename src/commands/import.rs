@@ -240,6 +240,7 @@ fn parse(bytes: &[u8], named: &Set<String>) -> Save {
             active: active == b"1",
             program,
             called: None,
+            belongs: None,
         });
     }
     for row in &rows {

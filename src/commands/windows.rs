@@ -369,6 +369,7 @@ mod tests {
     fn pane(directory: &str, program: &[&str]) -> Pane {
         Pane {
             called: None,
+            belongs: None,
             id: PaneId(0),
             directory: Some(directory.as_bytes().into()),
             title: None,

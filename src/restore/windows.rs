@@ -374,7 +374,7 @@ fn give_indexes(windows: &mut [Window]) {
 
 /// Where a pane is to start: its directory, or the nearest one above that is there.
 fn directory(pane: &Pane, workdir: &[u8], missing: &mut Set<Vec<u8>>) -> Vec<u8> {
-    let Some(directory) = &pane.directory else { return workdir.to_vec() };
+    let Some(directory) = pane.starts_in() else { return workdir.to_vec() };
     match health::is_directory(directory.0.clone()) {
         Some(false) => {
             missing.insert(directory.0.clone());

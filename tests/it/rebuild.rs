@@ -1139,6 +1139,44 @@ fn a_directory_that_is_gone_is_replaced_by_the_nearest_one_above() {
 }
 
 #[test]
+fn a_pane_is_in_its_own_directory_again_once_that_is_back() {
+    let server = Server::running("");
+    let gone = server.dir("b/gone/deep");
+    fs::create_dir_all(&gone).unwrap();
+    server.tmux(&["new-window", "-d", "-t", "=one:4", "-n", "told", "-c", &gone]);
+    server.tmux(&["split-window", "-d", "-t", "=one:4", "-c", &server.dir("c")]);
+    settle(&server, &["one"]);
+    let directories = || {
+        let listed = server.tmux(&["list-panes", "-t", "=one:4", "-F", "#{pane_current_path}"]);
+        listed.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let restart = || {
+        server.crash();
+        server.tmux(&["new-session", "-d", "-s", "two"]);
+        server.wait_until_idle();
+    };
+    restart();
+    fs::remove_dir_all(server.path("b/gone")).unwrap();
+    let restored = server.try_roster(&["restore", "one"]);
+    let said = stderr(&restored);
+    let told = format!("{gone} of a pane of \"one\" is gone: started in {}", server.dir("b"));
+    assert!(said.contains(&told), "{said}");
+    let is_in = |wanted: [String; 2]| {
+        wait_for(|| (directories() == wanted).then_some(()), || format!("{:?}", directories()));
+    };
+    is_in([server.dir("b"), server.dir("c")]);
+    // Looks at other things change nothing in that.
+    for name in ["one", "two"] {
+        server.tmux(&["rename-window", "-t", "=one:4", name]);
+        settle(&server, &["one"]);
+    }
+    restart();
+    fs::create_dir_all(&gone).unwrap();
+    server.roster(&["restore", "one"]);
+    is_in([gone, server.dir("c")]);
+}
+
+#[test]
 fn what_cannot_be_made_is_told_and_the_rest_stands() {
     let server = at_home(Server::with_config("set -g default-size 10x4\n"));
     save(&server);

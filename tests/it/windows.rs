@@ -68,6 +68,7 @@ fn seen_window(id: u32, index: u32, panes: &[u32]) -> SeenWindow {
         active: at == 0,
         program: Vec::new(),
         called: None,
+        belongs: None,
     };
     let window = Window {
         id,

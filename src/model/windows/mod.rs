@@ -149,6 +149,9 @@ pub struct Pane {
     /// The directory of its shell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<Bytes>,
+    /// The one it had, if that was gone when the pane came back, as long as it stays where it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub belongs: Option<Bytes>,
     /// Its title, as last seen with a shell, or a program of the user's lists, in front.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<Bytes>,
@@ -164,6 +167,11 @@ pub struct Pane {
 }
 
 impl Pane {
+    /// The directory that it is to start in.
+    pub fn starts_in(&self) -> Option<&Bytes> {
+        self.belongs.as_ref().or(self.directory.as_ref())
+    }
+
     /// What the user's options call the program in front.
     pub fn called(&self) -> Option<String> {
         self.called.clone().or_else(|| {

@@ -6,6 +6,9 @@
 //! minutes after this one.
 
 use std::cmp::Reverse;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Arrangement, ClosedWindow, Fuller, Missing, Pane, Vanished, Window, Windows};
@@ -174,6 +177,20 @@ fn take_back(new: &mut Vec<&Window>, window: &Window, is_only: bool) -> bool {
     at.map(|at| new.swap_remove(at)).is_some()
 }
 
+/// Keeps the directories of panes that came back above them, as those were gone: the next time they may
+/// be there.
+fn keep_directories(window: &mut Window, before: &[Window]) {
+    let old = before.iter().find(|old| old.index == window.index);
+    let Some(old) = old.filter(|old| old.panes.len() == window.panes.len()) else { return };
+    for (pane, old) in window.panes.iter_mut().zip(&old.panes) {
+        let (Some(now), Some(wanted)) = (&pane.directory, old.starts_in()) else { continue };
+        let above = Path::new(OsStr::from_bytes(&wanted.0)).ancestors().skip(1);
+        if above.into_iter().any(|above| above.as_os_str().as_bytes() == now.0) {
+            pane.belongs = Some(wanted.clone());
+        }
+    }
+}
+
 struct Work<'a> {
     server: ServerId,
     now: Timestamp,
@@ -269,12 +286,18 @@ impl Work<'_> {
     /// A session that lives again. What did not come back with it is missing: it comes back with the
     /// session the next time, or one by one, and is closed after a while.
     fn made_anew(&mut self, before: &Arrangement, windows: &[SeenWindow]) -> Arrangement {
-        let windows: Vec<Window> = windows.iter().map(|window| self.window(window)).collect();
+        let mut windows: Vec<Window> = windows.iter().map(|window| self.window(window)).collect();
+        let own = Arrangement { missing: Vec::new(), ..before.clone() };
+        let mut own = own.to_bring_back();
+        if before.back {
+            for window in &mut windows {
+                keep_directories(window, &own);
+            }
+            own.clear();
+        }
         let mut new: Vec<&Window> = windows.iter().collect();
         let is_only = windows.len() == 1;
         let mut missing = Vec::new();
-        let own = Arrangement { missing: Vec::new(), ..before.clone() };
-        let own = if before.back { Vec::new() } else { own.to_bring_back() };
         let own = own.into_iter().map(|window| (before.server, window));
         let before = before.missing.iter().map(|missing| (missing.server, missing.window.clone()));
         for (server, mut window) in own.chain(before) {
@@ -296,6 +319,7 @@ impl Work<'_> {
             let Some(old) = self.titles.get(&pane.id) else { continue };
             pane.title = pane.title.take().or_else(|| old.title.clone());
             pane.directory = pane.directory.take().or_else(|| old.directory.clone());
+            pane.belongs = old.belongs.clone().filter(|_| pane.directory == old.directory);
         }
         let Some((old, was_here)) = self.old.get(&window.id).copied() else {
             window.since = self.now;
