@@ -25,7 +25,7 @@ pub fn share(subject: &Subject) -> Vec<String> {
 
 fn share_of(subject: &Subject, sessions: usize, rate: u32) -> String {
     let mut runs: Vec<Share> =
-        (0..subject.runs.min(5)).map(|_| measure_share(subject, sessions, rate)).collect();
+        (0..subject.runs.min(3)).map(|_| measure_share(subject, sessions, rate)).collect();
     runs.sort_by(|a, b| a.more().total_cmp(&b.more()));
     let run = &runs[runs.len() / 2];
     let peak = run.peak.map_or("?".into(), |kb| kb.to_string());
