@@ -19,7 +19,7 @@ use tmux_roster::transaction::{Offline, SyncError, Transaction};
 use tmux_roster::{Session, Timestamp, health, host, persist, validate_name};
 
 use super::begin::{begin, need_names, with_any_server, with_server};
-use super::client::{Destination, destination, go_to};
+use super::client::{Destination, client, destination, go_to};
 use super::context::{Context, Failure, Outcome, store_of};
 use super::load::keys::{PICK, key_of};
 use super::notice::way_back;
@@ -311,7 +311,7 @@ pub fn reopen(context: &Context, args: &cli::Reopen) -> Outcome {
                 Err(_) => Windows::default(),
             };
             let has_closed = !windows.all_closed().is_empty();
-            if let Some(closed) = closed_window(transaction, args, &windows)? {
+            if let Some(closed) = closed_window(context, transaction, args, &windows)? {
                 let of = transaction.remembered.registry.by_uuid(&closed.session).cloned();
                 let is_lost = windows.missing_of(&closed.session).contains(&closed);
                 if let Some(of) = of.filter(|_| !args.window && is_lost) {
@@ -426,6 +426,7 @@ fn lost_instead(transaction: &Transaction<'_>, by_key: bool) -> Option<String> {
 /// The closed window that is meant, if it is one: where neither a window nor a session was asked for,
 /// the one that people miss, if nothing was closed after it.
 fn closed_window(
+    context: &Context,
     transaction: &Transaction<'_>,
     args: &cli::Reopen,
     windows: &Windows,
@@ -438,18 +439,21 @@ fn closed_window(
     let memory = &transaction.remembered.memory;
     let mut closed = all.iter();
     // One that was in several sessions comes back to the one that the client is in.
-    let here = seat_of(transaction, args.client.as_deref()).and_then(|id| memory.sessions.get(&id));
-    let in_seat = |found: &ClosedWindow| -> ClosedWindow {
-        let mut same = all.iter().filter(|other| other.is_same_window(found));
-        same.find(|other| here.is_some_and(|here| here.uuid == other.session))
-            .unwrap_or(found)
-            .clone()
+    let in_seat = |found: &ClosedWindow| -> Result<ClosedWindow, Failure> {
+        let same: Vec<_> = all.iter().filter(|other| other.was() == found.was()).collect();
+        if same.len() < 2 {
+            return Ok(found.clone());
+        }
+        let client = client(context, transaction.place(), args.client.as_deref())?;
+        let here = client.and_then(|client| memory.sessions.get(&client.session));
+        let is_here = |other: &&ClosedWindow| here.is_some_and(|here| here.uuid == other.session);
+        Ok(same.into_iter().find(is_here).unwrap_or(found).clone())
     };
     if args.window {
-        return Ok(match wanted {
-            Some(uuid) => closed.find(|w| uuid == w.session).cloned(),
-            None => closed.next().map(in_seat),
-        });
+        return match wanted {
+            Some(uuid) => Ok(closed.find(|w| uuid == w.session).cloned()),
+            None => closed.next().map(in_seat).transpose(),
+        };
     }
     // What did not come back with its session nobody closed.
     let is_missed = |window: &ClosedWindow| {
@@ -459,19 +463,7 @@ fn closed_window(
     let sessions = transaction.remembered.closed.closed.iter();
     let session = sessions.filter(|entry| !entry.is_passing()).map(|entry| entry.closed_at).max();
     let last = last.filter(|window| session.is_none_or(|session| session < window.closed_at));
-    Ok(last.map(in_seat))
-}
-
-/// The session that a client is in.
-fn seat_of(transaction: &Transaction<'_>, client: Option<&str>) -> Option<SessionId> {
-    let (tmux, deadline) = (&transaction.place().tmux, transaction.deadline());
-    let client = client?;
-    let listed =
-        tmux.run(&["list-clients", "-F", "#{session_id} #{client_name}"], deadline).ok()?;
-    let listed = String::from_utf8_lossy(&listed).into_owned();
-    let seats = listed.lines().filter_map(|line| line.split_once(' '));
-    let (id, _) = seats.into_iter().find(|(_, name)| *name == client)?;
-    SessionId::parse(id)
+    last.map(in_seat).transpose()
 }
 
 /// Brings a closed window back into its session, and the session if that is gone as well.
@@ -500,7 +492,7 @@ fn reopen_window(
     let goes = args.client.is_some();
     // It was one window in all of them.
     let memory = &transaction.remembered.memory;
-    let others = windows.all_closed().into_iter().filter(|other| other.is_same_window(closed));
+    let others = windows.all_closed().into_iter().filter(|other| other.was() == closed.was());
     let others = others.filter(|other| other.session != closed.session);
     let others: Vec<(SessionId, u32)> = others
         .filter_map(|other| Some((memory.id_of(&other.session)?, other.window.index)))

@@ -12,7 +12,7 @@ use tmux_roster::model::reconcile::{Plan, end_with_server};
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
 use tmux_roster::model::snapshot::{LiveSession, ServerId, SessionId};
-use tmux_roster::model::windows::{Bytes, Window};
+use tmux_roster::model::windows::{Bytes, Pane, Window};
 use tmux_roster::sorted::{Map, Set, sort, sort_by, sort_by_key};
 use tmux_roster::tmux::program::is_our_proc;
 use tmux_roster::tmux::query::Answer;
@@ -492,7 +492,7 @@ pub fn show(context: &Context, args: &cli::Show) -> Outcome {
 /// The directories of panes that are gone, unless one does not answer: then nobody waits for more.
 fn missing(windows: &[Window]) -> Vec<String> {
     let panes = windows.iter().flat_map(|window| &window.panes);
-    let directories: Set<&Bytes> = panes.filter_map(|p| p.directory.as_ref()).collect();
+    let directories: Set<&Bytes> = panes.filter_map(Pane::starts_in).collect();
     let looked = directories.into_iter().map(|path| (path, health::is_directory(path.0.clone())));
     let gone =
         looked.take_while(|(_, found)| found.is_some()).filter(|(_, found)| *found == Some(false));

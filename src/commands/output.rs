@@ -62,21 +62,19 @@ pub fn name_to_paste(name: &str) -> String {
 
 /// Prints a value as one line of JSON that does nothing to a terminal.
 pub fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
-    print_json(serde_json::to_string(value)?, true)
+    print(&format!("{}\n", harmless(&serde_json::to_string(value)?)))
 }
 
-/// Prints one line of JSON: `harmless`, or byte for byte.
-pub fn print_json(json: String, harmless: bool) -> Result<(), Failure> {
+/// JSON as a terminal may have it: in a string may stand DEL and the C1 controls, which a terminal obeys.
+pub fn harmless(json: &str) -> String {
     let mut text = String::new();
     for c in json.chars() {
         match c {
-            // JSON lets DEL and the C1 controls stand in a string, and a terminal obeys them.
-            '\u{7f}'..='\u{9f}' if harmless => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            '\u{7f}'..='\u{9f}' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => text.push(c),
         }
     }
-    text.push('\n');
-    print(&text)
+    text
 }
 
 /// Where nothing is cut, one long name widens no other row by more than this.

@@ -9,7 +9,7 @@ use tmux_roster::{
 };
 
 use super::context::{Failure, Outcome};
-use super::output::{print, print_json, print_path, warn};
+use super::output::{harmless, print, print_path, warn};
 use crate::cli::{self, StoreOperation as Op};
 
 pub fn run(args: &cli::Store) -> Outcome {
@@ -68,5 +68,7 @@ fn change(store: &Store, operation: &Op) -> Result<(), StoreError> {
 
 /// One line of JSON: for a script as the format has it, byte for byte.
 fn answer<T: Serialize>(value: &T) -> Result<(), Failure> {
-    print_json(serde_json::to_string(value)?, io::stdout().is_terminal())
+    let text = serde_json::to_string(value)?;
+    let text = if io::stdout().is_terminal() { harmless(&text) } else { text };
+    print(&format!("{text}\n"))
 }

@@ -462,7 +462,7 @@ pub fn bring_missing(
         if windows.is_linked(closed) {
             warnings.push(format!(
                 "window {index} is linked to another session and was not brought back: roster \
-                 reopen --window brings it back as a separate window"
+                 reopen --window brings it back here"
             ));
             continue;
         }

@@ -135,9 +135,8 @@ impl Transaction<'_> {
 
     /// Notes which windows are now known to have been closed.
     fn note_closed_windows(&self, before: &Windows, next: &Windows) {
-        let which = |closed: &ClosedWindow| was(closed.server, closed.window.id);
-        let known: Set<Was> = before.closed.iter().map(which).collect();
-        let new = next.closed.iter().rev().filter(|closed| !known.contains(&which(closed)));
+        let known: Set<Was> = before.closed.iter().map(ClosedWindow::was).collect();
+        let new = next.closed.iter().rev().filter(|closed| !known.contains(&closed.was()));
         let entry = |closed: &ClosedWindow| {
             let session = self.remembered.registry.by_uuid(&closed.session)?;
             let entry = Entry::of_window(What::WindowClosed, session, &closed.window);

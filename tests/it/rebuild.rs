@@ -1165,6 +1165,8 @@ fn a_pane_is_in_its_own_directory_again_once_that_is_back() {
         wait_for(|| (directories() == wanted).then_some(()), || format!("{:?}", directories()));
     };
     is_in([server.dir("b"), server.dir("c")]);
+    let shown = || server.roster(&["show", "one"]);
+    wait_for(|| shown().contains(&gone).then_some(()), shown);
     // Looks at other things change nothing in that.
     for name in ["one", "two"] {
         server.tmux(&["rename-window", "-t", "=one:4", name]);

@@ -413,9 +413,7 @@ fn a_shell_in_the_place_of_a_program_is_not_that_window_come_back() {
     server.wait_for_names(&["api"]);
     server.wait_until_idle();
     assert_eq!(server.roster(&["restore", "api"]).trim(), "restored 1 window of api");
-    let listed =
-        || server.tmux(&["list-panes", "-s", "-t", "=api:", "-F", "#{pane_current_command}"]);
-    wait_for(|| listed().contains("sleep").then_some(()), listed);
+    wait_for(|| commands().contains("sleep").then_some(()), commands);
     assert_eq!(windows(&server).len(), 2);
 }
 
@@ -462,8 +460,8 @@ fn a_window_comes_back_once_where_none_are_recorded_any_more() {
     assert_eq!(windows(&server).len(), 2);
 }
 
-#[test]
-fn a_window_of_two_sessions_does_not_become_two() {
+/// After the crash of a server whose sessions `api` and `other` had a window in common.
+fn crashed_with_a_link() -> Server {
     let server = Server::with_plugin("");
     server.tmux(&["new-session", "-d", "-s", "api", "-c", "/usr"]);
     server.tmux(&["new-session", "-d", "-s", "other", "-c", "/usr"]);
@@ -473,6 +471,12 @@ fn a_window_of_two_sessions_does_not_become_two() {
         has_windows(windows, &[0, 3]) && has_windows(windows, &[0, 5])
     });
     server.crash();
+    server
+}
+
+#[test]
+fn a_window_of_two_sessions_does_not_become_two() {
+    let server = crashed_with_a_link();
     server.tmux(&["new-session", "-d", "-s", "api", "-c", "/usr"]);
     server.wait_for_name("api");
     server.wait_until_idle();
@@ -484,15 +488,7 @@ fn a_window_of_two_sessions_does_not_become_two() {
 
 #[test]
 fn who_restores_one_of_two_sessions_with_a_common_window_is_told_that_it_becomes_two() {
-    let server = Server::with_plugin("");
-    server.tmux(&["new-session", "-d", "-s", "api", "-c", "/usr"]);
-    server.tmux(&["new-session", "-d", "-s", "other", "-c", "/usr"]);
-    server.tmux(&["new-window", "-d", "-t", "=api:3", "-n", "both", "-c", "/etc"]);
-    server.tmux(&["link-window", "-d", "-s", "=api:3", "-t", "=other:5"]);
-    recorded(&server, "both sessions", |windows| {
-        has_windows(windows, &[0, 3]) && has_windows(windows, &[0, 5])
-    });
-    server.crash();
+    let server = crashed_with_a_link();
     server.tmux(&["new-session", "-d", "-s", "base"]);
     server.wait_until_idle();
     let output = server.try_roster(&["restore", "api"]);

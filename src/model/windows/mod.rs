@@ -102,6 +102,12 @@ pub struct Missing {
     pub window: Window,
 }
 
+impl Missing {
+    fn was(&self) -> Was {
+        was(self.server, self.window.id)
+    }
+}
+
 /// A window of a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Window {
@@ -243,32 +249,29 @@ impl Windows {
 
     /// Takes out a closed window that came back, in its session and in those that are here.
     pub fn forget_closed(&mut self, back: &ClosedWindow) {
-        let id = back.window.id;
-        let sessions = &self.sessions;
-        let is_back = |uuid: &String| {
-            *uuid == back.session || sessions.get(uuid).is_some_and(|arrangement| arrangement.here)
+        let is_here = |uuid: &String, arrangement: Option<&Arrangement>| {
+            *uuid == back.session || arrangement.is_some_and(|arrangement| arrangement.here)
         };
-        self.closed.retain(|entry| !(entry.is_same_window(back) && is_back(&entry.session)));
+        let is_back = |entry: &ClosedWindow| {
+            entry.was() == back.was() && is_here(&entry.session, self.sessions.get(&entry.session))
+        };
+        self.closed.retain(|entry| !is_back(entry));
         for (uuid, arrangement) in self.sessions.iter_mut() {
-            if *uuid != back.session && !arrangement.here {
-                continue;
+            if is_here(uuid, Some(arrangement)) {
+                let Arrangement { server, vanished, missing, .. } = arrangement;
+                vanished.retain(|vanished| was(*server, vanished.window.id) != back.was());
+                missing.retain(|missing| missing.was() != back.was());
             }
-            if arrangement.server == back.server {
-                arrangement.vanished.retain(|vanished| vanished.window.id != id);
-            }
-            let missing = &mut arrangement.missing;
-            missing.retain(|missing| (missing.server, missing.window.id) != (back.server, id));
         }
     }
 
     /// Whether a window of one session stands in another as well, by the ids of that server.
     pub fn is_linked(&self, closed: &ClosedWindow) -> bool {
-        let (server, id) = (closed.server, closed.window.id);
         let mut others = self.sessions.iter().filter(|(uuid, _)| **uuid != closed.session);
         others.any(|(_, arrangement)| {
-            let has = |of: ServerId, window: &Window| (of, window.id) == (server, id);
-            arrangement.windows.iter().any(|window| has(arrangement.server, window))
-                || arrangement.missing.iter().any(|missing| has(missing.server, &missing.window))
+            let Arrangement { server, windows, missing, .. } = arrangement;
+            windows.iter().any(|window| was(*server, window.id) == closed.was())
+                || missing.iter().any(|missing| missing.was() == closed.was())
         })
     }
 
@@ -292,9 +295,9 @@ impl Windows {
 }
 
 impl ClosedWindow {
-    /// Whether both were one window, in the same session or in two.
-    pub fn is_same_window(&self, other: &ClosedWindow) -> bool {
-        (self.server, self.window.id) == (other.server, other.window.id)
+    /// Which window it was, in whatever session.
+    pub fn was(&self) -> Was {
+        was(self.server, self.window.id)
     }
 
     /// Whether it is what people miss: it was there for a while, and was made for a shell.
@@ -338,9 +341,8 @@ impl Arrangement {
         // did, and then the one that is the current one now.
         let mut went: Vec<&Vanished> = self.vanished.iter().filter(|v| v.window.active).collect();
         sort_by_key(&mut went, |vanished| vanished.vanished_at);
-        let current = self.windows.iter().filter(|window| window.active);
-        let chosen = went.iter().map(|vanished| &vanished.window).chain(current).map(|w| w.id);
-        let chosen: Vec<u32> = if went.is_empty() { Vec::new() } else { chosen.take(2).collect() };
+        let current = self.windows.iter().find(|window| window.active);
+        let mut chosen = went.iter().map(|gone| gone.window.id).chain(current.map(|w| w.id));
         // As recorded: one that goes to another index below is not that index's.
         let mut recorded = Vec::new();
         for (server, window) in vanished.chain(missing) {
@@ -359,10 +361,11 @@ impl Arrangement {
             }
             windows.push((server, window));
         }
-        if let [active, rest @ ..] = chosen.as_slice() {
+        if !went.is_empty() {
+            let (active, last) = (chosen.next(), chosen.next());
             for (_, window) in windows.iter_mut().filter(|(server, _)| *server == self.server) {
-                window.active = window.id == *active;
-                window.last = rest.contains(&window.id);
+                window.active = Some(window.id) == active;
+                window.last = Some(window.id) == last;
             }
         }
         sort_by_key(&mut windows, |(_, window)| window.index);

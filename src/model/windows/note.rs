@@ -168,8 +168,8 @@ fn has_programs_of(window: &Window, other: &Window) -> bool {
     panes.all(|(pane, other)| other.program.is_empty() || pane.program == other.program)
 }
 
-/// Takes out of `new` the window that `window` is. The only one of its session may be what somebody
-/// began with, and no window that came back: it is that only with its programs.
+/// Takes out of `new` the window that `window` is. The only window of a session may be one that somebody
+/// began with: it has come back only if its programs have.
 fn take_back(new: &mut Vec<&Window>, window: &Window, is_only: bool) -> bool {
     let is_it =
         |new: &&Window| is_placed_like(new, window) && (!is_only || has_programs_of(new, window));
@@ -177,15 +177,15 @@ fn take_back(new: &mut Vec<&Window>, window: &Window, is_only: bool) -> bool {
     at.map(|at| new.swap_remove(at)).is_some()
 }
 
-/// Keeps the directories of panes that came back above them, as those were gone: the next time they may
-/// be there.
+/// Keeps the directories of panes that came back in a directory above, since theirs were gone: the next
+/// time they may be there.
 fn keep_directories(window: &mut Window, before: &[Window]) {
     let old = before.iter().find(|old| old.index == window.index);
     let Some(old) = old.filter(|old| old.panes.len() == window.panes.len()) else { return };
     for (pane, old) in window.panes.iter_mut().zip(&old.panes) {
         let (Some(now), Some(wanted)) = (&pane.directory, old.starts_in()) else { continue };
-        let above = Path::new(OsStr::from_bytes(&wanted.0)).ancestors().skip(1);
-        if above.into_iter().any(|above| above.as_os_str().as_bytes() == now.0) {
+        let mut above = Path::new(OsStr::from_bytes(&wanted.0)).ancestors().skip(1);
+        if above.any(|above| above.as_os_str().as_bytes() == now.0) {
             pane.belongs = Some(wanted.clone());
         }
     }
@@ -230,7 +230,7 @@ impl Work<'_> {
         let is_current = |id: u32| windows.iter().any(|w| w.window.id == id && w.window.active);
         let current = before.windows.iter().find(|window| window.active).map(|window| window.id);
         if current.is_some_and(|id| self.seen.windows.contains(&id) && !is_current(id)) {
-            // Somebody chose another: that one is to be current again, not one that went before.
+            // Somebody chose another meanwhile, which is to be the current one when all come back.
             for gone in &mut vanished {
                 (gone.window.active, gone.window.last) = (false, false);
             }
@@ -242,7 +242,7 @@ impl Work<'_> {
         let is_only = windows.len() == 1;
         let mut missing = before.missing.clone();
         missing.retain(|missing| !take_back(&mut new, &missing.window, is_only));
-        // And then the program of the first.
+        // It may start the program of the first one only then.
         if let [old] = before.windows.as_slice() {
             let now = windows.iter().find(|window| window.id == old.id);
             missing.retain(|Missing { window, .. }| {
@@ -403,7 +403,7 @@ impl Work<'_> {
         let (session, server) = (uuid.to_owned(), self.server);
         let mut new = ClosedWindow { session, closed_at, server, window };
         for entry in &mut self.closed {
-            if !entry.is_same_window(&new) {
+            if entry.was() != new.was() {
                 continue;
             }
             let (one, other) = (&mut new.window, &mut entry.window);
