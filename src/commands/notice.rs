@@ -63,8 +63,8 @@ pub fn notice(context: &Context) -> Outcome {
         0 => lost_windows(&remembered),
         lost => Some(Lost::Sessions(lost)),
     };
-    let lost = lost.or_else(|| Some(Lost::Nothing).filter(|_| !aside.is_empty()));
-    if lost.is_none() || is_value("@roster-notice", "off") || is_value("@continuum-restore", "on") {
+    let is_nothing = lost.is_none() && aside.is_empty();
+    if is_nothing || is_value("@roster-notice", "off") || is_value("@continuum-restore", "on") {
         place.tmux.run(&["set-hook", "-gu", &notice_hook()], deadline())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -81,11 +81,14 @@ pub fn notice(context: &Context) -> Outcome {
         Some(Lost::Windows(..)) => lost_windows(&persist::peek(place)?),
         lost => lost,
     };
-    let Some(lost) = lost else { return Ok(ExitCode::SUCCESS) };
-    let (key, command) = lost.way(&aside);
+    let (key, command) = match (&lost, aside.first()) {
+        (Some(lost), _) => lost.way(),
+        (None, Some(name)) => (PICK, format!("reopen --as NEW {}", name_to_paste(name))),
+        (None, None) => return Ok(ExitCode::SUCCESS),
+    };
     let way = key_of(key, &place.tmux, deadline());
-    let has_hint = matches!(lost, Lost::Sessions(_)) && aside.is_empty() && take_hint(place);
-    let text = text(&lost, &aside, &way_back(way, &command), has_hint, client.width);
+    let has_hint = matches!(lost, Some(Lost::Sessions(_))) && aside.is_empty() && take_hint(place);
+    let text = text(lost.as_ref(), &aside, &way_back(way, &command), has_hint, client.width);
     let stands = if has_hint { STANDS.1 } else { STANDS.0 };
     // Whoever has messages stay for longer, or until a key is pressed, has it so.
     let stands = if client.display_time == 0 { 0 } else { stands.max(client.display_time) };
@@ -96,8 +99,6 @@ pub fn notice(context: &Context) -> Outcome {
 /// What was lost with the last server.
 enum Lost {
     Sessions(usize),
-    /// Only sessions of before, whose names others have taken.
-    Nothing,
     /// So many windows of sessions that live again, by name.
     Windows(Vec<(String, usize)>),
 }
@@ -106,7 +107,6 @@ impl Lost {
     fn count(&self) -> usize {
         match self {
             Lost::Sessions(count) => *count,
-            Lost::Nothing => 0,
             Lost::Windows(of) => of.iter().map(|(_, count)| count).sum(),
         }
     }
@@ -114,7 +114,6 @@ impl Lost {
     fn what(&self) -> String {
         match self {
             Lost::Sessions(sessions) => count(*sessions, "session"),
-            Lost::Nothing => String::new(),
             Lost::Windows(of) => match of.as_slice() {
                 [(name, windows)] => format!("{} of {}", count(*windows, "window"), visible(name)),
                 all => {
@@ -125,13 +124,9 @@ impl Lost {
     }
 
     /// The key that brings it back, and the command.
-    fn way(&self, aside: &[String]) -> (&'static str, String) {
+    fn way(&self) -> (&'static str, String) {
         match self {
             Lost::Sessions(_) => (PICK, "restore --all".to_owned()),
-            Lost::Nothing => {
-                let name = aside.first().map_or("", |name| name);
-                (PICK, format!("reopen --as NEW {}", name_to_paste(name)))
-            }
             Lost::Windows(of) => {
                 let name = of.first().map_or("", |(name, _)| name);
                 (REOPEN, format!("restore {}", name_to_paste(name)))
@@ -161,17 +156,15 @@ pub fn way_back(key: Option<String>, command: &str) -> String {
     )
 }
 
-/// What is said, in this many columns.
-fn text(lost: &Lost, aside: &[String], way: &str, has_hint: bool, width: usize) -> String {
+/// What is said, in this many columns: `aside` are earlier sessions whose names others have taken.
+fn text(lost: Option<&Lost>, aside: &[String], way: &str, has_hint: bool, width: usize) -> String {
     let were = |count: usize| if count == 1 { "was" } else { "were" };
     let others = match aside {
         [] => String::new(),
         [name] => format!("an earlier session named {} was set aside", visible(name)),
         names => format!("{} were set aside", count(names.len(), "earlier session")),
     };
-    if let Lost::Nothing = lost {
-        return format!("{others}: {way}");
-    }
+    let Some(lost) = lost else { return format!("{others}: {way}") };
     let (were, lost) = (were(lost.count()), lost.what());
     let others = if others.is_empty() { others } else { format!(", and {others}") };
     let plain = format!("{lost} {were} lost with the last server{others}: {way}");
@@ -228,8 +221,9 @@ mod tests {
 
     #[test]
     fn the_hint_fits_the_usual_terminal() {
-        let text =
-            |lost, has_hint, width| text(&Lost::Sessions(lost), &[], "prefix + G", has_hint, width);
+        let text = |lost, has_hint, width| {
+            text(Some(&Lost::Sessions(lost)), &[], "prefix + G", has_hint, width)
+        };
         assert_eq!(text(1, false, 80), "1 session was lost with the last server: prefix + G");
         assert!(text(999, true, 200).starts_with("999 sessions were lost with the last server: "));
         assert!(
