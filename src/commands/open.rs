@@ -143,23 +143,21 @@ fn free_name(transaction: &Transaction<'_>, workdir: &str) -> String {
     let directory = Path::new(workdir);
     let part = |path: &Path| path.file_name().map(|name| sanitize_name(name.as_bytes()));
     let name = part(directory).unwrap_or_else(|| "root".into());
-    let live = &transaction.answer.snapshot.sessions;
     let records = &transaction.remembered.registry.sessions;
-    let taken = |name: &str| {
-        records.contains_key(name) || live.iter().any(|session| session.name == name.as_bytes())
-    };
-    if !taken(&name) && !transaction.is_ignored(&name) {
+    let fits = |name: &str| transaction.is_free(name) && !transaction.is_ignored(name);
+    if fits(&name) {
         return name;
     }
     let is_here = |record: &Session| is_directory_of(transaction, record, workdir);
     let parent =
         directory.parent().and_then(part).filter(|_| !records.get(&name).is_some_and(is_here));
     let longer = parent.map(|parent| sanitize_name(format!("{parent}-{name}").as_bytes()));
-    if let Some(longer) = longer.filter(|name| !taken(name) && !transaction.is_ignored(name)) {
+    if let Some(longer) = longer.filter(|name| fits(name)) {
         return longer;
     }
     let short: String = name.chars().take(90).collect();
-    (2..).map(|n| format!("{short}-{n}")).find(|name| !taken(name)).unwrap_or(name)
+    let suffix = transaction.suffix(&short);
+    short + &suffix
 }
 
 pub fn go(context: &Context, args: &cli::Go) -> Outcome {

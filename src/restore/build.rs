@@ -1,9 +1,10 @@
 //! The commands that make a session whole: its windows, their panes, layouts, names and programs.
 //!
 //! All of them go in one file, which tmux works through before it answers anybody or runs a job of a
-//! hook: nobody sees the session before it is whole. It is made under a name of ours, with a window
-//! that is taken away at the end, and gets its own name last. Hooks of the user's that make
-//! something are hidden from it meanwhile. See FACTS.md, "Rebuilding".
+//! hook: nobody sees the session before it is whole. It is made under a name of ours and gets its own
+//! name last. Where its first window cannot be made with it, it is made with a window that is taken
+//! away at the end. Hooks of the user's that make something are hidden from it meanwhile. See
+//! FACTS.md, "Rebuilding".
 
 use super::blueprint::{Blueprint, SPARE, SPARING};
 use super::conditions::Conditions;
@@ -53,11 +54,36 @@ impl Called {
     }
 }
 
-/// The commands that make the session of a blueprint that has windows. They print its UUID and id
-/// when it stands, and [`whole`] what there is at the end.
+/// The window that a session can be made with, if there is one: before tmux 3.2 its first pane would not
+/// know the session's variables, and with a hook of the user's it may not be the only window.
+pub(super) fn made_with<'a>(
+    blueprint: &'a Blueprint,
+    version: Version,
+    conditions: &Conditions,
+    standing: &Map<Was, String>,
+) -> Option<&'a WindowPlan> {
+    let window = in_order(blueprint).next()?;
+    let is_made = version.sets_environment_of_session()
+        && conditions.leave_alone()
+        && standing.get(&window.was).is_none()
+        && window.panes[window.first()].directory == blueprint.workdir;
+    is_made.then_some(window)
+}
+
+/// The windows as they are made. The session's oldest pane stays that: it is the one with the launch
+/// command, the next time too.
+fn in_order(blueprint: &Blueprint) -> impl Iterator<Item = &WindowPlan> {
+    let windows = blueprint.windows.iter();
+    let others = windows.clone().filter(|window| window.oldest.is_none());
+    windows.filter(|window| window.oldest.is_some()).chain(others)
+}
+
+/// The commands that make the session of a blueprint that has windows, with this one, if any. They print
+/// its UUID and id when it stands, and [`whole`] what there is at the end.
 pub(super) fn build(
     blueprint: &Blueprint,
     called: &Called,
+    begun: Option<&WindowPlan>,
     version: Version,
     conditions: &Conditions,
     standing: &Map<Was, String>,
@@ -66,23 +92,8 @@ pub(super) fn build(
     let mut lines = Vec::new();
     let all = called.target("");
     if let Called::Name(name) = called {
-        let print = format!("{} #{{session_id}}", record.uuid);
-        let workdir = escape_name(&blueprint.workdir, version);
         lines.push(tie(name, conditions));
-        lines.push(line(&[
-            b"new-session",
-            b"-d",
-            b"-P",
-            b"-F",
-            print.as_bytes(),
-            b"-s",
-            name.as_bytes(),
-            b"-c",
-            &workdir,
-            b"--",
-            b"cat",
-            b"-",
-        ]));
+        lines.push(new_session(blueprint, name, begun, version, conditions));
         lines.push(line(&[b"set-hook", b"-gu", SPARING]));
     }
     let mut set = |command: &[u8], name: &str, value: &str| {
@@ -101,13 +112,12 @@ pub(super) fn build(
     let is_free = |index: &u32| blueprint.windows.iter().all(|window| window.index != *index);
     let aside = (0..).find(is_free).unwrap_or_default();
     let aside = called.target(&aside.to_string());
-    lines.push(line(&[b"move-window", b"-d", b"-s", &all, b"-t", &aside]));
-    lines.push(line(&[b"kill-window", b"-a", b"-t", &aside]));
+    let first = begun.map(|window| called.target(&window.index.to_string()));
+    let first = first.as_ref().unwrap_or(&aside);
+    lines.push(line(&[b"move-window", b"-d", b"-s", &all, b"-t", first]));
+    lines.push(line(&[b"kill-window", b"-a", b"-t", first]));
     let mut here: Map<Was, u32> = Map::new();
-    // The session's oldest pane stays that: it is the one with the launch command, the next time too.
-    let (first, others): (Vec<&WindowPlan>, Vec<&WindowPlan>) =
-        blueprint.windows.iter().partition(|window| window.oldest.is_some());
-    for window in first.into_iter().chain(others) {
+    for (at, window) in in_order(blueprint).enumerate() {
         let elsewhere = standing.get(&window.was);
         let source = match (here.get(&window.was), elsewhere) {
             (Some(index), _) => Some(called.target(&index.to_string())),
@@ -122,11 +132,15 @@ pub(super) fn build(
             }
             None => {
                 let lone = lone_pane(window, version);
-                if let Some(layout) = lone {
-                    let size = format!("{}x{}", layout.width(), layout.height());
-                    lines.push(line(&[b"set-option", b"-t", &all, DEFAULT_SIZE, size.as_bytes()]));
+                if begun.is_none() || at > 0 {
+                    if let Some(layout) = lone {
+                        let size = format!("{}x{}", layout.width(), layout.height());
+                        let size = size.as_bytes();
+                        lines.push(line(&[b"set-option", b"-t", &all, DEFAULT_SIZE, size]));
+                    }
+                    let words: [&[u8]; 4] = [b"new-window", b"-d", b"-t", &target];
+                    lines.push(new_window(&words, window, version, conditions));
                 }
-                lines.push(new_window(window, &[], &target, version, conditions));
                 let target = String::from_utf8_lossy(&target);
                 lines.extend(fill_window(window, &target, version, conditions));
                 if lone.is_some() {
@@ -143,7 +157,9 @@ pub(super) fn build(
     if let Some(window) = active.or(blueprint.windows.first()) {
         lines.push(line(&[b"select-window", b"-t", &called.target(&window.index.to_string())]));
     }
-    lines.push(line(&[b"kill-window", b"-t", &aside]));
+    if begun.is_none() {
+        lines.push(line(&[b"kill-window", b"-t", &aside]));
+    }
     lines.push(line(&[b"set-option", b"-u", b"-t", &all, b"renumber-windows"]));
     for hook in &HIDDEN[1..] {
         lines.push(line(&[b"set-hook", b"-u", b"-t", &all, hook.as_bytes()]));
@@ -152,6 +168,34 @@ pub(super) fn build(
     lines.push(line(&[b"display-message", b"-p", b"-t", &all, print.as_bytes()]));
     lines.push(rename(&all, blueprint, version));
     lines
+}
+
+/// The command that makes a session under a name of ours, with its own first window or one to be taken away.
+fn new_session(
+    blueprint: &Blueprint,
+    name: &str,
+    begun: Option<&WindowPlan>,
+    version: Version,
+    conditions: &Conditions,
+) -> Vec<u8> {
+    let print = format!("{} #{{session_id}}", blueprint.record.uuid);
+    let mut words: Vec<&[u8]> = vec![b"new-session", b"-d", b"-P", b"-F", print.as_bytes()];
+    words.extend([&b"-s"[..], name.as_bytes()]);
+    let Some(window) = begun else {
+        let workdir = escape_name(&blueprint.workdir, version);
+        words.extend([&b"-c"[..], &workdir, b"--", b"cat", b"-"]);
+        return line(&words);
+    };
+    let pairs = blueprint.record.variables();
+    let pairs: Vec<String> =
+        pairs[..3].iter().map(|(name, value)| format!("{name}={value}")).collect();
+    words.extend(pairs.iter().flat_map(|pair| [&b"-e"[..], pair.as_bytes()]));
+    let size = lone_pane(window, version);
+    let size = size.map(|layout| [layout.width().to_string(), layout.height().to_string()]);
+    if let Some([width, height]) = &size {
+        words.extend([&b"-x"[..], width.as_bytes(), b"-y", height.as_bytes()]);
+    }
+    new_window(&words, window, version, conditions)
 }
 
 /// Gives a session the name of its blueprint.
@@ -197,20 +241,21 @@ pub(super) fn begin_in(
     conditions: &Conditions,
 ) -> Group {
     let mut lines = hiding(id, hides, true);
-    let mut options: Vec<&[u8]> = vec![b"-P", b"-F", NEW.as_bytes()];
+    let mut words: Vec<&[u8]> = vec![b"new-window", b"-d", b"-P", b"-F", NEW.as_bytes()];
     let index = match way {
         Way::Free => window.index,
         Way::Behind => {
-            options.push(b"-a");
+            words.push(b"-a");
             window.index.saturating_sub(1)
         }
         Way::Before => {
-            options.push(b"-b");
+            words.push(b"-b");
             window.index
         }
     };
     let target = Called::Id(id).target(&index.to_string());
-    lines.push(new_window(window, &options, &target, version, conditions));
+    words.extend([&b"-t"[..], &target]);
+    lines.push(new_window(&words, window, version, conditions));
     lines.extend(hiding(id, hides, false));
     lines
 }
@@ -288,18 +333,15 @@ fn tie(name: &str, conditions: &Conditions) -> Vec<u8> {
     line(&[b"set-hook", b"-g", SPARING, then.as_bytes()])
 }
 
-/// The command that makes a window with the first pane that is to be made.
+/// A command that makes a window, with the name and the first pane of this one.
 fn new_window(
+    command: &[&[u8]],
     window: &WindowPlan,
-    options: &[&[u8]],
-    target: &[u8],
     version: Version,
     conditions: &Conditions,
 ) -> Vec<u8> {
     let name = window.name.as_deref().map(|name| window_name(name, version));
-    let mut words: Vec<&[u8]> = vec![b"new-window", b"-d"];
-    words.extend(options);
-    words.extend([&b"-t"[..], target]);
+    let mut words = command.to_vec();
     if let Some(name) = &name {
         words.extend([&b"-n"[..], name]);
     }

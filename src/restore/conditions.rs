@@ -53,6 +53,11 @@ impl Conditions {
         self.ends.session.is_some()
     }
 
+    /// Whether the first window that tmux makes in a session stays alone in it until we look.
+    pub(super) fn leave_alone(&self) -> bool {
+        !self.ends.hooked
+    }
+
     /// The words that start a pane's program in this directory, if it would not be by itself: those
     /// of the program follow, if there are any.
     pub(super) fn start_in<'a>(&'a self, directory: &'a [u8]) -> Vec<&'a [u8]> {

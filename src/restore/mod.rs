@@ -31,8 +31,8 @@ use crate::transaction::{SyncError, Transaction};
 pub use blueprint::Blueprint;
 use blueprint::{blueprint, made, new_session};
 use build::{
-    Called, Way, begin_in, build, can_hide, finish_in, is_made_under, made_window, new_window_of,
-    rename, show_hook, whole,
+    Called, Way, begin_in, build, can_hide, finish_in, is_made_under, made_window, made_with,
+    new_window_of, rename, show_hook, whole,
 };
 use conditions::Conditions;
 pub use conditions::START_IN;
@@ -65,6 +65,10 @@ pub const AT_A_TIME: usize = 100;
 
 /// How much longer tmux may take for each pane of a session: a few milliseconds are usual.
 const A_PANE: Duration = Duration::from_millis(50);
+
+/// How long others get their turn between two sessions: a new client, which needs several answers
+/// of tmux, would else wait for two of them.
+const TURN: Duration = Duration::from_millis(5);
 
 /// How many sessions are made at once. tmux answers nobody meanwhile, and starts a process for
 /// each.
@@ -283,8 +287,6 @@ fn name_otherwise(
 ) -> Result<(), SyncError> {
     let live = &transaction.answer.snapshot.sessions;
     let name_of = |session: &LiveSession| String::from_utf8_lossy(&session.name).into_owned();
-    let mut taken: HashSet<String> = live.iter().map(name_of).collect();
-    taken.extend(transaction.remembered.registry.sessions.keys().cloned());
     let (mut lines, mut renamed) = (Vec::new(), Vec::new());
     for blueprint in blueprints {
         let Some((_, id)) = made.iter().find(|(uuid, _)| *uuid == blueprint.record.uuid) else {
@@ -295,16 +297,9 @@ fn name_otherwise(
             continue;
         }
         let before = blueprint.record.name.clone();
-        let numbered = |number: &u32| format!("{before}-{number}");
-        let is_free = |number: &u32| {
-            let name = numbered(number);
-            !taken.contains(&name) && !transaction.is_ignored(&name)
-        };
-        // What is ignored may be all such names.
-        let Some(number) = (2..1000).find(is_free) else { continue };
-        blueprint.record.name = numbered(&number);
-        blueprint.name.extend_from_slice(format!("-{number}").as_bytes());
-        taken.insert(blueprint.record.name.clone());
+        let suffix = transaction.suffix(&before);
+        blueprint.record.name.push_str(&suffix);
+        blueprint.name.extend_from_slice(suffix.as_bytes());
         lines.push(rename(id.to_string().as_bytes(), blueprint, transaction.version()));
         renamed.push((*id, before));
     }
@@ -361,7 +356,10 @@ fn create(
     let printed = transaction.run_groups(groups)?;
     let mut made: Vec<(String, SessionId)> = printed.lines().filter_map(made).collect();
     let mut stamps = Vec::new();
-    for blueprint in with_windows {
+    for (at, blueprint) in with_windows.into_iter().enumerate() {
+        if at > 0 {
+            std::thread::sleep(TURN);
+        }
         if let Some(id) = create_whole(transaction, blueprint, &mut with, warnings)? {
             stamps.push(show_hook(id));
             made.push((blueprint.record.uuid.clone(), id));
@@ -396,18 +394,19 @@ fn create_whole(
     let version = transaction.version();
     let panes = blueprint.windows.iter().map(|window| window.panes.len()).sum::<usize>();
     let panes = u32::try_from(panes).unwrap_or(u32::MAX);
-    let run = |called: &Called, with: &With<'_>| {
-        let standing = &with.recorded.standing;
-        let group = build(blueprint, called, version, with.conditions, standing);
+    let standing = &with.recorded.standing;
+    let run = |called: &Called, begun: Option<&WindowPlan>| {
+        let group = build(blueprint, called, begun, version, with.conditions, standing);
         transaction.run_long(&group, A_PANE * panes)
     };
-    let printed = run(&Called::new(), with)?;
+    let begun = made_with(blueprint, version, with.conditions, standing);
+    let printed = run(&Called::new(), begun)?;
     let Some(id) = printed.lines().find_map(made).map(|(_, id)| id) else { return Ok(None) };
     let mut there = printed.lines().find_map(whole);
     let again;
     if there.is_none() {
         // A hook of the user's gave it another name at once.
-        again = run(&Called::Id(id), with)?;
+        again = run(&Called::Id(id), None)?;
         there = again.lines().find_map(whole);
     }
     let there = there.unwrap_or_default();

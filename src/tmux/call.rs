@@ -62,6 +62,8 @@ pub struct Ends {
     pub session: Option<&'static str>,
     /// Whether the server exits now: `exit-unattached` is on, and there is no client.
     pub server: bool,
+    /// Whether the user has hooks that run as soon as a session is made, before anything else of it.
+    pub hooked: bool,
 }
 
 /// Asks what tmux will end by itself. By no format: that would show the value of some session.
@@ -70,13 +72,15 @@ pub struct Ends {
 /// tmux fails.
 pub fn ends(tmux: &Tmux, deadline: Instant) -> Result<Ends, TmuxError> {
     let show = ["show-options", "-g", "destroy-unattached", ";"];
-    let show_server = ["show-options", "-s", "exit-unattached"];
-    let printed = tmux.run(&[&show[..], &show_server].concat(), deadline)?;
+    let show_server = ["show-options", "-s", "exit-unattached", ";"];
+    let show_hook = ["show-options", "-gq", "after-new-session"];
+    let printed = tmux.run(&[&show[..], &show_server, &show_hook].concat(), deadline)?;
     let printed = String::from_utf8_lossy(&printed);
+    let hooked = printed.contains("after-new-session[");
     let exits = printed.lines().any(|line| line == EXITS);
     // Where there is no session, it fails.
     let clients = || tmux.run(&["list-clients", "-F", "x"], deadline).unwrap_or_default();
-    Ok(Ends { session: ending_value(&printed), server: exits && clients().is_empty() })
+    Ok(Ends { session: ending_value(&printed), server: exits && clients().is_empty(), hooked })
 }
 
 /// The value of `destroy-unattached` in a list of global options, if it ends a session that is in no

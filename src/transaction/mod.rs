@@ -472,6 +472,25 @@ impl<'a> Transaction<'a> {
         policy::is_ignored(&self.settings.policy.ignore, name)
     }
 
+    /// Whether no session has that name, alive or lost.
+    pub fn is_free(&self, name: &str) -> bool {
+        let live = &self.answer.snapshot.sessions;
+        !self.remembered.registry.sessions.contains_key(name)
+            && !live.iter().any(|session| session.name == name.as_bytes())
+    }
+
+    /// What follows a name that is taken so that nobody has it; it is not left alone, if there is such
+    /// a one.
+    pub fn suffix(&self, name: &str) -> String {
+        let find = |is_any: bool| {
+            (2..1000).map(|number| format!("-{number}")).find(|suffix| {
+                let name = format!("{name}{suffix}");
+                self.is_free(&name) && (is_any || !self.is_ignored(&name))
+            })
+        };
+        find(false).or_else(|| find(true)).unwrap_or_default()
+    }
+
     /// Tells tmux, piece by piece. Where it stops answering, it is remembered which sessions have
     /// all that was meant for them, so that the next sync goes on from there: else a server so
     /// busy that no job gets to the end would be told the same for ever.

@@ -589,6 +589,52 @@ fn a_session_whose_name_is_taken_while_it_is_made_gets_another() {
     assert_eq!(server.tmux(&["list-windows", "-t", "=two-2:"]).lines().count(), 2);
 }
 
+#[test]
+fn a_session_gets_a_name_though_roster_ignores_all_that_are_free() {
+    let server = Server::running("set -g @roster-ignore 'two-*'\n");
+    server.tmux(&["new-session", "-d", "-s", "two"]);
+    server.tmux(&["new-window", "-d", "-t", "=two:"]);
+    settle(&server, &["two"]);
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_until_idle();
+    server.tmux(&["set-hook", "-g", "after-select-window", "new-session -d -s two"]);
+    let said = stderr(&server.try_roster(&["restore", "two"]));
+    server.tmux(&["set-hook", "-gu", "after-select-window"]);
+    assert!(said.contains("so the one that came back is named \"two-2\""), "{said}");
+    let live = server.tmux(&["list-sessions", "-F", "#{session_name}:#{session_windows}"]);
+    assert_eq!(live.lines().collect::<Vec<_>>(), ["one:1", "two:1", "two-2:2"]);
+}
+
+/// Nothing starts for a moment, and no event tells of what was never there.
+#[test]
+fn no_pane_is_made_that_is_taken_away_again() {
+    let server = Server::running("set -g base-index 1\n");
+    server.tmux(&["new-session", "-d", "-s", "two", "-n", "named", "-c", &server.dir("b")]);
+    server.tmux(&["split-window", "-d", "-t", "=two:"]);
+    server.tmux(&["new-window", "-d", "-t", "=two:5"]);
+    let before = settle(&server, &["two"]);
+    // Where it cannot be helped: before 3.2 always.
+    let hook = ["set-hook", "-g", "after-new-session[3]", "set-option @x y"];
+    for (hooked, more) in [(false, if tmux_version() < (3, 2) { 1 } else { 0 }), (true, 1)] {
+        server.crash();
+        server.tmux(&["new-session", "-d", "-s", "one"]);
+        server.wait_until_idle();
+        if hooked {
+            server.tmux(&hook);
+        }
+        server.roster(&["restore", "two"]);
+        wait_to_be(&server, &["two"], &before);
+        let ids = server.tmux(&["list-panes", "-s", "-t", "=two:", "-F", "#{pane_id}"]);
+        let expected: Vec<String> = (1..4).map(|n| format!("%{}", n + more)).collect();
+        assert_eq!(ids.lines().collect::<Vec<_>>(), expected, "{hooked}");
+        assert_eq!(
+            server.tmux(&["show-environment", "-t", "=two:", "ROSTER_SESSION"]),
+            "ROSTER_SESSION=two"
+        );
+    }
+}
+
 /// The first of them is the current window, and then another is, because it went.
 #[test]
 fn what_was_current_and_zoomed_before_a_slow_shutdown_is_so_again() {
