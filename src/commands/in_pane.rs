@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, kill_process_group, waitid};
-use rustix::stdio::stdin;
+use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr, tcsetpgrp};
 use tmux_roster::restore::RUN_IN_PANE;
 use tmux_roster::tmux::program;
@@ -252,6 +252,9 @@ fn become_program(words: &[OsString]) -> ExitCode {
         let _ = shell(None).exec();
         return ExitCode::FAILURE;
     }
+    // tmux looks for a window's name where there is output, and within half a second once more if there
+    // is more: else one whose program says nothing would be named after ours.
+    let _ = rustix::io::write(stdout(), b"\0");
     exec(words)
 }
 

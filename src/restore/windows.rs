@@ -163,7 +163,7 @@ impl Recorded {
         let first = first.map(|first| (first, blueprint.launch.in_pane(&blueprint.record)));
         // That the session's own is gone was told already.
         let own = blueprint.displaced.as_ref().map(|displaced| displaced.from.as_bytes().to_vec());
-        let mut missing = Set::new();
+        let mut missing = Missing::default();
         let (record, workdir) = (&blueprint.record, &blueprint.workdir);
         let plans = servers.into_iter().zip(windows).map(|(server, window)| {
             let position = window.panes.iter().position(|pane| Some(pane.id) == oldest);
@@ -180,8 +180,8 @@ impl Recorded {
                 ));
             }
         }
-        missing.retain(|path| Some(path) != own.as_ref());
-        warnings.extend(tell_missing(&missing, &record.name));
+        missing.directories.retain(|path| Some(path) != own.as_ref());
+        missing.tell(&record.name, warnings);
         plans
     }
 
@@ -194,13 +194,29 @@ impl Recorded {
     }
 }
 
-fn tell_missing(missing: &Set<Vec<u8>>, name: &str) -> Vec<String> {
-    let tell = |path: &Vec<u8>| {
-        let nearest = nearest_directory(path).display();
-        let path = String::from_utf8_lossy(path);
-        format!("the directory {path} of a pane of {name:?} is gone: started in {nearest}")
-    };
-    missing.iter().map(tell).collect()
+/// What panes lack.
+#[derive(Default)]
+struct Missing {
+    directories: Set<Vec<u8>>,
+    /// Programs that would not find what they were working on.
+    programs: Set<String>,
+}
+
+impl Missing {
+    fn tell(&self, name: &str, warnings: &mut Vec<String>) {
+        for path in self.directories.iter() {
+            let nearest = nearest_directory(path).display();
+            let path = String::from_utf8_lossy(path);
+            warnings.push(format!(
+                "the directory {path} of a pane of {name:?} is gone: started in {nearest}"
+            ));
+        }
+        for program in self.programs.iter() {
+            warnings.push(format!(
+                "{program} was not started in a pane of {name:?}, whose directory is gone"
+            ));
+        }
+    }
 }
 
 /// What may be started in panes.
@@ -261,16 +277,31 @@ impl Programs {
         record: &Session,
         workdir: &[u8],
         first: &Option<(PaneId, Vec<Vec<u8>>)>,
-        missing: &mut Set<Vec<u8>>,
+        missing: &mut Missing,
     ) -> WindowPlan {
-        let panes = window.panes.iter().map(|pane| PaneStart {
-            directory: directory(pane, workdir, missing),
-            title: pane.title.as_ref().map(|title| title.0.clone()),
-            active: pane.active,
-            words: match first {
-                Some((first, words)) if *first == pane.id => words.clone(),
-                _ => self.program(pane, record),
-            },
+        let panes = window.panes.iter().map(|pane| {
+            let launch = first.as_ref().filter(|(first, _)| *first == pane.id);
+            let mut words = match launch {
+                Some((_, words)) => words.clone(),
+                None => self.program(pane, record),
+            };
+            let mut directory = pane.starts_in().map_or(workdir, |directory| &directory.0);
+            // It may only be slow.
+            if pane.starts_in().is_some() && health::is_directory(directory.to_vec()) == Some(false)
+            {
+                missing.directories.insert(directory.to_vec());
+                directory = nearest_directory(directory).as_os_str().as_bytes();
+                if launch.is_none() && !words.is_empty() {
+                    words.clear();
+                    missing.programs.extend(pane.called());
+                }
+            }
+            PaneStart {
+                directory: directory.to_vec(),
+                title: pane.title.as_ref().map(|title| title.0.clone()),
+                active: pane.active,
+                words,
+            }
         });
         let panes: Vec<PaneStart> = panes.collect();
         WindowPlan {
@@ -331,9 +362,9 @@ pub(super) fn plan_closed(
     let window = Window { index, ..closed.window.clone() };
     let programs = Programs::ask(transaction, std::slice::from_ref(&window), warnings)?;
     let programs = programs.unwrap_or_default();
-    let (mut missing, workdir) = (Set::new(), record.workdir.as_bytes());
+    let (mut missing, workdir) = (Missing::default(), record.workdir.as_bytes());
     let plan = programs.plan(window, closed.server, record, workdir, &None, &mut missing);
-    warnings.extend(tell_missing(&missing, &record.name));
+    missing.tell(&record.name, warnings);
     Ok(plan)
 }
 
@@ -369,18 +400,5 @@ fn give_indexes(windows: &mut [Window]) {
             windows[at].index = (0..=MAX_INDEX).find(is_free).unwrap_or(wanted);
         }
         taken.insert(windows[at].index);
-    }
-}
-
-/// Where a pane is to start: its directory, or the nearest one above that is there.
-fn directory(pane: &Pane, workdir: &[u8], missing: &mut Set<Vec<u8>>) -> Vec<u8> {
-    let Some(directory) = pane.starts_in() else { return workdir.to_vec() };
-    match health::is_directory(directory.0.clone()) {
-        Some(false) => {
-            missing.insert(directory.0.clone());
-            nearest_directory(&directory.0).as_os_str().as_bytes().to_vec()
-        }
-        // It may only be slow.
-        Some(true) | None => directory.0.clone(),
     }
 }

@@ -969,6 +969,14 @@ fn a_program_has_a_shell_behind_it() {
 }
 
 #[test]
+fn a_window_is_named_after_a_program_that_says_nothing() {
+    let silent: &[&str] = &["-c", "read x"];
+    let server = with_programs("", ROSTER.as_ref(), &[silent]);
+    let names = || server.tmux(&["list-windows", "-t", "=one:", "-F", "#{window_name}"]);
+    wait_for(|| (names() == "prog").then_some(()), names);
+}
+
+#[test]
 fn the_shell_behind_a_program_is_the_default_command() {
     let config = "set -g default-command 'MARK=\"it is\"; export MARK; exec sh'\n";
     let server = with_programs(config, ROSTER.as_ref(), &[&["-c", "exit 3"], &["-c", READING]]);
@@ -1168,13 +1176,19 @@ fn a_directory_that_is_gone_is_replaced_by_the_nearest_one_above() {
     let server = Server::with_config("");
     save(&server);
     let gone = server.dir("b/gone/deep");
+    let words = [server.dir("traps/top"), "-c".into(), "read x".into()];
+    program(&server, "top");
     let panes = json!([
-        {"id": 1, "directory": gone}, {"id": 2, "directory": server.dir("c"), "active": true}
+        {"id": 1, "directory": gone, "program": words},
+        {"id": 2, "directory": server.dir("c"), "program": words, "active": true}
     ]);
     write_windows(&server, &json!([window(4, &panes)]));
     let restored = server.try_roster(&["restore", "one"]);
     let said = stderr(&restored);
     assert!(restored.status.success() && said.contains(&gone), "{said}");
+    // A program without what it was working on may do anything.
+    let told = "roster: top was not started in a pane of \"one\", whose directory is gone\n";
+    assert!(said.ends_with(told), "{said}");
     let directories = || {
         let look = live(&server, &["one"]);
         let panes = look["one"].iter().flat_map(|window| &window.panes);
@@ -1182,6 +1196,8 @@ fn a_directory_that_is_gone_is_replaced_by_the_nearest_one_above() {
     };
     let wanted = [server.path("b"), server.path("c")].map(PathBuf::into_os_string);
     wait_for(|| (directories() == wanted).then_some(()), || format!("{:?}", directories()));
+    wait_for_command(&server, "one:4.1", "top");
+    assert_ne!(command_of(&server, "one:4.0"), "top");
 }
 
 #[test]
