@@ -406,11 +406,14 @@ impl Work<'_> {
             if entry.was() != new.was() {
                 continue;
             }
-            let (one, other) = (&mut new.window, &mut entry.window);
-            if other.panes.len() > one.panes.len() {
-                (one.panes, one.layout) = (other.panes.clone(), other.layout.clone());
-            } else if one.panes.len() > other.panes.len() {
-                (other.panes, other.layout) = (one.panes.clone(), one.layout.clone());
+            let (mut less, mut more) = (&mut new.window, &mut entry.window);
+            if less.panes.len() > more.panes.len() {
+                std::mem::swap(&mut less, &mut more);
+            }
+            if more.panes.len() > less.panes.len() {
+                less.panes.clone_from(&more.panes);
+                less.layout.clone_from(&more.layout);
+                less.zoomed = more.zoomed;
             }
         }
         self.closed.insert(0, new);
