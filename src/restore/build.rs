@@ -230,6 +230,40 @@ pub(super) enum Way {
     Before,
 }
 
+/// The option of a window which says which one it was, until it is noted that it is back.
+const WAS: &[u8] = b"@roster_was";
+
+/// The command that says so, and whether the window has all that it is to have.
+fn say_was(target: &[u8], was: Was, is_whole: bool) -> Vec<u8> {
+    let value = value_of_was(was, is_whole);
+    line(&[b"set-option", b"-w", b"-t", target, WAS, value.as_bytes()])
+}
+
+fn value_of_was((pid, start_time, id): Was, is_whole: bool) -> String {
+    format!("{pid}/{start_time}/{id}/{}", if is_whole { "whole" } else { "begun" })
+}
+
+/// The command that says no longer which window it was.
+pub(super) fn forget_was(window_id: &str) -> Vec<u8> {
+    line(&[b"set-option", b"-w", b"-u", b"-t", window_id.as_bytes(), WAS])
+}
+
+/// The command that prints what [`begun_window`] reads: the windows of a session, and which one each was.
+pub(super) fn list_begun(id: SessionId) -> Vec<u8> {
+    let id = id.to_string();
+    line(&[b"list-windows", b"-t", id.as_bytes(), b"-F", b"was #{@roster_was} #{window_id}"])
+}
+
+/// Reads that: the id of the window that was this one, and whether it is whole. A command that was killed
+/// made it.
+pub(super) fn begun_window(listed: &str, was: Was) -> Option<(&str, bool)> {
+    let find = |is_whole: bool| {
+        let start = format!("was {} ", value_of_was(was, is_whole));
+        Some((listed.lines().find_map(|line| line.strip_prefix(&start))?, is_whole))
+    };
+    find(true).or_else(|| find(false))
+}
+
 /// The commands that make the first pane of a window in a session that lives, and print [`new_window_of`].
 /// `hides` says whether hooks of the user's can be hidden from it: the session has none of its own.
 pub(super) fn begin_in(
@@ -255,7 +289,11 @@ pub(super) fn begin_in(
     };
     let target = Called::Id(id).target(&index.to_string());
     words.extend([&b"-t"[..], &target]);
-    lines.push(new_window(&words, window, version, conditions));
+    let mut making = new_window(&words, window, version, conditions);
+    // In one line: if the first fails, because the index is taken, the second is not run.
+    making.truncate(making.trim_ascii_end().len());
+    let stamp = say_was(&Called::Id(id).target(&window.index.to_string()), window.was, false);
+    lines.push([&making, &b" ; "[..], &stamp].concat());
     lines.extend(hiding(id, hides, false));
     lines
 }
@@ -268,8 +306,7 @@ pub(super) fn new_window_of(line: &str) -> Option<&str> {
     line.strip_prefix("new ").filter(|id| id.starts_with('@'))
 }
 
-/// The commands that make the rest of the window with this id, go to it if wanted, and print
-/// [`made_window`].
+/// The commands that make the rest of the window with this id, and go to it if wanted.
 pub(super) fn finish_in(
     id: SessionId,
     window_id: &str,
@@ -278,17 +315,27 @@ pub(super) fn finish_in(
     version: Version,
     conditions: &Conditions,
 ) -> Group {
-    // By itself the id may lead tmux to another session of the group, whose hooks are not hidden.
-    let target = format!("{id}:{window_id}");
+    let target = in_session(id, window_id);
     let mut lines = hiding(id, hides, true);
     lines.extend(fill_window(window, &target, version, conditions));
+    lines.push(say_was(target.as_bytes(), window.was, true));
     lines.extend(hiding(id, hides, false));
     if goes {
         lines.push(line(&[b"select-window", b"-t", target.as_bytes()]));
     }
-    let print = b"made #{window_index} #{window_panes}";
-    lines.push(line(&[b"display-message", b"-p", b"-t", target.as_bytes(), print]));
     lines
+}
+
+/// By itself the id may lead tmux to another session of the group, whose hooks are not hidden.
+fn in_session(id: SessionId, window_id: &str) -> String {
+    format!("{id}:{window_id}")
+}
+
+/// The command that prints [`made_window`].
+pub(super) fn tell_made(id: SessionId, window_id: &str) -> Vec<u8> {
+    let print = b"made #{window_index} #{window_panes}";
+    let target = in_session(id, window_id);
+    line(&[b"display-message", b"-p", b"-t", target.as_bytes(), print])
 }
 
 /// Hides the user's hooks from what is made in a session that lives, or shows them again.
@@ -307,7 +354,7 @@ pub(super) fn can_hide(shown: &str) -> bool {
     !HIDDEN[1..].iter().any(|hook| shown.lines().any(|line| line.starts_with(hook)))
 }
 
-/// Reads what [`finish_in`] prints: the index of the window, and how many panes it has.
+/// Reads what [`tell_made`] prints: the index of the window, and how many panes it has.
 pub(super) fn made_window(line: &str) -> Option<(u32, usize)> {
     let (index, panes) = line.strip_prefix("made ")?.split_once(' ')?;
     Some((index.parse().ok()?, panes.parse().ok()?))

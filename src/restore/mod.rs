@@ -25,14 +25,15 @@ use crate::model::snapshot::{LiveSession, SessionId};
 use crate::model::time::Timestamp;
 use crate::model::windows::{ClosedWindow, Window};
 use crate::sorted::{Set, sort_by_key};
+use crate::tmux::source::Group;
 use crate::tmux::text::line;
 use crate::transaction::{SyncError, Transaction};
 
 pub use blueprint::Blueprint;
 use blueprint::{blueprint, made, new_session};
 use build::{
-    Called, Way, begin_in, build, can_hide, finish_in, is_made_under, made_window, made_with,
-    new_window_of, rename, show_hook, whole,
+    Called, Way, begin_in, begun_window, build, can_hide, finish_in, forget_was, is_made_under,
+    list_begun, made_window, made_with, new_window_of, rename, show_hook, tell_made, whole,
 };
 use conditions::Conditions;
 pub use conditions::START_IN;
@@ -509,6 +510,7 @@ pub fn reopen_window(
     let shown = transaction.run_groups(vec![vec![
         line(&[b"show-hooks", b"-t", target.as_bytes()]),
         line(&[b"display-message", b"-p", b"-t", target.as_bytes(), RENUMBERS]),
+        list_begun(id),
     ]])?;
     let hides = can_hide(&shown);
     let wanted = closed.window.index;
@@ -521,17 +523,31 @@ pub fn reopen_window(
     let index = if way == Way::Free { free_in(&taken, wanted) } else { wanted };
     let mut warnings = Vec::new();
     let window = plan_closed(transaction, closed, record, index, &mut warnings)?;
-    let group = begin_in(id, &window, way, hides, version, &conditions);
-    let printed = transaction.run_groups(vec![group])?;
-    // Whoever took the index meanwhile has another id.
-    let Some(window_id) = printed.lines().find_map(new_window_of) else { return Ok(None) };
-    let mut group = finish_in(id, window_id, &window, (hides, goes), version, &conditions);
-    for (other, index) in others {
-        let at = format!("{other}:{}", free_in(&taken_in(*other), *index));
-        let words: [&[u8]; 6] =
-            [b"link-window", b"-d", b"-s", window_id.as_bytes(), b"-t", at.as_bytes()];
-        group.push(line(&words));
+    // A command that was killed may have made it.
+    let begun = begun_window(&shown, window.was);
+    let (window_id, is_whole) = match begun {
+        Some((window_id, is_whole)) => (window_id.to_owned(), is_whole),
+        None => {
+            let group = begin_in(id, &window, way, hides, version, &conditions);
+            let printed = transaction.run_groups(vec![group])?;
+            // Whoever took the index meanwhile has another id.
+            match printed.lines().find_map(new_window_of) {
+                Some(window_id) => (window_id.to_owned(), false),
+                None => return Ok(None),
+            }
+        }
+    };
+    let mut group = Group::new();
+    if !is_whole {
+        group = finish_in(id, &window_id, &window, (hides, goes), version, &conditions);
+        for (other, index) in others {
+            let at = format!("{other}:{}", free_in(&taken_in(*other), *index));
+            let words: [&[u8]; 6] =
+                [b"link-window", b"-d", b"-s", window_id.as_bytes(), b"-t", at.as_bytes()];
+            group.push(line(&words));
+        }
     }
+    group.push(tell_made(id, &window_id));
     let printed = transaction.run_groups(vec![group])?;
     let made = printed.lines().find_map(made_window);
     let Some((index, panes)) = made else { return Ok(None) };
@@ -549,6 +565,8 @@ pub fn reopen_window(
     } else {
         transaction.look_after_return(closed)?;
     }
+    // If this fails, it says only what is known.
+    let _ = transaction.run(&[forget_was(&window_id)]);
     let made = Window { index, ..closed.window.clone() };
     transaction.note(&[Entry::of_window(What::WindowReopened, record, &made)]);
     Ok(Some((index, warnings)))

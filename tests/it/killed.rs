@@ -251,6 +251,39 @@ fn a_command_killed_at_any_system_call_on_a_server_loses_nothing() {
     }
 }
 
+#[test]
+fn a_window_is_brought_back_once_whenever_the_command_is_killed() {
+    if !can_trace("a command killed that brings back a window") {
+        return;
+    }
+    let server = Server::with_config("");
+    server.tmux(&["new-session", "-d", "-s", "anchor"]);
+    let listed =
+        || server.tmux(&["list-windows", "-t", "=x:", "-F", "#{window_index} #{window_panes}"]);
+    let command = || {
+        server.tmux(&["new-session", "-d", "-s", "x"]);
+        server.tmux(&["new-window", "-d", "-t", "=x:5"]);
+        server.tmux(&["split-window", "-d", "-t", "=x:5"]);
+        // Which looks at it.
+        assert!(!server.try_roster(&["reopen", "--window", "x"]).status.success());
+        server.tmux(&["kill-window", "-t", "=x:5"]);
+        roster(&server, &["reopen", "--window", "x"])
+    };
+    let killed = kill_at_every_call(STRIDE, command, |call| {
+        // tmux may still be at what it was told.
+        server.wait_for_end_of("source-file");
+        let again = server.try_roster(&["reopen", "--window", "x"]);
+        let told = "no window of \"x\" was closed";
+        assert!(again.status.success() || stderr(&again).contains(told), "{call}: {again:?}");
+        let over = server.try_roster(&["reopen", "--window", "x"]);
+        assert!(stderr(&over).contains(told), "{call}: {over:?}");
+        assert_eq!(listed(), "0 1\n5 2", "{call}: {again:?}");
+        server.roster(&["kill", "x"]);
+        server.roster(&["forget", "x"]);
+    });
+    assert!(hit_the_heart(&killed), "{killed:?}");
+}
+
 fn check_on_server(words: &str, before: &str, after: &str, name: &str) {
     let server = Server::with_config("");
     server.tmux(&["new-session", "-d", "-s", "anchor"]);
