@@ -10,7 +10,6 @@ use tmux_roster::model::memory::{ClosedSession, Exact, Memory};
 use tmux_roster::model::reconcile;
 use tmux_roster::model::remembered::Remembered;
 use tmux_roster::model::session::new_uuid;
-use tmux_roster::model::snapshot::SessionId;
 use tmux_roster::model::windows::{ClosedWindow, Windows};
 use tmux_roster::restore::{self, Restored, Wanted};
 use tmux_roster::sorted::Set;
@@ -490,14 +489,7 @@ fn reopen_window(
         return Err("its session could not be brought back".into());
     };
     let goes = args.client.is_some();
-    // It was one window in all of them.
-    let memory = &transaction.remembered.memory;
-    let others = windows.all_closed().into_iter().filter(|other| other.was() == closed.was());
-    let others = others.filter(|other| other.session != closed.session);
-    let others: Vec<(SessionId, u32)> = others
-        .filter_map(|other| Some((memory.id_of(&other.session)?, other.window.index)))
-        .collect();
-    let made = restore::reopen_window(transaction, id, &record, closed, &others, goes)?;
+    let made = restore::reopen_window(transaction, id, &record, closed, windows, goes)?;
     let (index, warnings) = made.ok_or("tmux did not create the window")?;
     done.warnings.extend(warnings);
     let name = closed.window.name.as_ref().map(|name| String::from_utf8_lossy(&name.0));

@@ -23,7 +23,7 @@ use crate::model::remembered::Remembered;
 use crate::model::session::Session;
 use crate::model::snapshot::{LiveSession, SessionId};
 use crate::model::time::Timestamp;
-use crate::model::windows::{ClosedWindow, Window};
+use crate::model::windows::{ClosedWindow, Window, Windows};
 use crate::sorted::{Set, sort_by_key};
 use crate::tmux::source::Group;
 use crate::tmux::text::line;
@@ -457,8 +457,14 @@ pub fn bring_missing(
         (here.iter().any(|window| window.index == index), index)
     });
     let (mut count, mut warnings) = (0, Vec::new());
+    let mut back = Vec::new();
     for closed in &missing {
         let index = closed.window.index;
+        if back.contains(&closed.was()) {
+            // It was at two indexes, and is again.
+            count += 1;
+            continue;
+        }
         if windows.is_linked(closed) {
             warnings.push(format!(
                 "window {index} is linked to another session and was not brought back: roster \
@@ -466,8 +472,9 @@ pub fn bring_missing(
             ));
             continue;
         }
-        match reopen_window(transaction, id, &record, closed, &[], false)? {
+        match reopen_window(transaction, id, &record, closed, &windows, false)? {
             Some((_, said)) => {
+                back.push(closed.was());
                 count += 1;
                 warnings.extend(said);
             }
@@ -478,8 +485,8 @@ pub fn bring_missing(
 }
 
 /// Makes a closed window again in a session that lives, at its index if that is free or the session numbers
-/// its windows anew, and, if wanted, goes to it; links it to others as well, at these indexes if they are
-/// free. Returns the index, and what the user should know.
+/// its windows anew, and, if wanted, goes to it. Where else it was, by what is recorded of `windows`, it is
+/// linked, in its old place if that is free. Returns the index, and what the user should know.
 ///
 /// # Errors
 /// A file or tmux fails, or tmux does not make it: then nothing is returned.
@@ -488,7 +495,7 @@ pub fn reopen_window(
     id: SessionId,
     record: &Session,
     closed: &ClosedWindow,
-    others: &[(SessionId, u32)],
+    windows: &Windows,
     goes: bool,
 ) -> Result<Option<(u32, Vec<String>)>, SyncError> {
     let conditions = Conditions::ask(transaction)?;
@@ -540,8 +547,16 @@ pub fn reopen_window(
     let mut group = Group::new();
     if !is_whole {
         group = finish_in(id, &window_id, &window, (hides, goes), version, &conditions);
-        for (other, index) in others {
-            let at = format!("{other}:{}", free_in(&taken_in(*other), *index));
+        for other in windows.all_closed() {
+            let place = (&other.session, other.window.index);
+            let other_id = transaction.remembered.memory.id_of(&other.session);
+            let is_other = other.was() == closed.was() && place != (&closed.session, wanted);
+            let Some(other_id) = other_id.filter(|_| is_other) else { continue };
+            let mut taken = taken_in(other_id);
+            if other_id == id {
+                taken.insert(index);
+            }
+            let at = format!("{other_id}:{}", free_in(&taken, place.1));
             let words: [&[u8]; 6] =
                 [b"link-window", b"-d", b"-s", window_id.as_bytes(), b"-t", at.as_bytes()];
             group.push(line(&words));

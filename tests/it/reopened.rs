@@ -351,6 +351,32 @@ fn a_window_of_two_sessions_comes_back_in_both_and_the_client_stays() {
 }
 
 #[test]
+fn a_window_at_two_indexes_comes_back_at_both() {
+    let server = with_logs("");
+    server.tmux(&["link-window", "-d", "-s", "=api:5", "-t", "=api:8"]);
+    let both = |windows: &Windows| has_windows(windows, &[0, 5, 8]);
+    let check = || {
+        recorded(&server, "both places", both);
+        let format = "#{window_index} #{window_id}";
+        let listed = server.tmux(&["list-windows", "-t", "=api:", "-F", format]);
+        let lines: Vec<(&str, &str)> = listed.lines().filter_map(|l| l.split_once(' ')).collect();
+        assert!(matches!(lines[..], [_, ("5", one), ("8", two)] if one == two), "{listed}");
+    };
+    recorded(&server, "both places", both);
+    server.tmux(&["kill-window", "-t", "=api:5"]);
+    server.roster(&["reopen", "--window"]);
+    check();
+    assert!(fails(&server, &["reopen", "--window"]).contains("no window was closed"));
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "api"]);
+    server.wait_for_name("api");
+    server.wait_until_idle();
+    let output = server.try_roster(&["restore", "api"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "restored 2 windows of api");
+    check();
+}
+
+#[test]
 fn a_window_comes_back_to_its_session_and_not_to_that_ones_clone() {
     let server = with_logs("");
     server.tmux(&["new-session", "-d", "-t", "=api", "-s", "zclone"]);
