@@ -92,6 +92,7 @@ fn window(rows: &[PaneRow], fronts: &Map<PaneId, Front>) -> SeenWindow {
             command: rows.iter().all(|row| row.flags.start_command),
             since: Timestamp::ZERO,
             panes: panes.collect(),
+            index_before: None,
             fuller: None,
         },
         is_name_of_program,

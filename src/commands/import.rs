@@ -281,6 +281,7 @@ fn empty(id: u32, index: u32) -> Window {
         command: false,
         since: Timestamp::now(),
         panes: Vec::new(),
+        index_before: None,
         fuller: None,
     }
 }

@@ -391,6 +391,7 @@ mod tests {
             command: false,
             since: Timestamp::ZERO,
             panes,
+            index_before: None,
             fuller: None,
         }
     }

@@ -661,6 +661,42 @@ fn what_was_current_and_zoomed_before_a_slow_shutdown_is_so_again() {
     wait_to_be(&server, &["one"], &before);
 }
 
+/// And tmux numbers the others anew each time.
+#[test]
+fn windows_that_end_one_by_one_before_the_server_come_back_in_order() {
+    let server = Server::running("set -g renumber-windows on\nset -g base-index 1\n");
+    server.tmux(&["new-session", "-d", "-s", "two", "-n", "w1"]);
+    for name in ["w2", "w3", "w4", "w5"] {
+        server.tmux(&["new-window", "-d", "-t", "=two:", "-n", name]);
+    }
+    server.tmux(&["select-window", "-t", "=two:5"]);
+    server.tmux(&["select-window", "-t", "=two:1"]);
+    let before = settle(&server, &["two"]);
+    for order in [["w1", "w2", "w3", "w4"], ["w3", "w1", "w4", "w2"], ["w5", "w4", "w3", "w2"]] {
+        for (name, left) in order.iter().zip((1..5).rev()) {
+            server.tmux(&["kill-window", "-t", &format!("=two:={name}")]);
+            let seen =
+                || (server.roster(&["windows", "two"]).lines().count() == left).then_some(());
+            wait_for(seen, || server.roster(&["windows", "two"]));
+        }
+        server.crash();
+        server.tmux(&["new-session", "-d", "-s", "one"]);
+        server.wait_until_idle();
+        server.roster(&["restore", "two"]);
+        wait_to_be(&server, &["two"], &before);
+        assert_eq!(settle(&server, &["two"]), before, "{order:?}");
+    }
+    // One that is made meanwhile stays behind the last one.
+    server.tmux(&["kill-window", "-t", "=two:=w1"]);
+    server.tmux(&["new-window", "-d", "-t", "=two:", "-n", "new"]);
+    server.wait_until_idle();
+    server.roster(&["kill", "two"]);
+    server.roster(&["reopen", "two"]);
+    let names =
+        server.tmux(&["list-windows", "-t", "=two:", "-F", "#{window_index}#{window_name}"]);
+    assert_eq!(names.lines().collect::<Vec<_>>(), ["1w1", "2w2", "3w3", "4w4", "5w5", "6new"]);
+}
+
 #[test]
 fn what_was_seen_on_a_small_terminal_fills_a_larger_one() {
     let server = Server::running("");

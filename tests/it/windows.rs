@@ -82,6 +82,7 @@ fn seen_window(id: u32, index: u32, panes: &[u32]) -> SeenWindow {
         command: false,
         since: Timestamp::ZERO,
         panes: panes.iter().enumerate().map(pane).collect(),
+        index_before: None,
         fuller: None,
     };
     SeenWindow { window, is_name_of_program: false }

@@ -115,6 +115,10 @@ pub struct Window {
     pub id: u32,
     /// Its index in the session.
     pub index: u32,
+    /// The one it had before others vanished and tmux numbered the windows anew (`renumber-windows`), until
+    /// the server has outlived that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index_before: Option<u32>,
     /// Its name, unless tmux names it by itself (`automatic-rename`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Bytes>,
@@ -333,8 +337,13 @@ impl Arrangement {
 
     /// The same, each with the server that its ids are of.
     pub fn with_servers(&self) -> Vec<(ServerId, Window)> {
-        let own = self.windows.iter().map(|window| (self.server, window.whole()));
+        let own = self.windows.iter().map(|window| (self.server, window.whole().renumbered()));
         let mut windows: Vec<(ServerId, Window)> = own.collect();
+        // Those that came since stay behind the ones that they are behind.
+        let numbered_anew = self.windows.iter().any(|window| window.index_before.is_some());
+        for at in 1..if numbered_anew { windows.len() } else { 0 } {
+            windows[at].1.index = windows[at].1.index.max(windows[at - 1].1.index.wrapping_add(1));
+        }
         let vanished = self.vanished.iter().map(|vanished| (self.server, &vanished.window));
         let missing = self.missing.iter().map(|missing| (missing.server, &missing.window));
         // Where the current window went, tmux chose the one before: first come those that went, as they
@@ -346,7 +355,7 @@ impl Arrangement {
         // As recorded: one that goes to another index below is not that index's.
         let mut recorded = Vec::new();
         for (server, window) in vanished.chain(missing) {
-            let mut window = window.whole();
+            let mut window = window.whole().renumbered();
             let is_own = server == self.server && self.windows.iter().any(|w| w.id == window.id);
             let entry = (server, window.clone());
             if is_own || recorded.contains(&entry) {
@@ -379,6 +388,12 @@ impl Arrangement {
 }
 
 impl Window {
+    /// At the index that it had before others vanished.
+    fn renumbered(self) -> Window {
+        let index = self.index_before.unwrap_or(self.index);
+        Window { index, index_before: None, ..self }
+    }
+
     /// With the panes that vanished and are not yet believed to be closed.
     pub fn whole(&self) -> Window {
         let mut window = Window { fuller: None, ..self.clone() };

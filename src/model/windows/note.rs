@@ -221,12 +221,14 @@ impl Work<'_> {
                 vanished.push(gone.clone());
             }
         }
+        let has_lost = vanished.len();
         for window in &before.windows {
             if self.seen.windows.contains(&window.id) {
                 continue;
             }
             vanished.extend(self.what_vanished(window));
         }
+        let has_lost = vanished.len() > has_lost;
         let is_current = |id: u32| windows.iter().any(|w| w.window.id == id && w.window.active);
         let current = before.windows.iter().find(|window| window.active).map(|window| window.id);
         if current.is_some_and(|id| self.seen.windows.contains(&id) && !is_current(id)) {
@@ -235,7 +237,16 @@ impl Work<'_> {
                 (gone.window.active, gone.window.last) = (false, false);
             }
         }
-        let windows: Vec<Window> = windows.iter().map(|window| self.window(window)).collect();
+        let mut windows: Vec<Window> = windows.iter().map(|window| self.window(window)).collect();
+        for window in windows.iter_mut().filter(|_| !vanished.is_empty()) {
+            // Numbered anew, a window has a lower index.
+            let is_it = |old: &&Window| old.id == window.id && old.index >= window.index;
+            let Some(old) = before.windows.iter().find(is_it) else { continue };
+            window.index_before = match old.index == window.index {
+                true => old.index_before,
+                false => old.index_before.or(Some(old.index)).filter(|_| has_lost),
+            };
+        }
         // Another tool may bring back one window after the other.
         let is_new = |window: &&Window| before.windows.iter().all(|old| old.id != window.id);
         let mut new: Vec<&Window> = windows.iter().filter(is_new).collect();
@@ -401,6 +412,7 @@ impl Work<'_> {
     fn close(&mut self, uuid: &str, window: Window, closed_at: Timestamp) {
         // One that was in two sessions is as whole in both as it was in either.
         let (session, server) = (uuid.to_owned(), self.server);
+        let window = Window { index_before: None, ..window };
         let mut new = ClosedWindow { session, closed_at, server, window };
         for entry in &mut self.closed {
             if entry.was() != new.was() {
