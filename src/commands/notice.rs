@@ -159,21 +159,28 @@ pub fn way_back(key: Option<String>, command: &str) -> String {
 /// What is said, in this many columns: `aside` are earlier sessions whose names others have taken.
 fn text(lost: Option<&Lost>, aside: &[String], way: &str, has_hint: bool, width: usize) -> String {
     let were = |count: usize| if count == 1 { "was" } else { "were" };
+    let fitting = |long: String, short| if long.width() <= width { long } else { short };
     let others = match aside {
         [] => String::new(),
         [name] => format!("an earlier session named {} was set aside", visible(name)),
         names => format!("{} were set aside", count(names.len(), "earlier session")),
     };
-    let Some(lost) = lost else { return format!("{others}: {way}") };
+    let Some(lost) = lost else {
+        let (count, were) = (count(aside.len(), "earlier session"), were(aside.len()));
+        return fitting(format!("{others}: {way}"), format!("{count} {were} set aside: {way}"));
+    };
     let (were, lost) = (were(lost.count()), lost.what());
-    let others = if others.is_empty() { others } else { format!(", and {others}") };
-    let plain = format!("{lost} {were} lost with the last server{others}: {way}");
-    if !has_hint {
-        return plain;
+    if aside.is_empty() {
+        let plain = format!("{lost} {were} lost with the last server: {way}");
+        let hint = "(automatically: set -g @roster-restore on)";
+        let (long, short) =
+            (format!("{plain} {hint}"), format!("{lost} {were} lost: {way} {hint}"));
+        return if has_hint { fitting(long, short) } else { plain };
     }
-    let hint = "(automatically: set -g @roster-restore on)";
-    let long = format!("{plain} {hint}");
-    if long.width() <= width { long } else { format!("{lost} {were} lost: {way} {hint}") }
+    fitting(
+        format!("{lost} {were} lost with the last server, and {others}: {way}"),
+        format!("{lost} {were} lost, {} set aside: {way}", aside.len()),
+    )
 }
 
 /// The first who came of those who can press a key: programs are in control mode, and who only
@@ -230,5 +237,10 @@ mod tests {
             text(999, true, 80).starts_with("999 sessions were lost: prefix + G (automatically: ")
         );
         assert!(text(999, true, 80).width() <= 80);
+        let aside = ["my-project".to_owned()];
+        let text = |lost: Option<&Lost>| super::text(lost, &aside, "prefix + G", false, 80);
+        let lost = Some(&Lost::Sessions(2));
+        assert_eq!(text(lost), "2 sessions were lost, 1 set aside: prefix + G");
+        assert!(text(None).ends_with("my-project was set aside: prefix + G"));
     }
 }

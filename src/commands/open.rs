@@ -156,7 +156,7 @@ fn free_name(transaction: &Transaction<'_>, workdir: &str) -> String {
         return longer;
     }
     let short: String = name.chars().take(90).collect();
-    let suffix = transaction.suffix(&short);
+    let suffix = transaction.suffix(&short).unwrap_or_default();
     short + &suffix
 }
 

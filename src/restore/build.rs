@@ -55,7 +55,8 @@ impl Called {
 }
 
 /// The window that a session can be made with, if there is one: before tmux 3.2 its first pane would not
-/// know the session's variables, and with a hook of the user's it may not be the only window.
+/// know the session's variables, with a hook of the user's it may not be the only window, and where
+/// another one is the current window and none was before, it would be that.
 pub(super) fn made_with<'a>(
     blueprint: &'a Blueprint,
     version: Version,
@@ -63,7 +64,9 @@ pub(super) fn made_with<'a>(
     standing: &Map<Was, String>,
 ) -> Option<&'a WindowPlan> {
     let window = in_order(blueprint).next()?;
+    let is_known = |other: &WindowPlan| other.last || (other.active && other.was == window.was);
     let is_made = version.sets_environment_of_session()
+        && blueprint.windows.iter().any(is_known)
         && conditions.leave_alone()
         && standing.get(&window.was).is_none()
         && window.panes[window.first()].directory == blueprint.workdir;

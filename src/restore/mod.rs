@@ -298,7 +298,8 @@ fn name_otherwise(
             continue;
         }
         let before = blueprint.record.name.clone();
-        let suffix = transaction.suffix(&before);
+        // What is left alone may be all such names.
+        let Some(suffix) = transaction.suffix(&before) else { continue };
         blueprint.record.name.push_str(&suffix);
         blueprint.name.extend_from_slice(suffix.as_bytes());
         lines.push(rename(id.to_string().as_bytes(), blueprint, transaction.version()));
@@ -567,9 +568,7 @@ pub fn reopen_window(
     let made = printed.lines().find_map(made_window);
     let Some((index, panes)) = made else { return Ok(None) };
     if index != wanted {
-        warnings.push(format!(
-            "index {wanted} is taken, so the window that had it now has index {index}"
-        ));
+        warnings.push(format!("index {wanted} is taken, so the window came back at index {index}"));
     }
     if panes < window.panes.len() {
         let all = window.panes.len();
@@ -578,7 +577,8 @@ pub fn reopen_window(
         ));
         transaction.look_at_windows()?;
     } else {
-        transaction.look_after_return(closed)?;
+        let number = window_id.trim_start_matches('@').parse().unwrap_or(u32::MAX);
+        transaction.look_after_return(closed, number)?;
     }
     // If this fails, it says only what is known.
     let _ = transaction.run(&[forget_was(&window_id)]);

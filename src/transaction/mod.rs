@@ -479,16 +479,13 @@ impl<'a> Transaction<'a> {
             && !live.iter().any(|session| session.name == name.as_bytes())
     }
 
-    /// What follows a name that is taken so that nobody has it; it is not left alone, if there is such
-    /// a one.
-    pub fn suffix(&self, name: &str) -> String {
-        let find = |is_any: bool| {
-            (2..1000).map(|number| format!("-{number}")).find(|suffix| {
-                let name = format!("{name}{suffix}");
-                self.is_free(&name) && (is_any || !self.is_ignored(&name))
-            })
-        };
-        find(false).or_else(|| find(true)).unwrap_or_default()
+    /// What follows a name that is taken so that nobody has it and sessions of that name are not left
+    /// alone, if there is such a one.
+    pub fn suffix(&self, name: &str) -> Option<String> {
+        (2..1000).map(|number| format!("-{number}")).find(|suffix| {
+            let name = format!("{name}{suffix}");
+            self.is_free(&name) && !self.is_ignored(&name)
+        })
     }
 
     /// Tells tmux, piece by piece. Where it stops answering, it is remembered which sessions have

@@ -70,9 +70,9 @@ impl Transaction<'_> {
         self.record_windows_but(None)
     }
 
-    /// The same, and one that came back is closed no more: in one write, so that it stands in the file
-    /// wherever we are cut off.
-    fn record_windows_but(&mut self, back: Option<&ClosedWindow>) -> Result<(), SyncError> {
+    /// The same, and one that came back, with this id, is closed no more: in one write, so that it stands in
+    /// the file wherever we are cut off.
+    fn record_windows_but(&mut self, back: Option<(&ClosedWindow, u32)>) -> Result<(), SyncError> {
         let policy = &self.settings.windows;
         // No session is without a pane: nobody told of these.
         let is_told = !self.answer.panes.is_empty() || self.answer.snapshot.sessions.is_empty();
@@ -82,7 +82,7 @@ impl Transaction<'_> {
         }
         let before = self.load_windows()?;
         // A look of a hook has nothing to take out, and no room for another megabyte.
-        let known = back.map(|back| {
+        let known = back.map(|(back, _)| {
             let mut known = before.clone();
             known.forget_closed(back);
             known
@@ -119,6 +119,9 @@ impl Transaction<'_> {
             log(self.place, &format!("the layout of window @{window} is not understood"));
         }
         next.refused = refused;
+        if let Some((back, id)) = back {
+            next.take_over(back, server, id);
+        }
         if next != before {
             persist::write_windows(self.place, &next)?;
             self.note_closed_windows(&before, &next);
@@ -195,13 +198,13 @@ impl Transaction<'_> {
         Ok(persist::write_windows(self.place, &windows)?)
     }
 
-    /// Looks once more, after a closed window came back.
+    /// Looks once more, after a closed window came back, with this id.
     ///
     /// # Errors
     /// tmux fails, or the file cannot be read or written.
-    pub fn look_after_return(&mut self, back: &ClosedWindow) -> Result<(), SyncError> {
+    pub fn look_after_return(&mut self, back: &ClosedWindow, id: u32) -> Result<(), SyncError> {
         self.ask_for_panes()?;
-        self.record_windows_but(Some(back))
+        self.record_windows_but(Some((back, id)))
     }
 
     /// Notes that these sessions are gone, which nobody may have seen since they closed: else a look

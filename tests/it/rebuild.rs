@@ -1,7 +1,7 @@
 //! Whole sessions come back: windows, panes, layouts, directories, names, titles, what was selected,
 //! and the programs that the user's options name. Never anything that a text in them says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -590,20 +590,25 @@ fn a_session_whose_name_is_taken_while_it_is_made_gets_another() {
 }
 
 #[test]
-fn a_session_gets_a_name_though_roster_ignores_all_that_are_free() {
+fn a_session_keeps_its_uuid_though_no_name_is_left_for_it() {
     let server = Server::running("set -g @roster-ignore 'two-*'\n");
     server.tmux(&["new-session", "-d", "-s", "two"]);
     server.tmux(&["new-window", "-d", "-t", "=two:"]);
     settle(&server, &["two"]);
+    let uuid = server.uuid("two");
     server.crash();
     server.tmux(&["new-session", "-d", "-s", "one"]);
     server.wait_until_idle();
     server.tmux(&["set-hook", "-g", "after-select-window", "new-session -d -s two"]);
-    let said = stderr(&server.try_roster(&["restore", "two"]));
+    server.try_roster(&["restore", "two"]);
     server.tmux(&["set-hook", "-gu", "after-select-window"]);
-    assert!(said.contains("so the one that came back is named \"two-2\""), "{said}");
-    let live = server.tmux(&["list-sessions", "-F", "#{session_name}:#{session_windows}"]);
-    assert_eq!(live.lines().collect::<Vec<_>>(), ["one:1", "two:1", "two-2:2"]);
+    server.wait_until_idle();
+    let format = "#{session_windows} #{@roster_uuid}";
+    let listed = server.tmux(&["list-sessions", "-F", format]);
+    let of = |uuid: &String| listed.lines().filter(|line| line.ends_with(uuid)).collect::<Vec<_>>();
+    assert_eq!(of(&uuid), [format!("2 {uuid}")], "{listed}");
+    let all: BTreeSet<&str> = listed.lines().map(|line| &line[2..]).collect();
+    assert_eq!(all.len(), 3, "{listed}");
 }
 
 /// Nothing starts for a moment, and no event tells of what was never there.
@@ -613,7 +618,7 @@ fn no_pane_is_made_that_is_taken_away_again() {
     server.tmux(&["new-session", "-d", "-s", "two", "-n", "named", "-c", &server.dir("b")]);
     server.tmux(&["split-window", "-d", "-t", "=two:"]);
     server.tmux(&["new-window", "-d", "-t", "=two:5"]);
-    let before = settle(&server, &["two"]);
+    let (before, uuid) = (settle(&server, &["two"]), server.uuid("two"));
     // Where it cannot be helped: before 3.2 always.
     let hook = ["set-hook", "-g", "after-new-session[3]", "set-option @x y"];
     for (hooked, more) in [(false, if tmux_version() < (3, 2) { 1 } else { 0 }), (true, 1)] {
@@ -628,11 +633,26 @@ fn no_pane_is_made_that_is_taken_away_again() {
         let ids = server.tmux(&["list-panes", "-s", "-t", "=two:", "-F", "#{pane_id}"]);
         let expected: Vec<String> = (1..4).map(|n| format!("%{}", n + more)).collect();
         assert_eq!(ids.lines().collect::<Vec<_>>(), expected, "{hooked}");
-        assert_eq!(
-            server.tmux(&["show-environment", "-t", "=two:", "ROSTER_SESSION"]),
-            "ROSTER_SESSION=two"
-        );
+        type_line(&server, "=two:1.0", "echo $ROSTER_SESSION,$ROSTER_MODE,$ROSTER_UUID");
+        wait_to_see(&server, "=two:1.0", &format!("two,safe,{uuid}"));
     }
+}
+
+/// The one that it is made with is not the one before.
+#[test]
+fn a_session_without_a_last_window_comes_back_without_one() {
+    let server = Server::running("");
+    server.tmux(&["new-session", "-d", "-s", "two", "-n", "zero", "-c", &server.dir("b")]);
+    server.tmux(&["new-window", "-t", "=two:3", "-n", "three"]);
+    server.tmux(&["kill-window", "-t", "=two:0"]);
+    server.tmux(&["new-window", "-d", "-t", "=two:0", "-n", "first", "-c", &server.dir("b")]);
+    let before = settle(&server, &["two"]);
+    assert!(before["two"].iter().all(|window| !window.last), "{before:?}");
+    server.crash();
+    server.tmux(&["new-session", "-d", "-s", "one"]);
+    server.wait_until_idle();
+    server.roster(&["restore", "two"]);
+    wait_to_be(&server, &["two"], &before);
 }
 
 /// The first of them is the current window, and then another is, because it went.
@@ -1238,12 +1258,16 @@ fn a_directory_that_is_gone_is_replaced_by_the_nearest_one_above() {
 
 #[test]
 fn a_pane_is_in_its_own_directory_again_once_that_is_back() {
-    let server = Server::running("");
+    let server = Server::running("set -g @roster-programs top\n");
+    program(&server, "top");
     let gone = server.dir("b/gone/deep");
     fs::create_dir_all(&gone).unwrap();
     server.tmux(&["new-window", "-d", "-t", "=one:4", "-n", "told", "-c", &gone]);
     server.tmux(&["split-window", "-d", "-t", "=one:4", "-c", &server.dir("c")]);
-    settle(&server, &["one"]);
+    type_line(&server, "=one:4.0", &format!("{} -c 'read x'", server.dir("traps/top")));
+    wait_for_command(&server, "=one:4.0", "top");
+    server.tmux(&["rename-window", "-t", "=one:4", "seen"]);
+    wait_for_programs(&server, 1);
     let directories = || {
         let listed = server.tmux(&["list-panes", "-t", "=one:4", "-F", "#{pane_current_path}"]);
         listed.lines().map(str::to_owned).collect::<Vec<_>>()
@@ -1258,7 +1282,7 @@ fn a_pane_is_in_its_own_directory_again_once_that_is_back() {
     let restored = server.try_roster(&["restore", "one"]);
     let said = stderr(&restored);
     let told = format!("{gone} of a pane of \"one\" is gone: started in {}", server.dir("b"));
-    assert!(said.contains(&told), "{said}");
+    assert!(said.contains(&told) && said.contains("top was not started in a pane"), "{said}");
     let is_in = |wanted: [String; 2]| {
         wait_for(|| (directories() == wanted).then_some(()), || format!("{:?}", directories()));
     };
@@ -1270,10 +1294,16 @@ fn a_pane_is_in_its_own_directory_again_once_that_is_back() {
         server.tmux(&["rename-window", "-t", "=one:4", name]);
         settle(&server, &["one"]);
     }
+    server.tmux(&["kill-window", "-t", "=one:4"]);
+    server.roster(&["reopen", "--window"]);
+    is_in([server.dir("b"), server.dir("c")]);
+    server.tmux(&["rename-window", "-t", "=one:4", "three"]);
+    settle(&server, &["one"]);
     restart();
     fs::create_dir_all(&gone).unwrap();
     server.roster(&["restore", "one"]);
     is_in([gone, server.dir("c")]);
+    wait_for_command(&server, "=one:4.0", "top");
 }
 
 #[test]

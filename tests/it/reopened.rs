@@ -286,7 +286,7 @@ fn what_stands_at_an_index_is_not_touched_by_what_comes_back_to_it() {
         assert_eq!(windows(&server).len(), 1, "{config}");
         let output = server.try_roster(&["restore", "api"]);
         assert_eq!(output.stdout, b"restored 2 windows of api\n", "{output:?}");
-        let told = "index 0 is taken, so the window that had it now has index 2";
+        let told = "index 0 is taken, so the window came back at index 2";
         assert!(String::from_utf8_lossy(&output.stderr).contains(told), "{output:?}");
         let all: Vec<String> = windows(&server)
             .iter()
@@ -348,6 +348,23 @@ fn a_window_of_two_sessions_comes_back_in_both_and_the_client_stays() {
             has_windows(windows, &[0, 7]) && has_windows(windows, &[0, 5])
         });
     }
+}
+
+#[test]
+fn a_window_that_came_back_is_linked_to_the_session_that_had_it_too() {
+    let server = with_logs("");
+    server.tmux(&["new-session", "-d", "-s", "second"]);
+    server.tmux(&["link-window", "-d", "-s", "=api:5", "-t", "=second:7"]);
+    recorded(&server, "the link", |windows| has_windows(windows, &[0, 7]));
+    server.roster(&["kill", "second"]);
+    server.tmux(&["kill-window", "-t", "=api:5"]);
+    server.roster(&["reopen", "--window"]);
+    // Looks find nothing to be mended in that.
+    server.tmux(&["rename-window", "-t", "=api:5", "again"]);
+    recorded(&server, "a look", |windows| has_windows(windows, &[0, 5]));
+    server.roster(&["reopen", "second"]);
+    let id = |window| server.tmux(&["display-message", "-p", "-t", window, "#{window_id}"]);
+    assert_eq!(id("=api:5"), id("=second:7"));
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn a_window_whose_index_is_taken_says_where_it_is() {
     server.tmux(&["new-window", "-d", "-t", "=one:7"]);
     let output = server.try_roster(&["reopen", "--window"]);
     assert_eq!(stdout(&output), "reopened window 8 (logs) of one\n");
-    let told = "index 7 is taken, so the window that had it now has index 8";
+    let told = "index 7 is taken, so the window came back at index 8";
     assert!(stderr(&output).contains(told), "{}", stderr(&output));
 }
 

@@ -269,6 +269,20 @@ impl Windows {
         }
     }
 
+    /// Takes over what waits for a closed window that came back, with this id. Sessions of this server that
+    /// are gone had it, too: with them it is linked.
+    pub fn take_over(&mut self, back: &ClosedWindow, server: ServerId, id: u32) {
+        for arrangement in self.sessions.values_mut().filter(|a| a.server == server) {
+            for window in &mut arrangement.windows {
+                if window.id == id {
+                    window.keep_waiting(&back.window);
+                } else if !arrangement.here && was(server, window.id) == back.was() {
+                    window.id = id;
+                }
+            }
+        }
+    }
+
     /// Whether a window of one session stands in another as well, by the ids of that server.
     pub fn is_linked(&self, closed: &ClosedWindow) -> bool {
         let mut others = self.sessions.iter().filter(|(uuid, _)| **uuid != closed.session);

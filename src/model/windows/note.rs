@@ -177,16 +177,30 @@ fn take_back(new: &mut Vec<&Window>, window: &Window, is_only: bool) -> bool {
     at.map(|at| new.swap_remove(at)).is_some()
 }
 
-/// Keeps the directories of panes that came back in a directory above, since theirs were gone: the next
-/// time they may be there.
-fn keep_directories(window: &mut Window, before: &[Window]) {
-    let old = before.iter().find(|old| old.index == window.index);
-    let Some(old) = old.filter(|old| old.panes.len() == window.panes.len()) else { return };
-    for (pane, old) in window.panes.iter_mut().zip(&old.panes) {
-        let (Some(now), Some(wanted)) = (&pane.directory, old.starts_in()) else { continue };
-        let mut above = Path::new(OsStr::from_bytes(&wanted.0)).ancestors().skip(1);
-        if above.any(|above| above.as_os_str().as_bytes() == now.0) {
-            pane.belongs = Some(wanted.clone());
+impl Window {
+    /// Keeps what waits for directories that were gone when its panes came back in one above: the next
+    /// time they may be there.
+    pub fn keep_waiting(&mut self, before: &Window) {
+        if before.panes.len() != self.panes.len() {
+            return;
+        }
+        for (pane, old) in self.panes.iter_mut().zip(&before.panes) {
+            let (Some(now), Some(wanted)) = (&pane.directory, old.starts_in()) else { continue };
+            let mut above = Path::new(OsStr::from_bytes(&wanted.0)).ancestors().skip(1);
+            if above.any(|above| above.as_os_str().as_bytes() == now.0) {
+                pane.belongs = Some(wanted.clone());
+                pane.keep_program(old);
+            }
+        }
+    }
+}
+
+impl Pane {
+    /// A program that was not started waits, too, as long as no other one is in front.
+    fn keep_program(&mut self, before: &Pane) {
+        if self.belongs.is_some() && self.program.is_empty() {
+            self.program.clone_from(&before.program);
+            self.called.clone_from(&before.called);
         }
     }
 }
@@ -302,7 +316,9 @@ impl Work<'_> {
         let mut own = own.to_bring_back();
         if before.back {
             for window in &mut windows {
-                keep_directories(window, &own);
+                if let Some(old) = own.iter().find(|old| old.index == window.index) {
+                    window.keep_waiting(old);
+                }
             }
             own.clear();
         }
@@ -331,6 +347,7 @@ impl Work<'_> {
             pane.title = pane.title.take().or_else(|| old.title.clone());
             pane.directory = pane.directory.take().or_else(|| old.directory.clone());
             pane.belongs = old.belongs.clone().filter(|_| pane.directory == old.directory);
+            pane.keep_program(old);
         }
         let Some((old, was_here)) = self.old.get(&window.id).copied() else {
             window.since = self.now;
