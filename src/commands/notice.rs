@@ -165,10 +165,7 @@ fn text(lost: Option<&Lost>, aside: &[String], way: &str, has_hint: bool, width:
         [name] => format!("an earlier session named {} was set aside", visible(name)),
         names => format!("{} were set aside", count(names.len(), "earlier session")),
     };
-    let Some(lost) = lost else {
-        let (count, were) = (count(aside.len(), "earlier session"), were(aside.len()));
-        return fitting(format!("{others}: {way}"), format!("{count} {were} set aside: {way}"));
-    };
+    let Some(lost) = lost else { return format!("{others}: {way}") };
     let (were, lost) = (were(lost.count()), lost.what());
     if aside.is_empty() {
         let plain = format!("{lost} {were} lost with the last server: {way}");

@@ -351,8 +351,9 @@ impl Arrangement {
 
     /// The same, each with the server that its ids are of.
     pub fn with_servers(&self) -> Vec<(ServerId, Window)> {
-        let own = self.windows.iter().map(|window| (self.server, window.whole().renumbered()));
+        let own = self.windows.iter().map(|window| (self.server, window.whole()));
         let mut windows: Vec<(ServerId, Window)> = own.collect();
+        windows.iter_mut().for_each(|(_, window)| window.number_back());
         // Those that came since stay behind the ones that they are behind.
         let numbered_anew = self.windows.iter().any(|window| window.index_before.is_some());
         for at in 1..if numbered_anew { windows.len() } else { 0 } {
@@ -369,7 +370,8 @@ impl Arrangement {
         // As recorded: one that goes to another index below is not that index's.
         let mut recorded = Vec::new();
         for (server, window) in vanished.chain(missing) {
-            let mut window = window.whole().renumbered();
+            let mut window = window.whole();
+            window.number_back();
             let is_own = server == self.server && self.windows.iter().any(|w| w.id == window.id);
             let entry = (server, window.clone());
             if is_own || recorded.contains(&entry) {
@@ -402,10 +404,9 @@ impl Arrangement {
 }
 
 impl Window {
-    /// At the index that it had before others vanished.
-    fn renumbered(self) -> Window {
-        let index = self.index_before.unwrap_or(self.index);
-        Window { index, index_before: None, ..self }
+    /// Gives it the index that it had before others vanished.
+    fn number_back(&mut self) {
+        self.index = self.index_before.take().unwrap_or(self.index);
     }
 
     /// With the panes that vanished and are not yet believed to be closed.

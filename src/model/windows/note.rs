@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Arrangement, ClosedWindow, Fuller, Missing, Pane, Vanished, Window, Windows};
+use super::{Arrangement, Bytes, ClosedWindow, Fuller, Missing, Pane, Vanished, Window, Windows};
 use crate::model::reconcile::{CLOSE_GRACE, LONGEST_SHUTDOWN, LOOK_AFTER, TIMER_SLACK, is_awaited};
 use crate::model::snapshot::{PaneId, ServerId};
 use crate::model::time::Timestamp;
@@ -186,8 +186,10 @@ impl Window {
         }
         for (pane, old) in self.panes.iter_mut().zip(&before.panes) {
             let (Some(now), Some(wanted)) = (&pane.directory, old.starts_in()) else { continue };
-            let mut above = Path::new(OsStr::from_bytes(&wanted.0)).ancestors().skip(1);
-            if above.any(|above| above.as_os_str().as_bytes() == now.0) {
+            fn path(bytes: &Bytes) -> &Path {
+                Path::new(OsStr::from_bytes(&bytes.0))
+            }
+            if now != wanted && path(wanted).starts_with(path(now)) {
                 pane.belongs = Some(wanted.clone());
                 pane.keep_program(old);
             }
@@ -426,10 +428,10 @@ impl Work<'_> {
         !window.panes.is_empty()
     }
 
-    fn close(&mut self, uuid: &str, window: Window, closed_at: Timestamp) {
+    fn close(&mut self, uuid: &str, mut window: Window, closed_at: Timestamp) {
         // One that was in two sessions is as whole in both as it was in either.
         let (session, server) = (uuid.to_owned(), self.server);
-        let window = Window { index_before: None, ..window };
+        window.index_before = None;
         let mut new = ClosedWindow { session, closed_at, server, window };
         for entry in &mut self.closed {
             if entry.was() != new.was() {
