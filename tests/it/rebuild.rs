@@ -706,10 +706,22 @@ fn windows_that_end_one_by_one_before_the_server_come_back_in_order() {
         wait_to_be(&server, &["two"], &before);
         assert_eq!(settle(&server, &["two"]), before, "{order:?}");
     }
-    // One that is made meanwhile stays behind the last one.
+    // One that is made meanwhile stays behind the last one, and one that came back where it was.
+    let left = |count: usize| {
+        let seen = || (server.roster(&["windows", "two"]).lines().count() == count).then_some(());
+        wait_for(seen, || server.roster(&["windows", "two"]));
+    };
     server.tmux(&["kill-window", "-t", "=two:=w1"]);
+    left(4);
     server.tmux(&["new-window", "-d", "-t", "=two:", "-n", "new"]);
-    server.wait_until_idle();
+    left(5);
+    server.tmux(&["kill-window", "-t", "=two:=w3"]);
+    left(4);
+    server.roster(&["reopen", "--window"]);
+    for (name, count) in [("w3", 4), ("w5", 3)] {
+        server.tmux(&["kill-window", "-t", &format!("=two:={name}")]);
+        left(count);
+    }
     server.roster(&["kill", "two"]);
     server.roster(&["reopen", "two"]);
     let names =
@@ -1022,6 +1034,42 @@ fn a_program_has_a_shell_behind_it() {
         || (!server.try_tmux(&["list-sessions"]).status.success()).then_some(()),
         || "the end of the session".into(),
     );
+}
+
+#[test]
+fn a_program_that_is_started_where_another_waits_is_at_home() {
+    let server = Server::running("set -g @roster-programs top\n");
+    program(&server, "top");
+    let gone = server.dir("b/gone");
+    fs::create_dir(&gone).unwrap();
+    server.tmux(&["new-window", "-d", "-t", "=one:4", "-c", &gone]);
+    let start = |words: &str| {
+        let target = "=one:4";
+        type_line(&server, target, &format!("{} -c '{words}'", server.dir("traps/top")));
+        wait_for_command(&server, target, "top");
+        server.tmux(&["rename-window", "-t", target, "seen"]);
+        let path = windows_path(&server);
+        let text = || fs::read_to_string(&path).unwrap_or_default();
+        wait_for(|| text().contains(words).then_some(()), text);
+        server.wait_for_jobs();
+    };
+    start("read x");
+    for round in 0..2 {
+        server.crash();
+        server.tmux(&["new-session", "-d", "-s", "two"]);
+        server.wait_until_idle();
+        if round == 0 {
+            fs::remove_dir(&gone).unwrap();
+        }
+        server.roster(&["restore", "one"]);
+        if round == 0 {
+            settle(&server, &["one"]);
+            start("read y");
+        }
+    }
+    let path = || server.tmux(&["display-message", "-p", "-t", "=one:4", "#{pane_current_path}"]);
+    wait_for(|| (path() == server.dir("b")).then_some(()), path);
+    wait_for_command(&server, "=one:4", "top");
 }
 
 #[test]

@@ -273,7 +273,8 @@ impl Windows {
     /// are gone had it, too: with them it is linked.
     pub fn take_over(&mut self, back: &ClosedWindow, server: ServerId, id: u32) {
         for arrangement in self.sessions.values_mut().filter(|a| a.server == server) {
-            for window in &mut arrangement.windows {
+            let vanished = arrangement.vanished.iter_mut().map(|vanished| &mut vanished.window);
+            for window in arrangement.windows.iter_mut().chain(vanished) {
                 if window.id == id {
                     window.keep_waiting(&back.window);
                 } else if !arrangement.here && was(server, window.id) == back.was() {
@@ -354,11 +355,6 @@ impl Arrangement {
         let own = self.windows.iter().map(|window| (self.server, window.whole()));
         let mut windows: Vec<(ServerId, Window)> = own.collect();
         windows.iter_mut().for_each(|(_, window)| window.number_back());
-        // Those that came since stay behind the ones that they are behind.
-        let numbered_anew = self.windows.iter().any(|window| window.index_before.is_some());
-        for at in 1..if numbered_anew { windows.len() } else { 0 } {
-            windows[at].1.index = windows[at].1.index.max(windows[at - 1].1.index.wrapping_add(1));
-        }
         let vanished = self.vanished.iter().map(|vanished| (self.server, &vanished.window));
         let missing = self.missing.iter().map(|missing| (missing.server, &missing.window));
         // Where the current window went, tmux chose the one before: first come those that went, as they

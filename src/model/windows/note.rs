@@ -6,12 +6,9 @@
 //! minutes after this one.
 
 use std::cmp::Reverse;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::Duration;
 
-use super::{Arrangement, Bytes, ClosedWindow, Fuller, Missing, Pane, Vanished, Window, Windows};
+use super::{Arrangement, ClosedWindow, Fuller, Missing, Pane, Vanished, Window, Windows};
 use crate::model::reconcile::{CLOSE_GRACE, LONGEST_SHUTDOWN, LOOK_AFTER, TIMER_SLACK, is_awaited};
 use crate::model::snapshot::{PaneId, ServerId};
 use crate::model::time::Timestamp;
@@ -177,6 +174,31 @@ fn take_back(new: &mut Vec<&Window>, window: &Window, is_only: bool) -> bool {
     at.map(|at| new.swap_remove(at)).is_some()
 }
 
+/// Keeps the indexes that windows had before others vanished, where tmux numbered them anew: then they have
+/// lower ones, without gaps, in the same order. What came since stays between the same ones.
+fn keep_order(windows: &mut [Window], before: &[Window], has_lost: bool) {
+    let old = |window: &Window| {
+        let old = before.iter().find(|old| old.id == window.id && old.index >= window.index)?;
+        Some((old.index, old.index_before.unwrap_or(old.index)))
+    };
+    let (mut is_numbered_anew, mut next, mut last) = (has_lost, None, 0);
+    for window in windows.iter() {
+        let (_, before) = old(window).unwrap_or((0, last));
+        is_numbered_anew &= next.is_none_or(|next| window.index == next) && before >= last;
+        (next, last) = (Some(window.index.wrapping_add(1)), before);
+    }
+    let mut next = 0;
+    for window in windows {
+        let index = match old(window) {
+            Some((index, before)) if is_numbered_anew || index == window.index => before,
+            _ => window.index,
+        };
+        let index = index.max(next);
+        next = index.saturating_add(1);
+        window.index_before = Some(index).filter(|index| *index != window.index);
+    }
+}
+
 impl Window {
     /// Keeps what waits for directories that were gone when its panes came back in one above: the next
     /// time they may be there.
@@ -186,10 +208,9 @@ impl Window {
         }
         for (pane, old) in self.panes.iter_mut().zip(&before.panes) {
             let (Some(now), Some(wanted)) = (&pane.directory, old.starts_in()) else { continue };
-            fn path(bytes: &Bytes) -> &Path {
-                Path::new(OsStr::from_bytes(&bytes.0))
-            }
-            if now != wanted && path(wanted).starts_with(path(now)) {
+            let below = wanted.0.strip_prefix(&now.0[..]);
+            if below.is_some_and(|below| below.starts_with(b"/") || now.0 == b"/") && now != wanted
+            {
                 pane.belongs = Some(wanted.clone());
                 pane.keep_program(old);
             }
@@ -198,11 +219,11 @@ impl Window {
 }
 
 impl Pane {
-    /// A program that was not started waits, too, as long as no other one is in front.
+    /// A program that was not started waits, too.
     fn keep_program(&mut self, before: &Pane) {
-        if self.belongs.is_some() && self.program.is_empty() {
-            self.program.clone_from(&before.program);
-            self.called.clone_from(&before.called);
+        if self.belongs.is_some() {
+            self.program = before.program.clone();
+            self.called = before.called.clone();
         }
     }
 }
@@ -254,14 +275,8 @@ impl Work<'_> {
             }
         }
         let mut windows: Vec<Window> = windows.iter().map(|window| self.window(window)).collect();
-        for window in windows.iter_mut().filter(|_| !vanished.is_empty()) {
-            // Numbered anew, a window has a lower index.
-            let is_it = |old: &&Window| old.id == window.id && old.index >= window.index;
-            let Some(old) = before.windows.iter().find(is_it) else { continue };
-            window.index_before = match old.index == window.index {
-                true => old.index_before,
-                false => old.index_before.or(Some(old.index)).filter(|_| has_lost),
-            };
+        if !vanished.is_empty() {
+            keep_order(&mut windows, &before.windows, has_lost);
         }
         // Another tool may bring back one window after the other.
         let is_new = |window: &&Window| before.windows.iter().all(|old| old.id != window.id);
@@ -348,7 +363,9 @@ impl Work<'_> {
             let Some(old) = self.titles.get(&pane.id) else { continue };
             pane.title = pane.title.take().or_else(|| old.title.clone());
             pane.directory = pane.directory.take().or_else(|| old.directory.clone());
-            pane.belongs = old.belongs.clone().filter(|_| pane.directory == old.directory);
+            // Whoever starts something there is at home.
+            let waits = pane.directory == old.directory && pane.program.is_empty();
+            pane.belongs = old.belongs.clone().filter(|_| waits);
             pane.keep_program(old);
         }
         let Some((old, was_here)) = self.old.get(&window.id).copied() else {
