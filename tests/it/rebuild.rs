@@ -666,19 +666,24 @@ fn what_was_current_and_zoomed_before_a_slow_shutdown_is_so_again() {
     server.tmux(&["select-window", "-t", "=one:3"]);
     server.tmux(&["resize-pane", "-Z", "-t", "=one:3"]);
     let before = settle(&server, &["one"]);
-    for (target, left) in [("0", 4), ("3.0", 3), ("3", 2), ("3", 1)] {
-        server.tmux(&["kill-pane", "-t", &format!("=one:{target}")]);
-        let seen = || {
-            let said = server.roster(&["windows", "one"]);
-            (said.lines().count() == left).then_some(())
-        };
-        wait_for(seen, || server.roster(&["windows", "one"]));
+    // A third one goes first, or the one before, and then the current one.
+    let orders = [["0", "3.0", "3", "3"], ["9", "3.0", "3", "3"], ["9", "0", "3", "3"]];
+    for order in orders {
+        for (target, left) in order.iter().zip((1..5).rev()) {
+            server.tmux(&["kill-pane", "-t", &format!("=one:{target}")]);
+            let seen = || {
+                let said = server.roster(&["windows", "one"]);
+                (said.lines().count() == left).then_some(())
+            };
+            wait_for(seen, || server.roster(&["windows", "one"]));
+        }
+        server.crash();
+        server.tmux(&["new-session", "-d", "-s", "two"]);
+        server.wait_until_idle();
+        server.roster(&["restore", "one"]);
+        wait_to_be(&server, &["one"], &before);
+        assert_eq!(settle(&server, &["one"]), before, "{order:?}");
     }
-    server.crash();
-    server.tmux(&["new-session", "-d", "-s", "two"]);
-    server.wait_until_idle();
-    server.roster(&["restore", "one"]);
-    wait_to_be(&server, &["one"], &before);
 }
 
 /// And tmux numbers the others anew each time.

@@ -359,10 +359,13 @@ impl Arrangement {
         let missing = self.missing.iter().map(|missing| (missing.server, &missing.window));
         // Where the current window went, tmux chose the one before: first come those that went, as they
         // did, and then the one that is the current one now.
-        let mut went: Vec<&Vanished> = self.vanished.iter().filter(|v| v.window.active).collect();
-        sort_by_key(&mut went, |vanished| vanished.vanished_at);
+        let went = self.vanished.iter().filter(|vanished| vanished.window.active);
+        let first = went.clone().next();
         let current = self.windows.iter().find(|window| window.active);
-        let mut chosen = went.iter().map(|gone| gone.window.id).chain(current.map(|w| w.id));
+        let mut chosen = went.map(|gone| gone.window.id).chain(current.map(|w| w.id));
+        // One that went before them was no longer the one before.
+        let mut last = self.vanished.iter().find(|vanished| vanished.window.last);
+        last = last.filter(|last| first.is_none_or(|first| last.vanished_at <= first.vanished_at));
         // As recorded: one that goes to another index below is not that index's.
         let mut recorded = Vec::new();
         for (server, window) in vanished.chain(missing) {
@@ -382,8 +385,9 @@ impl Arrangement {
             }
             windows.push((server, window));
         }
-        if !went.is_empty() {
-            let (active, last) = (chosen.next(), chosen.next());
+        if first.is_some() || last.is_some() {
+            let (active, next) = (chosen.next(), chosen.next());
+            let last = last.map(|last| last.window.id).or(next);
             for (_, window) in windows.iter_mut().filter(|(server, _)| *server == self.server) {
                 window.active = Some(window.id) == active;
                 window.last = Some(window.id) == last;
