@@ -1078,6 +1078,40 @@ fn a_program_that_is_started_where_another_waits_is_at_home() {
 }
 
 #[test]
+fn a_launch_command_is_in_its_own_directory_again_once_that_is_back() {
+    let server = Server::running("set -g @roster-programs top\n");
+    program(&server, "top");
+    let gone = server.dir("b/gone");
+    fs::create_dir(&gone).unwrap();
+    let command = format!("{} -c 'read x'", server.dir("traps/top"));
+    server.tmux(&["set-option", "-g", "@roster-command-safe", &command]);
+    server.roster(&["new", "-d", "-c", &gone, "two"]);
+    wait_for_command(&server, "=two:", "top");
+    server.tmux(&["rename-window", "-t", "=two:", "seen"]);
+    wait_for_programs(&server, 1);
+    let path = || server.tmux(&["display-message", "-p", "-t", "=two:", "#{pane_current_path}"]);
+    for here in [server.dir("b"), gone.clone()] {
+        server.crash();
+        server.tmux(&["new-session", "-d", "-s", "other"]);
+        server.tmux(&["set-option", "-g", "@roster-command-safe", &command]);
+        server.wait_until_idle();
+        if here == gone {
+            fs::create_dir(&gone).unwrap();
+        } else {
+            fs::remove_dir(&gone).unwrap();
+        }
+        server.try_roster(&["restore", "two"]);
+        wait_for(|| (path() == here).then_some(()), path);
+        wait_for_command(&server, "=two:", "top");
+        // Looks at other things change nothing in that.
+        for name in ["one", "two"] {
+            server.tmux(&["rename-window", "-t", "=two:", name]);
+            settle(&server, &["two"]);
+        }
+    }
+}
+
+#[test]
 fn a_window_is_named_after_a_program_that_says_nothing() {
     let silent: &[&str] = &["-c", "read x"];
     let server = with_programs("", ROSTER.as_ref(), &[silent]);

@@ -221,7 +221,7 @@ impl Window {
 impl Pane {
     /// A program that was not started waits, too.
     fn keep_program(&mut self, before: &Pane) {
-        if self.belongs.is_some() {
+        if self.belongs.is_some() && self.program.is_empty() {
             self.program = before.program.clone();
             self.called = before.called.clone();
         }
@@ -363,8 +363,10 @@ impl Work<'_> {
             let Some(old) = self.titles.get(&pane.id) else { continue };
             pane.title = pane.title.take().or_else(|| old.title.clone());
             pane.directory = pane.directory.take().or_else(|| old.directory.clone());
-            // Whoever starts something there is at home.
-            let waits = pane.directory == old.directory && pane.program.is_empty();
+            // A program that is started meanwhile belongs where it runs; what came back with the pane, as a
+            // launch command does, waits on.
+            let waits = pane.program.is_empty() || pane.program == old.program;
+            let waits = waits && pane.directory == old.directory;
             pane.belongs = old.belongs.clone().filter(|_| waits);
             pane.keep_program(old);
         }
