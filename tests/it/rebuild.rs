@@ -566,9 +566,10 @@ fn a_session_seen_on_another_terminal_comes_back_with_all_panes() {
     wait_to_be(&server, &["keep", "one"], &before);
 }
 
-#[test]
-fn a_session_whose_name_is_taken_while_it_is_made_gets_another() {
-    let server = Server::running("");
+/// The session `two` with two windows, restored while somebody takes its name: with its UUID, and what
+/// was said.
+fn restored_while_taken(config: &str) -> (Server, String, String) {
+    let server = Server::running(config);
     server.tmux(&["new-session", "-d", "-s", "two"]);
     server.tmux(&["new-window", "-d", "-t", "=two:"]);
     settle(&server, &["two"]);
@@ -578,10 +579,15 @@ fn a_session_whose_name_is_taken_while_it_is_made_gets_another() {
     server.wait_until_idle();
     // It runs among the commands that make the session, after those that made its windows.
     server.tmux(&["set-hook", "-g", "after-select-window", "new-session -d -s two"]);
-    let restored = server.try_roster(&["restore", "two"]);
-    let said = stderr(&restored);
-    assert!(said.contains("so the one that came back is named \"two-2\""), "{said}");
+    let said = stderr(&server.try_roster(&["restore", "two"]));
     server.tmux(&["set-hook", "-gu", "after-select-window"]);
+    (server, uuid, said)
+}
+
+#[test]
+fn a_session_whose_name_is_taken_while_it_is_made_gets_another() {
+    let (server, uuid, said) = restored_while_taken("");
+    assert!(said.contains("so the one that came back is named \"two-2\""), "{said}");
     server.wait_for_names(&["one", "two", "two-2"]);
     server.wait_until_idle();
     assert_eq!(server.uuid("two-2"), uuid);
@@ -591,17 +597,7 @@ fn a_session_whose_name_is_taken_while_it_is_made_gets_another() {
 
 #[test]
 fn a_session_keeps_its_uuid_though_no_name_is_left_for_it() {
-    let server = Server::running("set -g @roster-ignore 'two-*'\n");
-    server.tmux(&["new-session", "-d", "-s", "two"]);
-    server.tmux(&["new-window", "-d", "-t", "=two:"]);
-    settle(&server, &["two"]);
-    let uuid = server.uuid("two");
-    server.crash();
-    server.tmux(&["new-session", "-d", "-s", "one"]);
-    server.wait_until_idle();
-    server.tmux(&["set-hook", "-g", "after-select-window", "new-session -d -s two"]);
-    server.try_roster(&["restore", "two"]);
-    server.tmux(&["set-hook", "-gu", "after-select-window"]);
+    let (server, uuid, _) = restored_while_taken("set -g @roster-ignore 'two-*'\n");
     server.wait_until_idle();
     let format = "#{session_windows} #{@roster_uuid}";
     let listed = server.tmux(&["list-sessions", "-F", format]);
