@@ -53,7 +53,7 @@ impl Conditions {
         self.ends.session.is_some()
     }
 
-    /// Whether the first window that tmux makes in a session stays alone in it until we look.
+    /// Whether no hook of the user's adds something to a session as soon as tmux has made it.
     pub(super) fn leave_alone(&self) -> bool {
         !self.ends.hooked
     }

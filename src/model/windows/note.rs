@@ -258,14 +258,14 @@ impl Work<'_> {
                 vanished.push(gone.clone());
             }
         }
-        let has_lost = vanished.len();
+        let before_this = vanished.len();
         for window in &before.windows {
             if self.seen.windows.contains(&window.id) {
                 continue;
             }
             vanished.extend(self.what_vanished(window));
         }
-        let has_lost = vanished.len() > has_lost;
+        let has_lost = vanished.len() > before_this;
         let is_current = |id: u32| windows.iter().any(|w| w.window.id == id && w.window.active);
         let current = before.windows.iter().find(|window| window.active).map(|window| window.id);
         if current.is_some_and(|id| self.seen.windows.contains(&id) && !is_current(id)) {
